@@ -1,0 +1,157 @@
+"""A2C over a catalogue: the learner behind iALP, A-iALP_ft and the from-scratch baseline.
+
+What differs between those three is the world it learns in and the parameters it starts from, nothing else.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from ialp_jax.algorithms.losses import ActorCriticHyper, actor_critic_loss
+from ialp_jax.envs.sessions import (
+    Actor,
+    Ledger,
+    Sessions,
+    StreamClock,
+    draw_pool,
+    empty_ledger,
+    open_sessions,
+    serve,
+)
+from ialp_jax.envs.simulator import Simulator
+from ialp_jax.envs.world import World
+from ialp_jax.policies.actor_critic import Network
+from ialp_jax.policies.catalogue import CatalogueDistribution, catalogue_logits
+
+
+@dataclass(frozen=True)
+class Config:
+    """Static shape of a run: the compile key."""
+
+    users: int = 128
+    """Users served at once."""
+    rollout: int = 8
+    """Turns between two updates."""
+    updates: int = 400
+    """Updates in the whole run; simulator steps are users x rollout x updates."""
+    pool: int = 256
+    """Users drawn per update whose sessions may open during the rollout; their histories are read once."""
+    block_rows: int = 512
+    """Rows per block of the catalogue head in the loss."""
+    bins: int = 100
+    """Bins of the learning curve."""
+
+    @property
+    def steps(self) -> int:
+        """Simulator steps of the whole run."""
+        return self.users * self.rollout * self.updates
+
+    def clock(self, turn_cap: int) -> StreamClock:
+        """Clock of the ledger."""
+        return StreamClock(self.rollout * self.updates, self.bins, turn_cap)
+
+
+Hyper = ActorCriticHyper
+
+
+@struct.dataclass
+class RunState:
+    """Everything that changes during a run; resuming from it is bitwise."""
+
+    params: dict
+    optimiser: optax.OptState
+    sessions: Sessions
+    ledger: Ledger
+    key: PRNGKeyArray
+    update: Int[Array, ""]
+
+
+@dataclass(frozen=True)
+class A2C:
+    """Advantage actor-critic (Mnih et al. 2016, arXiv 1602.01783) with GAE and correct truncation."""
+
+    config: Config
+    simulator: Simulator
+    network: Network
+
+    def init(self, key: PRNGKeyArray, hyper: Hyper, world: World, params: dict | None = None) -> RunState:
+        """Opens B sessions; `params` continues from a trained policy (A-iALP_ft), None starts afresh."""
+        del hyper
+        param_key, pool_key, key = jax.random.split(key, 3)
+        if params is None:
+            params = self.network.init(param_key, world.initial_items.shape[1])
+        pool = draw_pool(pool_key, self.config.users, policy_actor(self.network, params), self.simulator, world)
+        return RunState(
+            params=params,
+            optimiser=optimiser().init(params),
+            sessions=open_sessions(pool),
+            ledger=empty_ledger(self.config.bins),
+            key=key,
+            update=jnp.int32(0),
+        )
+
+    def update(self, run: RunState, hyper: Hyper, world: World) -> tuple[RunState, dict[str, Array]]:
+        """Serves `rollout` turns to every user, then takes one gradient step."""
+        key, pool_key, serve_key = jax.random.split(run.key, 3)
+        actor = policy_actor(self.network, run.params)
+        pool = draw_pool(pool_key, self.config.pool, actor, self.simulator, world)
+        sessions, ledger, transitions = serve(
+            serve_key, run.sessions, run.ledger, run.update * self.config.rollout, self.config.rollout, pool,
+            actor, self.simulator, world, self.config.clock(self.simulator.config.turn_cap),
+        )  # fmt: skip
+        gradient = jax.grad(actor_critic_loss, has_aux=True)
+        gradients, metrics = gradient(
+            run.params, self.network, run.sessions.recall, pool.timestep.observation, transitions, None, hyper,
+            self.config.block_rows,
+        )  # fmt: skip
+        params, state = gradient_step(run.params, run.optimiser, gradients, hyper)
+        return RunState(params, state, sessions, ledger, key, run.update + 1), metrics
+
+    def actor(self, run: RunState, greedy: bool = False) -> Actor:
+        """The policy as it stands."""
+        return policy_actor(self.network, run.params, greedy)
+
+
+def policy_actor(network: Network, params: dict, greedy: bool = False) -> Actor:
+    """A learnt policy that samples from (or takes the mode of) its distribution over the catalogue."""
+
+    def act(key, recall, state, timestep, world):  # type: ignore[no-untyped-def]
+        del state, world
+        distribution = item_distribution(network, params, recall, timestep)
+        return distribution.mode() if greedy else distribution.sample(seed=key), ()
+
+    def begin(observation):  # type: ignore[no-untyped-def]
+        return network.begin(params, observation)
+
+    def advance(recall, item, feedback, appended):  # type: ignore[no-untyped-def]
+        return network.advance(params, recall, item, feedback, appended)
+
+    return Actor(begin, advance, act)
+
+
+def item_distribution(network: Network, params: dict, recall, timestep) -> CatalogueDistribution:  # type: ignore[no-untyped-def]
+    """pi(.|s) over the items that may be recommended, one row per user."""
+    query = network.query(params, recall.features)
+    items, bias = network.catalogue(params)
+    return CatalogueDistribution(catalogue_logits(query, items, bias, timestep.excluded, timestep.allowed))
+
+
+def optimiser() -> optax.GradientTransformation:
+    """Adam without its learning rate, which is data (`Hyper`) and not part of the compiled program."""
+    return optax.scale_by_adam(eps=1e-5)
+
+
+def gradient_step(
+    params: dict, state: optax.OptState, gradients: dict, hyper: Hyper
+) -> tuple[dict, optax.OptState]:
+    """One step of Adam on gradients clipped by their global norm."""
+    norm = optax.global_norm(gradients)
+    scale = jnp.minimum(1.0, hyper.gradient_norm / (norm + 1e-12))
+    clipped = jax.tree.map(lambda leaf: leaf * scale, gradients)
+    with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer power
+        updates, state = optimiser().update(clipped, state, params)
+    return optax.apply_updates(params, jax.tree.map(lambda leaf: -hyper.learning_rate * leaf, updates)), state

@@ -1,0 +1,130 @@
+"""Losses of the actor-critics: pure functions of parameters and one rollout."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float
+
+from ialp_jax.algorithms.returns import advantage_targets
+from ialp_jax.envs.sessions import Transition, select
+from ialp_jax.envs.types import Observation
+from ialp_jax.policies.actor_critic import Network, Recall
+from ialp_jax.policies.catalogue import head_statistics
+
+
+@struct.dataclass
+class ActorCriticHyper:
+    """Numbers every actor-critic here needs; each leaf may carry a sweep axis."""
+
+    learning_rate: Float[Array, ""] | float = 3e-3
+    """Step size of Adam."""
+    discount: Float[Array, ""] | float = 0.95
+    """gamma."""
+    trace: Float[Array, ""] | float = 0.9
+    """lambda of GAE."""
+    entropy: Float[Array, ""] | float = 0.01
+    """eta, weight of the policy's entropy."""
+    value_weight: Float[Array, ""] | float = 0.5
+    """Weight of the value loss."""
+    action_value_weight: Float[Array, ""] | float = 0.5
+    """Weight of the loss of Q."""
+    ratio_clip: Float[Array, ""] | float = 1.0
+    """Upper bound of the importance ratio where the behaviour policy is not the one that learns."""
+    gradient_norm: Float[Array, ""] | float = 1.0
+    """Gradients are scaled down to at most this global norm."""
+
+
+def replay(
+    network: Network, params: dict, first: Recall, opening: Observation, transitions: Transition
+) -> tuple[Float[Array, "T B h"], Float[Array, "T B h"]]:
+    """Recomputes the features of a rollout, differentiably.
+
+    Args:
+        network: batched network functions.
+        params: parameters to differentiate.
+        first: recall of the B sessions when the rollout began (not differentiated).
+        opening: histories of the pool's users [P], read anew so that gradients reach the reading of histories.
+        transitions: [T, B].
+
+    Returns:
+        Features when acting, and features after the action before any reset.
+    """
+    opened = network.begin(params, opening)
+
+    def one_turn(recall: Recall, now: Transition) -> tuple[Recall, tuple[Array, Array]]:
+        after = network.advance(params, recall, now.action, now.feedback, now.appended)
+        fresh = jax.tree.map(lambda leaf: leaf[now.reopened], opened)
+        return select(now.done, fresh, after), (recall.features, after.features)
+
+    return jax.lax.scan(one_turn, jax.lax.stop_gradient(first), transitions)[1]
+
+
+def actor_critic_loss(
+    params: dict,
+    network: Network,
+    first: Recall,
+    opening: Observation,
+    transitions: Transition,
+    behaviour_log_prob: Float[Array, "T B"] | None,
+    hyper: ActorCriticHyper,
+    block_rows: int,
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """Policy gradient with entropy bonus, squared errors of V and Q.
+
+        L = -mean(A log pi(a|s)) / std(A) - eta mean(H(pi)) + c_v mean((V - v)^2) / 2 + c_q mean((Q - q)^2) / 2
+
+    with the targets of `advantage_targets`. The catalogue head is applied once, outside the recurrence, in blocks.
+
+    Args:
+        params: parameters of the learning policy.
+        network: batched network functions.
+        first: recall at the start of the rollout.
+        opening: histories of the pool.
+        transitions: the rollout.
+        behaviour_log_prob: log-probability of each action under the policy that acted; None means on-policy.
+        hyper: weights.
+        block_rows: rows per block of the catalogue head.
+
+    Returns:
+        (loss, metrics).
+    """
+    turns, users = transitions.action.shape
+    acting, after = replay(network, params, first, opening, transitions)
+    rows = acting.reshape(turns * users, -1)
+    flat = jax.tree.map(lambda leaf: leaf.reshape(turns * users, *leaf.shape[2:]), transitions)
+    items, bias = network.catalogue(params)
+    query = network.query(params, rows)
+    log_prob, entropy = head_statistics(
+        block_rows, query, items, bias, flat.action, flat.excluded, flat.allowed
+    )
+    values = network.value(params, rows)
+    action_values = network.action_value(params, rows, flat.action)
+    shape = (turns, users)
+    ratios = jnp.ones(shape)
+    if behaviour_log_prob is not None:
+        ratios = jnp.exp(jax.lax.stop_gradient(log_prob).reshape(shape) - behaviour_log_prob)
+    next_values = network.value(params, after.reshape(turns * users, -1))
+    frozen = jax.lax.stop_gradient((values.reshape(shape), next_values.reshape(shape)))
+    targets = jax.lax.stop_gradient(
+        advantage_targets(
+            transitions.reward, *frozen, transitions.terminated, transitions.done,
+            hyper.discount, hyper.trace, ratios, hyper.ratio_clip,
+        )  # fmt: skip
+    )
+    # A scale only: dividing by the spread makes step size and entropy weight independent of the reward's unit.
+    advantages = targets.advantages / (jnp.std(targets.advantages) + 1e-6)
+    policy_loss = -jnp.mean(advantages.reshape(-1) * log_prob)
+    value_loss = 0.5 * jnp.mean((values - targets.values.reshape(-1)) ** 2)
+    action_value_loss = 0.5 * jnp.mean((action_values - targets.action_values.reshape(-1)) ** 2)
+    loss = policy_loss - hyper.entropy * jnp.mean(entropy)
+    loss = loss + hyper.value_weight * value_loss + hyper.action_value_weight * action_value_loss
+    metrics = {
+        "reward": jnp.mean(transitions.reward),
+        "entropy": jnp.mean(entropy),
+        "value_loss": value_loss,
+        "action_value_loss": action_value_loss,
+        "ratio": jnp.mean(jnp.minimum(ratios, hyper.ratio_clip)),
+        "return_spread": jnp.std(targets.action_values),
+        "departures": jnp.mean(transitions.done.astype(jnp.float32)),
+    }
+    return loss, metrics

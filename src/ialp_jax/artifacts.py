@@ -1,0 +1,207 @@
+"""Files every stage writes: atomic, fingerprinted, each beside a manifest that names its parents.
+
+Host only. One place knows how a stage's output is written (to a temporary name, then renamed) and how it is
+recognised as still valid (the fingerprint of its inputs), so that no stage has its own idea of either.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MANIFEST_NAME = "manifest.json"
+SCHEMA_VERSION = 1
+RECORDED_PACKAGES = ("ialp-jax", "jax", "jaxlib", "flax", "optax", "distrax", "numpy", "polars", "scikit-learn")
+
+
+class InputError(ValueError):
+    """Input the user can mend. The message names the place and the fix; the CLI prints it without a traceback."""
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        fix: str,
+        file: str | Path | None = None,
+        row: int | None = None,
+        column: str | None = None,
+    ) -> None:
+        places = [("file", file), ("row", row), ("column", column)]
+        where = ", ".join(f"{name} {value}" for name, value in places if value is not None)
+        super().__init__(f"{where + ': ' if where else ''}{problem}. Fix: {fix}")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a stage wrote, and from what.
+
+    Attributes:
+        kind: the stage's name, for example "dataset", "world", "preferences".
+        fingerprint: hash of the stage's inputs (configuration and parents); equal fingerprints mean reuse.
+        config: the stage's configuration, as plain JSON values.
+        parents: fingerprints of the artefacts this one was made from, by kind.
+        statements: sentences a reader of any later report must see (for example "the judge is not an LLM").
+        files: SHA-256 of every file of the artefact, by relative path.
+        versions: package and Python versions that wrote it.
+        schema: version of this layout.
+    """
+
+    kind: str
+    fingerprint: str
+    config: dict[str, Any]
+    parents: dict[str, str] = field(default_factory=dict)
+    statements: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    schema: int = SCHEMA_VERSION
+
+
+def plain(value: Any) -> Any:
+    """Turns dataclasses, paths, tuples and NumPy scalars into plain JSON values."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def fingerprint(*values: Any) -> str:
+    """SHA-256 (first 16 hex digits) of values in canonical JSON; equal values give equal fingerprints."""
+    text = json.dumps(plain(list(values)), sort_keys=True, separators=(",", ":"), allow_nan=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hex digits."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `target`; renames it (file or directory) onto `target` on success only."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    workspace = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        temporary = workspace / target.name
+        yield temporary
+        if target.is_dir():
+            os.replace(target, workspace / "replaced")
+        os.replace(temporary, target)
+    finally:
+        shutil.rmtree(workspace, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as indented JSON, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(plain(value), indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file; raises `InputError` naming the file where it is missing or not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("the file does not exist", file=path, fix="run the step that writes it first") from None
+    except ValueError as error:
+        raise InputError(f"not valid JSON ({error})", file=path, fix="delete it and run again") from error
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes named arrays as one `.npz`, atomically."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+        np.savez(stream, **{name: np.asarray(array) for name, array in arrays.items()})  # type: ignore[arg-type]
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Reads a `.npz` written by `write_arrays`; pickled objects are refused."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except FileNotFoundError:
+        raise InputError("the file does not exist", file=path, fix="run the step that writes it first") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"not a readable .npz ({error})", file=path, fix="delete it and run again") from error
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that can change a result."""
+    found = {"python": platform.python_version()}
+    for package in RECORDED_PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def write_manifest(
+    directory: Path,
+    kind: str,
+    config: Any,
+    parents: Mapping[str, str] | None = None,
+    statements: list[str] | None = None,
+) -> Manifest:
+    """Hashes every file of `directory` and writes its manifest; call it last, inside `atomic_path`."""
+    parents = dict(parents or {})
+    files = {
+        str(path.relative_to(directory)): hash_file(path)
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.name != MANIFEST_NAME
+    }
+    manifest = Manifest(
+        kind, fingerprint(kind, SCHEMA_VERSION, config, parents), plain(config), parents, list(statements or []),
+        files, versions(),
+    )  # fmt: skip
+    (directory / MANIFEST_NAME).write_text(json.dumps(plain(manifest), indent=2) + "\n", encoding="utf-8")
+    return manifest
+
+
+def read_manifest(directory: Path, kind: str) -> Manifest:
+    """Reads and verifies a manifest: kind, schema, and that every named file still has its hash.
+
+    Raises:
+        InputError: naming the file that is missing, altered or of another kind.
+    """
+    path = directory / MANIFEST_NAME
+    stored = read_json(path)
+    if stored.get("kind") != kind or stored.get("schema") != SCHEMA_VERSION:
+        found = f"{stored.get('kind')!r}, schema {stored.get('schema')}"
+        raise InputError(f"expected a {kind!r} artefact of schema {SCHEMA_VERSION}, found {found}",
+                         file=path, fix=f"point to a {kind} directory, or make it again")  # fmt: skip
+    manifest = Manifest(**stored)
+    for name, digest in manifest.files.items():
+        if not (directory / name).is_file() or hash_file(directory / name) != digest:
+            raise InputError("the file is missing or was altered after it was written", file=directory / name,
+                             fix="delete the directory and make it again")  # fmt: skip
+    return manifest
+
+
+def is_current(directory: Path, kind: str, config: Any, parents: Mapping[str, str] | None = None) -> bool:
+    """True if `directory` already holds an intact artefact made from exactly this configuration and parents."""
+    if not (directory / MANIFEST_NAME).exists():
+        return False
+    try:
+        manifest = read_manifest(directory, kind)
+    except InputError:
+        return False
+    return manifest.fingerprint == fingerprint(kind, SCHEMA_VERSION, plain(config), dict(parents or {}))

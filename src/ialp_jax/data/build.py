@@ -1,0 +1,171 @@
+"""The pipeline every source shares: raw logs -> combine -> k-core -> grade -> order -> split -> Dataset."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+
+from ialp_jax.artifacts import InputError
+from ialp_jax.data.dataset import Dataset, Domain, Feedback, Source
+from ialp_jax.data.grading import combine_repeats, explicit_grade, implicit_grade
+from ialp_jax.data.kcore import k_core
+from ialp_jax.data.split import order_within_user, part_of_user, split_users
+from ialp_jax.data.validate import SCHEMAS
+
+DEFAULT_K = 5
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How raw logs become a dataset."""
+
+    k_core: int | None = None
+    """Interactions every kept user and item must have. None: the source's own (5; coat keeps all)."""
+    history_length: int = 10
+    """Latest interactions (at most half of a user's) that are known when a session starts."""
+    offline_fraction: float = 0.5
+    """Share of the users in (0, 1) whose logs may train policies; the others are only met online."""
+    seed: int = 0
+    """Decides the offline users and, where the logs carry no times, the order within a user."""
+
+    def __post_init__(self) -> None:
+        rules = {
+            "k_core": (self.k_core is None or self.k_core >= 1, "1 or more"),
+            "history_length": (self.history_length >= 1, "1 or more"),
+            "offline_fraction": (0 < self.offline_fraction < 1, "a number between 0 and 1"),
+            "seed": (self.seed >= 0, "0 or more"),
+        }
+        for name, (kept, fix) in rules.items():
+            if not kept:
+                raise InputError(f"the setting is {getattr(self, name)}", column=name, fix=f"give {fix}")
+
+
+@dataclass(frozen=True, eq=False)
+class RawLogs:
+    """What a source reads, before the shared pipeline.
+
+    Attributes:
+        name, source, domain, feedback, rating_range: as in `Dataset`.
+        unit: what a value counts, for statements: "hours", "plays", "ratings".
+        file: the interactions file, named in errors.
+        interactions: user String, item String, value Float64, file_row Int64 and, where known, time.
+        items: raw_id String, title String, text String, categories List(String).
+        users: raw_id String and text String, where the source describes its users.
+        known_ratings: [users' rows, items' rows] on the raw scale, where shipped; needs `users`.
+        statements: what the source itself has to say about the data.
+        default_k: the k-core where the configuration leaves it open.
+    """
+
+    name: str
+    source: Source
+    domain: Domain
+    feedback: Feedback
+    rating_range: tuple[float, float]
+    unit: str
+    file: Path | None
+    interactions: pl.DataFrame
+    items: pl.DataFrame
+    users: pl.DataFrame | None = None
+    known_ratings: Float[np.ndarray, "users items"] | None = None
+    statements: tuple[str, ...] = ()
+    default_k: int = DEFAULT_K
+
+
+def build(raw: RawLogs, config: DataConfig) -> Dataset:
+    """Runs the shared pipeline.
+
+    Users and items are numbered in the order of their raw ids (as numbers where they are numbers), so that
+    the result does not depend on the order of the rows in the file.
+
+    Raises:
+        InputError: if the k-core leaves fewer than two users or two items.
+    """
+    combined = combine_repeats(raw.interactions, raw.feedback == "explicit")
+    k = raw.default_k if config.k_core is None else config.k_core
+    kept = k_core(combined, k)
+    _require_enough(raw, combined, kept, k)
+    users = raw.users if raw.users is not None else combined.select(raw_id=pl.col("user").unique())
+    users = _kept_entities(users, kept["user"], "user")
+    items = _kept_entities(raw.items, kept["item"], "item")
+    known = raw.known_ratings
+    if known is not None:
+        known = known[np.ix_(users["source_row"].to_numpy(), items["source_row"].to_numpy())].astype(
+            np.float32
+        )
+    split = split_users(users.height, config.offline_fraction, config.seed)
+    users = users.with_columns(split=pl.Series(split))
+    text = ["text"] if "text" in users.columns else []
+    return Dataset(
+        name=raw.name,
+        source=raw.source,
+        domain=raw.domain,
+        feedback=raw.feedback,
+        users=users.select(*SCHEMAS["users"], *text),
+        items=items.select(*SCHEMAS["items"]),
+        interactions=_finish_interactions(raw, config, kept, users, items),
+        known_ratings=known,
+        rating_range=raw.rating_range,
+        statements=(*raw.statements, *_statements(raw, config, combined, kept, k)),
+    )
+
+
+def _require_enough(raw: RawLogs, combined: pl.DataFrame, kept: pl.DataFrame, k: int) -> None:
+    if min(kept["user"].n_unique(), kept["item"].n_unique()) < 2:
+        problem = (
+            f"the {k}-core leaves {_count(kept)} of {_count(combined)}; two users and two items are needed"
+        )
+        raise InputError(problem, file=raw.file, fix="give more data, or set a smaller k_core")
+
+
+def _kept_entities(entities: pl.DataFrame, kept: pl.Series, name: str) -> pl.DataFrame:
+    """The users or items that are left, in natural order, numbered by a new column `name`."""
+    left = entities.with_row_index("source_row").filter(pl.col("raw_id").is_in(kept.unique().to_list()))
+    number = pl.col("raw_id").cast(pl.Int64, strict=False)
+    ordered = left.sort(number, "raw_id", nulls_last=True)
+    return ordered.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).alias(name))
+
+
+def _finish_interactions(
+    raw: RawLogs, config: DataConfig, kept: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame
+) -> pl.DataFrame:
+    coded = kept.with_columns(
+        pl.col(name).replace_strict(frame["raw_id"], frame[name], return_dtype=pl.Int32)
+        for name, frame in (("user", users), ("item", items))
+    )
+    grade = explicit_grade(*raw.rating_range) if raw.feedback == "explicit" else implicit_grade()
+    ordered = order_within_user(coded, config.seed).with_columns(grade=grade)
+    return ordered.with_columns(part=part_of_user(config.history_length)).select(*SCHEMAS["interactions"])
+
+
+def _statements(
+    raw: RawLogs, config: DataConfig, combined: pl.DataFrame, kept: pl.DataFrame, k: int
+) -> list[str]:
+    repeated = raw.interactions.height - combined.height
+    explicit = raw.feedback == "explicit"
+    rule = "the last rating stands" if explicit else f"their {raw.unit} are summed"
+    low, high = raw.rating_range
+    if explicit:
+        grading = f"Grade = (rating - {low:g}) / ({high:g} - {low:g})."
+    else:
+        grading = f"Grade = quantile of the {raw.unit} among the item's users (mid-rank / n), in (0, 1]."
+    if "time" in kept.columns:
+        order = "Each user's interactions are ordered by time; ties are shuffled by the seed."
+    else:
+        order = f"The logs carry no times: each user's order is a shuffle by seed {config.seed}."
+    return [
+        f"Repeated user-item pairs are combined, {rule}: {repeated:,} of {raw.interactions.height:,} rows.",
+        f"The {k}-core keeps {_count(kept)} of {_count(combined)}."
+        if k > 1
+        else f"No k-core: {_count(kept)}.",
+        grading,
+        order,
+        f"History = each user's latest interactions, at most {config.history_length} and at most half; the"
+        f" rest is held out. {config.offline_fraction:.0%} of the users, drawn by the seed, are offline.",
+    ]
+
+
+def _count(frame: pl.DataFrame) -> str:
+    users, items = frame["user"].n_unique(), frame["item"].n_unique()
+    return f"{users:,} users x {items:,} items x {frame.height:,} interactions"

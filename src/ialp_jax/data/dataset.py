@@ -1,0 +1,156 @@
+"""The one form every source is turned into: users, items with text, graded interactions."""
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float, Int
+
+from ialp_jax.artifacts import InputError, atomic_path, fingerprint, read_manifest, write_manifest
+from ialp_jax.data.validate import validate
+
+KIND = "dataset"
+FRAMES = ("users", "items", "interactions")
+
+Source = Literal["logs", "synthetic"]
+Domain = Literal["games", "music", "clothes", "books", "movies", "generic"]
+Feedback = Literal["implicit", "explicit"]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Users, items and graded interactions of one source; checked when made.
+
+    Attributes:
+        name: the source, for example "steam".
+        source: "logs" (people did this) or "synthetic" (a generator did).
+        domain: what the items are; chooses the words of prompts and reports.
+        feedback: "implicit" (hours, plays) or "explicit" (ratings).
+        users: user Int32 (0..U-1, the row), raw_id String, split String ("offline" | "online"), and where the
+            source describes its users, text String.
+        items: item Int32 (0..N-1, the row), raw_id String, title String, text String (attributes; may be ""),
+            categories List(String).
+        interactions: user Int32, item Int32, value Float64 (raw scale), grade Float32 in [0, 1], position
+            Int32 (0 = oldest of the user), part String ("history" | "held_out"); sorted by user and position;
+            at most one row per user and item.
+        known_ratings: float32 [U, N] on the raw scale where the source ships every rating, else None.
+        rating_range: lowest and highest rating on the raw scale; (0, 1) for implicit feedback.
+        statements: how the data were combined, filtered, graded, ordered and split; reports print them.
+
+    Raises:
+        InputError: if a frame breaks the rules above.
+    """
+
+    name: str
+    source: Source
+    domain: Domain
+    feedback: Feedback
+    users: pl.DataFrame = field(repr=False)
+    items: pl.DataFrame = field(repr=False)
+    interactions: pl.DataFrame = field(repr=False)
+    known_ratings: Float[np.ndarray, "U N"] | None = field(repr=False)
+    rating_range: tuple[float, float]
+    statements: tuple[str, ...] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+    @property
+    def num_users(self) -> int:
+        """U."""
+        return self.users.height
+
+    @property
+    def num_items(self) -> int:
+        """N."""
+        return self.items.height
+
+    @property
+    def num_interactions(self) -> int:
+        """Rows of `interactions`."""
+        return self.interactions.height
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hash of the content, 16 hex digits; does not depend on where or by which version it was stored."""
+        frames = {name: _hash_frame(getattr(self, name)) for name in FRAMES}
+        matrix = (
+            None if self.known_ratings is None else hashlib.sha256(self.known_ratings.tobytes()).hexdigest()
+        )
+        return fingerprint(KIND, self._properties(), self.statements, frames, matrix)
+
+    def _properties(self) -> dict[str, Any]:
+        names = ("name", "source", "domain", "feedback", "rating_range")
+        return {name: getattr(self, name) for name in names}
+
+    def save(self, directory: Path, parents: Mapping[str, str] | None = None) -> None:
+        """Writes parquet files, `known_ratings.npy` where there is one, and the manifest; all or nothing."""
+        with atomic_path(directory) as temporary:
+            temporary.mkdir()
+            for name in FRAMES:
+                getattr(self, name).write_parquet(temporary / f"{name}.parquet")
+            if self.known_ratings is not None:
+                np.save(temporary / "known_ratings.npy", self.known_ratings, allow_pickle=False)
+            config = {**self._properties(), "content": self.fingerprint}
+            write_manifest(temporary, KIND, config, parents, list(self.statements))
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: naming the file that is missing, altered, or not a dataset's.
+        """
+        manifest = read_manifest(directory, KIND)
+        frames: dict[str, Any] = {name: pl.read_parquet(directory / f"{name}.parquet") for name in FRAMES}
+        matrix_name = "known_ratings.npy"
+        stored = matrix_name in manifest.files
+        matrix = np.load(directory / matrix_name, allow_pickle=False) if stored else None
+        properties = {key: value for key, value in manifest.config.items() if key != "content"}
+        properties["rating_range"] = tuple(properties["rating_range"])
+        return cls(**properties, **frames, known_ratings=matrix, statements=tuple(manifest.statements))
+
+
+def histories(
+    dataset: Dataset, length: int
+) -> tuple[Int[np.ndarray, "U L"], Float[np.ndarray, "U L"], Int[np.ndarray, " U"]]:
+    """What is known of every user at the start of a session.
+
+    Args:
+        dataset: the data.
+        length: L, at least 1.
+
+    Returns:
+        items int32 [U, L]: the latest L items of the user's "history" part, most recent last, filled on the
+            left with N (= `dataset.num_items`); grades float32 [U, L], 0 where filled; lengths int32 [U] in
+            0..L.
+    """
+    if length < 1:
+        raise InputError(f"the history length is {length}", column="length", fix="give 1 or more")
+    latest = (
+        dataset.interactions.filter(pl.col("part") == "history")
+        .with_columns(age=pl.col("position").max().over("user") - pl.col("position"))
+        .filter(pl.col("age") < length)
+    )
+    users, columns = latest["user"].to_numpy(), length - 1 - latest["age"].to_numpy()
+    items = np.full((dataset.num_users, length), dataset.num_items, np.int32)
+    grades = np.zeros((dataset.num_users, length), np.float32)
+    items[users, columns] = latest["item"].to_numpy()
+    grades[users, columns] = latest["grade"].to_numpy()
+    return items, grades, np.bincount(users, minlength=dataset.num_users).astype(np.int32)
+
+
+def _hash_frame(frame: pl.DataFrame) -> str:
+    digest = hashlib.sha256()
+    for column in frame:
+        digest.update(f"{column.name}:{column.dtype};".encode())
+        if column.dtype.is_numeric():
+            digest.update(column.to_numpy().tobytes())
+        else:
+            digest.update(fingerprint(column.to_list()).encode())
+    return digest.hexdigest()

@@ -1,0 +1,40 @@
+"""Order within users, history and held-out parts, offline and online users; all decided by the seed alone."""
+
+import numpy as np
+import polars as pl
+
+# Streams of the seed: one choice must not change when another draws more numbers.
+ORDER_STREAM, USER_STREAM = 0, 1
+
+
+def order_within_user(interactions: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Adds `position` (Int32, 0 = oldest) and sorts by user and position.
+
+    By the column `time` where there is one, ties shuffled; else a shuffle, because the order of the file may
+    itself tell the value (logs are often sorted by hours).
+
+    Args:
+        interactions: user, item (unique pairs) and, where known, time.
+        seed: decides the shuffle.
+    """
+    interactions = interactions.sort("user", "item")
+    shuffle = np.random.default_rng([seed, ORDER_STREAM]).random(interactions.height)
+    keys = ["user", "time", "shuffle"] if "time" in interactions.columns else ["user", "shuffle"]
+    ordered = interactions.with_columns(shuffle=shuffle).sort(keys).drop("shuffle")
+    return ordered.with_columns(position=pl.int_range(pl.len()).over("user").cast(pl.Int32))
+
+
+def part_of_user(history_length: int) -> pl.Expr:
+    """Marks the latest min(history_length, n // 2) of a user's n "history", the rest "held_out"."""
+    count = pl.len().over("user").cast(pl.Int64)
+    size = pl.min_horizontal(pl.lit(history_length, pl.Int64), count // 2)
+    return pl.when(pl.col("position") >= count - size).then(pl.lit("history")).otherwise(pl.lit("held_out"))
+
+
+def split_users(num_users: int, offline_fraction: float, seed: int) -> list[str]:
+    """Draws `offline_fraction` of the users (never none, never all) as "offline"; the rest are "online"."""
+    num_offline = int(np.clip(round(num_users * offline_fraction), 1, num_users - 1))
+    order = np.random.default_rng([seed, USER_STREAM]).permutation(num_users)
+    offline = np.zeros(num_users, bool)
+    offline[order[:num_offline]] = True
+    return ["offline" if chosen else "online" for chosen in offline]

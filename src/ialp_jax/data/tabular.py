@@ -1,0 +1,181 @@
+"""Bring your own logs: one table of interactions and one of items, columns named by settings."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from ialp_jax.artifacts import InputError
+from ialp_jax.data.build import DataConfig, RawLogs, build
+from ialp_jax.data.dataset import Dataset, Domain, Feedback
+from ialp_jax.data.reading import (
+    ROW,
+    numbers,
+    read_table,
+    reject,
+    require_columns,
+    require_known,
+    require_unique,
+    require_values,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".dat": "\t"}
+
+
+@dataclass(frozen=True)
+class TabularConfig:
+    """Files and columns of your logs.
+
+    Files are csv, tsv (both also .gz) or parquet; their paths are relative to the data folder.
+    """
+
+    interactions: Path = Path("interactions.csv")
+    """One row per interaction."""
+    items: Path = Path("items.csv")
+    """One row per item."""
+    user: str = "user"
+    """Column of the interactions: the user's id."""
+    item: str = "item"
+    """Column of the interactions: the item's id."""
+    value: str | None = None
+    """Column of the interactions: hours, plays or rating. None: every row counts as one use."""
+    time: str | None = None
+    """Column of the interactions: a number, or a date such as 2024-05-01 12:00:00. None: order unknown."""
+    item_id: str = "item"
+    """Column of the items: the item's id."""
+    title: str = "title"
+    """Column of the items: what people call it."""
+    text: tuple[str, ...] = ()
+    """Columns of the items that describe it; joined with ", "."""
+    categories: str | None = None
+    """Column of the items: its categories. None: it has none."""
+    category_separator: str = "|"
+    """Between the categories of an item."""
+    feedback: Feedback = "implicit"
+    """implicit: hours or plays, higher is more. explicit: ratings within `rating_range`."""
+    rating_range: tuple[float, float] = (1.0, 5.0)
+    """Lowest and highest rating; explicit feedback only."""
+    domain: Domain = "generic"
+    """What the items are; chooses the words of prompts and reports."""
+    name: str = "tabular"
+    """What reports call the data."""
+
+
+def load(directory: Path, config: DataConfig, tables: TabularConfig | None = None) -> Dataset:
+    """Reads the tables that `tables` names.
+
+    Quotes mean something in csv (fields may hold commas), nothing in tsv.
+
+    Raises:
+        InputError: naming file, row and column of what cannot be used.
+    """
+    tables = tables or TabularConfig()
+    explicit = tables.feedback == "explicit"
+    if explicit and tables.value is None:
+        raise InputError(
+            "explicit feedback needs a column of ratings", column="value", fix="name it with value"
+        )
+    if tables.rating_range[0] >= tables.rating_range[1]:
+        raise InputError(
+            f"the setting is {tables.rating_range}", column="rating_range", fix="give lowest, highest"
+        )
+    items_file, logs_file = directory / tables.items, directory / tables.interactions
+    items = _items(items_file, tables)
+    wanted = [
+        column for column in (tables.user, tables.item, tables.value, tables.time) if column is not None
+    ]
+    logs = _read(logs_file, wanted)
+    require_values(logs, logs_file, [tables.user, tables.item])
+    require_known(logs, logs_file, tables.item, items["raw_id"], items_file)
+    low, high = tables.rating_range if explicit else (0.0, float("inf"))
+    value = (
+        pl.lit(1.0) if tables.value is None else numbers(logs, logs_file, tables.value, low=low, high=high)
+    )
+    times = {} if tables.time is None else {"time": _times(logs, logs_file, tables.time)}
+    return build(
+        RawLogs(
+            name=tables.name,
+            source="logs",
+            domain=tables.domain,
+            feedback=tables.feedback,
+            rating_range=tables.rating_range if explicit else (0.0, 1.0),
+            unit="ratings" if explicit else (tables.value or "uses"),
+            file=logs_file,
+            interactions=logs.select(ROW, user=tables.user, item=tables.item, value=value, **times),
+            items=items,
+            statements=(f"Real logs: {tables.interactions.name}, as given.",),
+        ),
+        config,
+    )
+
+
+def _read(path: Path, columns: list[str]) -> pl.DataFrame:
+    """The columns as text, with `ROW`, from whatever the file's name says it is."""
+    columns = list(dict.fromkeys(columns))
+    if path.suffix == ".parquet":
+        return _read_parquet(path, columns)
+    suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    if suffix not in SEPARATORS:
+        raise InputError(f"the kind of file {path.suffix!r} is not known", file=path,
+                         fix=f"name it {', '.join(SEPARATORS)} (also .gz) or .parquet")  # fmt: skip
+    separator = SEPARATORS[suffix]
+    return read_table(path, columns, separator=separator, quote='"' if separator == "," else None)
+
+
+def _read_parquet(path: Path, columns: list[str]) -> pl.DataFrame:
+    try:
+        frame = pl.read_parquet(path)
+    except FileNotFoundError:
+        raise InputError(
+            "the file does not exist", file=path, fix="check the path or the folder given"
+        ) from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(f"not a readable parquet file ({error})", file=path, fix="write it again") from error
+    require_columns(path, frame.columns, columns)
+    try:
+        return frame.select(columns).cast(pl.String).with_row_index(ROW, offset=1).cast({ROW: pl.Int64})
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"a column is not text ({error})", file=path,
+                         column=", ".join(columns), fix="store lists as separated text") from error  # fmt: skip
+
+
+def _items(path: Path, tables: TabularConfig) -> pl.DataFrame:
+    category = [] if tables.categories is None else [tables.categories]
+    items = _read(path, [tables.item_id, tables.title, *tables.text, *category])
+    require_values(items, path, [tables.item_id, tables.title])
+    require_unique(items, path, tables.item_id)
+    text = pl.concat_str(tables.text, separator=", ", ignore_nulls=True) if tables.text else pl.lit("")
+    cells: list[str | None] = (
+        [None] * items.height if tables.categories is None else items[tables.categories].to_list()
+    )
+    words = [[word.strip() for word in (cell or "").split(tables.category_separator)] for cell in cells]
+    categories = pl.Series([[word for word in row if word] for row in words], dtype=pl.List(pl.String))
+    return items.select(
+        raw_id=tables.item_id, title=tables.title, text=text.fill_null(""), categories=categories
+    )  # fmt: skip
+
+
+def _times(logs: pl.DataFrame, path: Path, column: str) -> pl.Series:
+    """Times as numbers that sort: the number itself, or microseconds of a date."""
+    require_values(logs, path, [column])
+    text = logs[column].str.strip_chars()
+    as_number = text.cast(pl.Float64, strict=False)
+    if as_number.null_count() < logs.height:
+        return numbers(logs, path, column)
+    moments = pl.Series([_microseconds(value) for value in text], dtype=pl.Int64)
+    reject(
+        logs, path, column, moments.is_null(), "{value!r} is not a time", "write 2024-05-01 12:00 or a number"
+    )
+    return moments
+
+
+def _microseconds(value: str) -> int | None:
+    """Since 1970 of an ISO 8601 date; UTC where it names no zone; None where it is no date."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (moment - EPOCH) // timedelta(microseconds=1)

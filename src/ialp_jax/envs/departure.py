@@ -1,0 +1,71 @@
+"""Departure rules: why a simulated user leaves. One pure function per rule; all see the same context."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int
+
+from ialp_jax.envs.world import World
+
+REASONS = ("none", "distance", "rating", "category", "patience", "turn_cap")
+
+
+@struct.dataclass
+class DepartureContext:
+    """What a rule may look at: the item just recommended, the last W recommended before it, and the user's temper."""
+
+    action: Int[Array, ""]
+    rating: Float[Array, ""]
+    window_items: Int[Array, "W"]
+    window_valid: Bool[Array, "W"]
+    temper: Float[Array, ""]  # after this recommendation
+
+
+def too_similar(context: DepartureContext, world: World) -> Bool[Array, ""]:
+    """Distance to any item of the window below the threshold (EasyRL4Rec, DORL: strict inequality)."""
+    difference = world.item_vectors[context.window_items] - world.item_vectors[context.action][None, :]
+    # Squared on both sides: exact for the integer rating columns of Coat.
+    near = jnp.sum(difference**2, axis=-1) < world.departure.distance_threshold**2
+    return jnp.any(near & context.window_valid)
+
+
+def rated_too_low(context: DepartureContext, world: World) -> Bool[Array, ""]:
+    """Rating below the floor."""
+    return context.rating < world.departure.rating_floor
+
+
+def category_saturated(context: DepartureContext, world: World) -> Bool[Array, ""]:
+    """Some category of the item occurs more than `category_limit` times in the window (KuaiRec's rule)."""
+    in_window = world.item_categories[context.window_items] & context.window_valid[:, None]
+    counts = jnp.sum(in_window, axis=0, dtype=jnp.int32)
+    return jnp.any((counts > world.departure.category_limit) & world.item_categories[context.action])
+
+
+def out_of_patience(context: DepartureContext, world: World) -> Bool[Array, ""]:
+    """Temper used up."""
+    del world
+    return context.temper <= 0.0
+
+
+RULES: dict[str, Callable[[DepartureContext, World], Bool[Array, ""]]] = {
+    "distance": too_similar,
+    "rating": rated_too_low,
+    "category": category_saturated,
+    "patience": out_of_patience,
+}
+
+
+def departure_reason(rules: tuple[str, ...], context: DepartureContext, world: World) -> Int[Array, ""]:
+    """Index into `REASONS` of the first of `rules` that fires, 0 if none does."""
+    reason = jnp.int32(0)
+    for name in reversed(rules):
+        reason = jnp.where(RULES[name](context, world), jnp.int32(REASONS.index(name)), reason)
+    return reason
+
+
+def temper_after(temper: Float[Array, ""], feedback: Float[Array, ""], world: World) -> Float[Array, ""]:
+    """Temper after one recommendation: minus the cost, plus the gain times feedback, never above the start value."""
+    departure = world.departure
+    changed = temper - departure.patience_cost + departure.patience_gain * feedback
+    return jnp.minimum(changed, departure.patience_start)

@@ -1,0 +1,147 @@
+"""Actor-critic over a catalogue: shared item embeddings, a sequence encoder, a policy head, V and a per-action Q."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int
+
+from ialp_jax.envs.simulator import append
+from ialp_jax.envs.types import Observation
+from ialp_jax.policies.encoders import GRUEncoder, Memory, SASRecEncoder
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """Shape of the network."""
+
+    encoder: Literal["gru", "sasrec"] = "gru"
+    """Sequence encoder of the history."""
+    embedding: int = 32
+    """Width of the item embeddings, shared by the encoder's input and the catalogue head."""
+    hidden: int = 64
+    """Width of the encoder."""
+
+
+@struct.dataclass
+class Recall:
+    """What a policy remembers of one session: the encoder's memory, and the features read from it."""
+
+    memory: Memory
+    features: Float[Array, "hidden"]
+
+
+class ActorCritic(nn.Module):
+    """Policy pi(a|s) = softmax(<W h, e_a> + b_a), value V(s), action value Q(s,a) = V(s) + <U h, e_a>.
+
+    Q needs no sum over the catalogue, so evaluating it at one item costs one inner product
+    (../shared/reference/method.md section 4).
+    """
+
+    num_items: int
+    config: PolicyConfig
+
+    def setup(self) -> None:
+        """Creates the parameters."""
+        config = self.config
+        scale = nn.initializers.normal(config.embedding**-0.5)
+        self.items = self.param("items", scale, (self.num_items, config.embedding))
+        self.bias = self.param("bias", nn.initializers.zeros, (self.num_items,))
+        encoder = {"gru": GRUEncoder, "sasrec": SASRecEncoder}[config.encoder]
+        self.encoder = encoder(config.hidden)
+        self.query_head = nn.Dense(config.embedding, kernel_init=nn.initializers.orthogonal(0.1))
+        self.value_hidden = nn.Dense(config.hidden)
+        self.value_out = nn.Dense(1, kernel_init=nn.initializers.orthogonal(0.1))
+        self.advantage_head = nn.Dense(config.embedding, kernel_init=nn.initializers.zeros)
+
+    def __call__(self, observation: Observation) -> tuple[Array, ...]:
+        """Touches every parameter; only for initialisation."""
+        recall = self.begin(observation)
+        recall = self.advance(recall, observation.items[-1], observation.feedback[-1], jnp.bool_(True))
+        return (*self.policy(recall.features), self.value(recall.features),
+                self.action_value(recall.features, observation.items[-1]))  # fmt: skip
+
+    def begin(self, observation: Observation) -> Recall:
+        """Recall at the start of a session, from the known history."""
+        if self.config.encoder == "sasrec":
+            return self._attend(observation)
+        embedded = self._embed(observation.items)
+        memory = self.encoder.begin(observation.items, embedded, observation.feedback, self.num_items)
+        return Recall(memory, self.encoder.read(memory))
+
+    def advance(
+        self, recall: Recall, item: Int[Array, ""], feedback: Float[Array, ""], appended: Bool[Array, ""]
+    ) -> Recall:
+        """Recall after one more interaction; unchanged where it did not enter the history."""
+        if self.config.encoder == "sasrec":
+            return self._attend(append(recall.memory, item, feedback, appended))
+        memory = self.encoder.advance(recall.memory, item, self._embed(item), feedback)
+        memory = jnp.where(appended, memory, recall.memory)
+        return Recall(memory, self.encoder.read(memory))
+
+    def policy(self, features: Float[Array, "h"]) -> tuple[Float[Array, "e"], Array, Array]:
+        """Query, item embeddings and biases: the inputs of the catalogue head."""
+        return self.query_head(features), self.items, self.bias
+
+    def value(self, features: Float[Array, "h"]) -> Float[Array, ""]:
+        """V(s)."""
+        return self.value_out(nn.relu(self.value_hidden(features)))[0]
+
+    def action_value(self, features: Float[Array, "h"], item: Int[Array, ""]) -> Float[Array, ""]:
+        """Q(s, a)."""
+        return self.value(features) + self.advantage_head(features) @ self._embed(item)
+
+    def _attend(self, observation: Observation) -> Recall:
+        present = observation.items != self.num_items
+        return Recall(observation, self.encoder(present, self._embed(observation.items), observation.feedback))
+
+    def _embed(self, items: Int[Array, "*s"]) -> Float[Array, "*s e"]:
+        """Embeddings; the padding item is the zero vector."""
+        return self.items.at[items].get(mode="fill", fill_value=0.0)
+
+
+@dataclass(frozen=True)
+class Network:
+    """Batched pure functions of an `ActorCritic`: parameters first, users on the leading axis."""
+
+    module: ActorCritic
+
+    def init(self, key: Array, history_length: int) -> dict:
+        """Fresh parameters."""
+        empty = Observation(
+            jnp.full(history_length, self.module.num_items, jnp.int32), jnp.zeros(history_length)
+        )
+        return self.module.init(key, empty)["params"]
+
+    def begin(self, params: dict, observation: Observation) -> Recall:
+        """`ActorCritic.begin` over a batch."""
+        return jax.vmap(lambda one: self._apply(params, "begin", one))(observation)
+
+    def advance(self, params: dict, recall: Recall, item: Array, feedback: Array, appended: Array) -> Recall:
+        """`ActorCritic.advance` over a batch."""
+        call = lambda *arguments: self._apply(params, "advance", *arguments)  # noqa: E731
+        return jax.vmap(call)(recall, item, feedback, appended)
+
+    def query(self, params: dict, features: Float[Array, "B h"]) -> Float[Array, "B e"]:
+        """Queries of the catalogue head."""
+        return jax.vmap(lambda one: self._apply(params, "policy", one)[0])(features)
+
+    def catalogue(self, params: dict) -> tuple[Float[Array, "N e"], Float[Array, "N"]]:
+        """Item embeddings and biases."""
+        return params["items"], params["bias"]
+
+    def value(self, params: dict, features: Float[Array, "B h"]) -> Float[Array, "B"]:
+        """V of every row."""
+        return jax.vmap(lambda one: self._apply(params, "value", one))(features)
+
+    def action_value(
+        self, params: dict, features: Float[Array, "B h"], item: Int[Array, "B"]
+    ) -> Float[Array, "B"]:
+        """Q of every row at its item."""
+        return jax.vmap(lambda one, chosen: self._apply(params, "action_value", one, chosen))(features, item)
+
+    def _apply(self, params: dict, method: str, *arguments):  # type: ignore[no-untyped-def]
+        return self.module.apply({"params": params}, *arguments, method=method)

@@ -1,0 +1,107 @@
+"""Policies that never learn: random, greedy on given scores, and an oracle that knows the simulator."""
+
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from ialp_jax.envs.departure import RULES, DepartureContext, temper_after
+from ialp_jax.envs.simulator import Simulator
+from ialp_jax.envs.types import State, TimeStep
+from ialp_jax.envs.world import World
+
+
+class FixedPolicy(Protocol):
+    """Chooses an item for one user from the simulator's state; callers `vmap` over users."""
+
+    def act(self, key: PRNGKeyArray, state: State, timestep: TimeStep, world: World) -> Int[Array, ""]:
+        """An item that `timestep` permits."""
+        ...
+
+
+@struct.dataclass
+class RandomPolicy:
+    """Uniform over the permitted items."""
+
+    def act(self, key: PRNGKeyArray, state: State, timestep: TimeStep, world: World) -> Int[Array, ""]:
+        """A permitted item, uniformly at random."""
+        del state
+        return choose(key, timestep.action_mask(world.num_items))
+
+
+@struct.dataclass
+class ScorePolicy:
+    """Greedy on fixed scores: popularity, a preference table, any ranking.
+
+    Attributes:
+        scores: one row per user, or a single row used for everybody.
+    """
+
+    scores: Float[Array, "U N"]
+
+    def act(self, key: PRNGKeyArray, state: State, timestep: TimeStep, world: World) -> Int[Array, ""]:
+        """The permitted item with the highest score; ties are broken uniformly at random."""
+        row = self.scores[state.user if self.scores.shape[0] > 1 else 0]
+        return choose(key, best(row, timestep.action_mask(world.num_items)))
+
+
+@struct.dataclass
+class OraclePolicy:
+    """Knows the true ratings and the departure rules, and looks one recommendation ahead.
+
+    Takes the best-rated permitted item that does not make the user leave now, or, where every permitted item does,
+    the best-rated one. It judges by the mean rating, without the world's rating noise.
+    """
+
+    simulator: Simulator = struct.field(pytree_node=False)
+
+    def act(self, key: PRNGKeyArray, state: State, timestep: TimeStep, world: World) -> Int[Array, ""]:
+        """The best permitted item that keeps the user; ties are broken uniformly at random."""
+        ratings = world.ratings.of_all(state.user)
+        permitted = timestep.action_mask(world.num_items)
+        staying = permitted & ~departs(self.simulator, state, ratings, world)
+        return choose(key, best(ratings, jnp.where(jnp.any(staying), staying, permitted)))
+
+
+def departs(
+    simulator: Simulator, state: State, ratings: Float[Array, "N"], world: World
+) -> Bool[Array, "N"]:
+    """For every item, whether recommending it now would make the user leave, given the ratings it would get.
+
+    The distance rule is evaluated by ||a - b||^2 = |a|^2 + |b|^2 - 2 <a, b>, so no N x W x k array is made; in float32
+    this is exact for Coat's integers, and elsewhere can misjudge distances within rounding of the threshold.
+    """
+    items, valid = simulator.window(state)
+    temper = temper_after(state.temper, world.feedback(ratings), world)
+    left = jnp.zeros(world.num_items, bool)
+    if "distance" in simulator.config.rules:
+        near = squared_distances(items, world) < world.departure.distance_threshold**2
+        left |= jnp.any(near & valid[:, None], axis=0)
+    others = [RULES[name] for name in simulator.config.rules if name != "distance"]
+    for rule in others:
+        context = DepartureContext(jnp.arange(world.num_items), ratings, items, valid, temper)
+        axes = DepartureContext(0, 0, None, None, 0)  # type: ignore[arg-type]
+        left |= jax.vmap(rule, in_axes=(axes, None))(context, world)
+    return left
+
+
+def squared_distances(items: Int[Array, "W"], world: World) -> Float[Array, "W N"]:
+    """Squared Euclidean distance of some items to the whole catalogue."""
+    vectors = world.item_vectors
+    norms = jnp.sum(vectors**2, axis=-1)
+    products = jnp.matmul(vectors[items], vectors.T, precision=jax.lax.Precision.HIGHEST)
+    return norms[items][:, None] + norms[None, :] - 2.0 * products
+
+
+def best(scores: Float[Array, "N"], permitted: Bool[Array, "N"]) -> Bool[Array, "N"]:
+    """True at the permitted items with the highest score."""
+    return permitted & (scores == jnp.max(scores, initial=-jnp.inf, where=permitted))
+
+
+def choose(key: PRNGKeyArray, among: Bool[Array, "N"]) -> Int[Array, ""]:
+    """Uniform choice among the true entries with one random number; item 0 if there is none."""
+    position = jnp.cumsum(among, dtype=jnp.int32)
+    rank = jax.random.randint(key, (), 0, jnp.maximum(position[-1], 1))
+    return jnp.argmax(position > rank).astype(jnp.int32)

@@ -1,0 +1,147 @@
+"""The preference table: who was judged on what, with which score, by whom.
+
+On disk: append-only shards `shard-000000.parquet`, each with the judgements of a contiguous range of states;
+`job.json`, what was asked of whom; `manifest.json`, written last.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float, Int
+
+from ialp_jax.artifacts import InputError, atomic_path, read_json, read_manifest, write_json, write_manifest
+from ialp_jax.preferences.judges.base import JudgeInfo
+
+KIND = "preferences"
+JOB_NAME = "job.json"
+SHARD_PATTERN = "shard-*.parquet"
+SCHEMA = {"state": pl.Int32, "item": pl.Int32, "score": pl.Float32, "raw": pl.String}
+
+
+@dataclass(frozen=True)
+class PreferenceTable:
+    """Judgements of P (state, item) pairs, sorted by state and item.
+
+    Attributes:
+        users: user id of each of the S states.
+        state: index into `users` of each pair.
+        item: item id of each pair.
+        score: in [0, 1], the judge's probability that the user would like the item.
+        info: who judged.
+        num_items: N, size of the catalogue.
+        statements: sentences a report on this table must print.
+    """
+
+    users: Int[np.ndarray, " S"]
+    state: Int[np.ndarray, " P"]
+    item: Int[np.ndarray, " P"]
+    score: Float[np.ndarray, " P"]
+    info: JudgeInfo
+    num_items: int
+    statements: tuple[str, ...]
+
+    @property
+    def num_states(self) -> int:
+        """S, the number of states."""
+        return self.users.size
+
+    @property
+    def num_judgements(self) -> int:
+        """P, the number of judged pairs."""
+        return self.state.size
+
+    def dense(self) -> tuple[Float[np.ndarray, "S N"], Bool[np.ndarray, "S N"]]:
+        """Scores with 0 where unjudged, and which pairs are judged."""
+        scores = np.zeros((self.num_states, self.num_items), np.float32)
+        judged = np.zeros(scores.shape, bool)
+        scores[self.state, self.item] = self.score
+        judged[self.state, self.item] = True
+        return scores, judged
+
+    def shuffled(self, seed: int) -> "PreferenceTable":
+        """A control: every state gets the judgements of another, along one random cycle of all states.
+
+        Raises:
+            InputError: if there are fewer than two states.
+        """
+        if self.num_states < 2:
+            raise InputError("a table of one state cannot be shuffled across users", fix="judge more users")
+        cycle = np.random.default_rng(seed).permutation(self.num_states)
+        receiver = np.empty(self.num_states, np.int32)
+        receiver[cycle] = np.roll(cycle, 1)
+        state = receiver[self.state]
+        order = np.lexsort((self.item, state))
+        statement = f"Control: every user's judgements were replaced by another user's (seed {seed})."
+        return replace(self, state=state[order], item=self.item[order], score=self.score[order],
+                       statements=(*self.statements, statement))  # fmt: skip
+
+    def save(self, directory: Path) -> None:
+        """Writes the table as one shard, replacing the directory; raw answers stay in the job's own."""
+        columns = {"state": self.state, "item": self.item, "score": self.score}
+        frame = pl.DataFrame(columns).with_columns(raw=pl.lit("")).cast(SCHEMA)  # type: ignore[arg-type]
+        job = describe(self.users, self.info, self.num_items, self.statements)
+        with atomic_path(directory) as temporary:
+            temporary.mkdir()
+            frame.write_parquet(shard_path(temporary, 0))
+            write_json(temporary / JOB_NAME, job)
+            write_manifest(temporary, KIND, {"judgements": self.num_judgements, "judge": self.info},
+                           statements=list(self.statements))  # fmt: skip
+
+    @classmethod
+    def load(cls, directory: Path) -> "PreferenceTable":
+        """Reads a finished table.
+
+        Raises:
+            InputError: if it is not finished, was altered, or is not a table.
+        """
+        if (directory / JOB_NAME).exists() and not (directory / "manifest.json").exists():
+            raise InputError("the job that writes this table has not finished", file=directory,
+                             fix="run the job again; it resumes where it stopped")  # fmt: skip
+        read_manifest(directory, KIND)
+        job = read_json(directory / JOB_NAME)
+        paths = sorted(directory.glob(SHARD_PATTERN))
+        pairs = pl.concat([read_shard(path, job["num_items"], len(job["users"])) for path in paths])
+        return cls(
+            np.asarray(job["users"], np.int32), pairs["state"].to_numpy(), pairs["item"].to_numpy(),
+            pairs["score"].to_numpy(), JudgeInfo(**job["judge"]), job["num_items"], tuple(job["statements"]),
+        )  # fmt: skip
+
+
+def describe(
+    users: Int[np.ndarray, " S"], info: JudgeInfo, num_items: int, statements: tuple[str, ...]
+) -> dict[str, Any]:
+    """The part of `job.json` that a table is read back with."""
+    return {
+        "judge": asdict(info),
+        "num_items": num_items,
+        "statements": list(statements),
+        "users": users.tolist(),
+    }
+
+
+def shard_path(directory: Path, index: int) -> Path:
+    """Where shard `index` lies."""
+    return directory / f"shard-{index:06d}.parquet"
+
+
+def read_shard(path: Path, num_items: int, num_states: int) -> pl.DataFrame:
+    """State, item and score of one shard.
+
+    Raises:
+        InputError: if the file is not such a shard, or names a state or item outside the table.
+    """
+    try:
+        frame = pl.read_parquet(path, columns=["state", "item", "score"])
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(
+            f"not a readable shard ({error})", file=path, fix="delete it and run the job again"
+        ) from error
+    limits = {"state": num_states, "item": num_items}
+    for column, limit in limits.items():
+        if not frame[column].is_between(0, limit - 1).all():
+            raise InputError(f"a value is outside 0..{limit - 1}", file=path, column=column,
+                             fix="delete the shard and run the job again")  # fmt: skip
+    return frame

@@ -1,0 +1,141 @@
+"""The self-contained page: everything a reader needs, nothing fetched, everything from data escaped."""
+
+import json
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from ialp_jax.artifacts import versions
+from ialp_jax.evaluation.statistics import interval_coverage
+from ialp_jax.report import figures
+from ialp_jax.report.curves import merge_width
+from ialp_jax.report.headline import IN_BRACKETS, headline, judge_statement, world_statement
+from ialp_jax.report.inputs import RunFiles
+from ialp_jax.report.methods import in_order
+from ialp_jax.report.tables import (
+    METRIC_MEANING,
+    METRICS,
+    comparison_rows,
+    count,
+    method_rows,
+    number,
+    present_metrics,
+)
+
+
+def render_page(run: RunFiles, summary: dict[str, Any]) -> str:
+    """The text of `report.html`, a pure function of the run's files and the installed versions."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("ialp_jax", "report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    severity, judge = judge_statement(run.preferences)
+    return environment.get_template("template.html").render(
+        summary=summary,
+        headline=headline(summary),
+        in_brackets=IN_BRACKETS,
+        world=world_statement(summary),
+        world_facts=facts(
+            run.world, skip={"env", "source", "users", "items", "interactions", "statements", "fit"}
+        ),
+        world_statements=run.world.get("statements", []),
+        judge=judge,
+        severity=severity,
+        preference_facts=facts(run.preferences, skip={"is_llm", "test_double", "statements"}),
+        preference_statements=run.preferences.get("statements", []),
+        figures=draw(run, summary),
+        merged=None if run.bins is None else merged_statement(run),
+        metrics=[
+            (METRICS.get(name, name), METRIC_MEANING.get(name, "")) for name in present_metrics(summary)
+        ],
+        rows=method_rows(summary),
+        methods=in_order(list(run.per_seed)),
+        comparisons=comparison_rows(summary),
+        departures=departure_table(run),
+        heldout=heldout_table(run.world.get("fit", {}).get("heldout", {})),
+        fit_facts=facts(run.world.get("fit", {}), skip={"heldout"}),
+        precision=precision_statement(run.seeds),
+        config=json.dumps(run.config, indent=2, ensure_ascii=False) if run.config else "",
+        versions=versions(),
+    )
+
+
+def draw(run: RunFiles, summary: dict[str, Any]) -> dict[str, Markup]:
+    """The figures that can be drawn, by name, as markup (matplotlib escapes the text in them)."""
+    drawn = {
+        "reward": figures.learning_curves(run, summary, "reward", "auc", "reward per session"),
+        "length": figures.learning_curves(run, summary, "length", "length", "turns per session"),
+        "initial_final": figures.initial_final(run, summary),
+        "departures": figures.departure_reasons(run),
+        "weights": figures.mixture_weights(run),
+    }
+    return {name: Markup(svg) for name, svg in drawn.items() if svg}  # noqa: S704
+
+
+def facts(source: dict[str, Any], skip: set[str]) -> list[tuple[str, str]]:
+    """Nested JSON as (name, value) lines, names joined by " · ", lists by commas; None is left out."""
+    lines: list[tuple[str, str]] = []
+    for name, value in source.items():
+        label = name.replace("_", " ")
+        if name in skip or value is None:
+            continue
+        if isinstance(value, dict):
+            lines += [(f"{label} · {inner}", text) for inner, text in facts(value, skip=set())]
+        elif isinstance(value, list):
+            lines.append((label, ", ".join(map(str, value)) or "none"))
+        elif isinstance(value, bool):
+            lines.append((label, "yes" if value else "no"))
+        elif isinstance(value, int):
+            lines.append((label, count(value)))
+        else:
+            lines.append((label, number(value) if isinstance(value, float) else str(value)))
+    return lines
+
+
+def heldout_table(heldout: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The world's fit beside its baselines: `columns` and `rows` of (name, values)."""
+    columns = list(dict.fromkeys(metric for row in heldout.values() for metric in row))
+    rows = [
+        (name.replace("_", " "), [number(row.get(metric)) for metric in columns])
+        for name, row in heldout.items()
+    ]
+    return {"columns": columns, "rows": rows}
+
+
+def departure_table(run: RunFiles) -> dict[str, Any]:
+    """Counted ends of sessions: `columns` (reasons) and `rows` of (label, counts)."""
+    methods = [method for method in in_order(list(run.results)) if run.results[method.name].get("departures")]
+    reasons = list(
+        dict.fromkeys(reason for method in methods for reason in run.results[method.name]["departures"])
+    )
+    rows = [
+        (method.label, [count(run.results[method.name]["departures"].get(reason, 0)) for reason in reasons])
+        for method in methods
+    ]
+    return {"columns": [figures.REASONS.get(reason, (reason, ""))[0] for reason in reasons], "rows": rows}
+
+
+def merged_statement(run: RunFiles) -> str:
+    """What a drawn point is: the only smoothing there is."""
+    assert run.bins is not None
+    width, bins = merge_width(run.bins), run.bins.size - 1
+    steps = (run.bins[-1] - run.bins[0]) / bins * width
+    covered = f"{steps:,.0f} steps ({width} of {bins} recorded bins)"
+    return f"Each point covers the sessions started in about {covered}."
+
+
+def precision_statement(seeds: int) -> str:
+    """What this many seeds can show, measured rather than promised."""
+    if seeds == 1:
+        return "With one seed there is no interval, and no difference can be called clear."
+    coverage = interval_coverage(seeds)
+    return (
+        f"With {seeds} seeds such an interval is somewhat too narrow: in simulated experiments with normal "
+        f"values it covers the truth {coverage:.0%} of the time instead of 95 %, so about "
+        f"{1 - coverage:.0%} of comparisons between equals would be called clear. If all {seeds} "
+        f"seeds agree, a two-sided sign test gives p = {2.0 ** (1 - seeds):.3g}."
+    )

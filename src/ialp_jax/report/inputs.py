@@ -1,0 +1,139 @@
+"""The files of a run, read and checked once; what is missing but not needed becomes a note for the reader."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ialp_jax.artifacts import InputError, read_arrays, read_json
+from ialp_jax.report.methods import EXPECTED
+
+CURVES = ("sessions", "reward", "length", "weight")
+RUN_AGAIN = "finish the run, or run it again"
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a run wrote.
+
+    Attributes:
+        world: `world.json`: what the simulated users are.
+        preferences: `preferences.json`; empty where the run has none.
+        config: `config.json`, the resolved configuration; empty where missing.
+        seeds: number of paired seeds R.
+        budget: `results.json`'s budget.
+        results: method -> `online_steps`, `judgements`, `departures`, as in `results.json`.
+        per_seed: method -> metric -> [R]; NaN where the run had no value.
+        bins: [K+1] edges in online simulator steps; None where there are no curves.
+        curves: "METHOD/sessions", "/reward", "/length", "/weight" -> [R, K].
+        notes: sentences about what is missing.
+    """
+
+    world: dict[str, Any]
+    preferences: dict[str, Any]
+    config: dict[str, Any]
+    seeds: int
+    budget: dict[str, Any]
+    results: dict[str, dict[str, Any]]
+    per_seed: dict[str, dict[str, Float[np.ndarray, " R"]]]
+    bins: Float[np.ndarray, " K+1"] | None
+    curves: dict[str, Float[np.ndarray, "R K"]]
+    notes: tuple[str, ...]
+
+
+def read_run(out: Path) -> RunFiles:
+    """Reads a run's directory.
+
+    Raises:
+        InputError: if `results.json` or `world.json` is missing, or any file is malformed.
+    """
+    world = _object(out / "world.json", needed=("env", "source"))
+    results_path = out / "results.json"
+    results = _object(results_path, needed=("budget", "methods"))
+    budget, methods = results["budget"], results["methods"]
+    if not isinstance(budget, dict) or not isinstance(methods, dict) or not methods:
+        raise InputError(
+            "budget and methods must be objects, methods not empty", file=results_path, fix=RUN_AGAIN
+        )
+    seeds = budget.get("seeds")
+    if not isinstance(seeds, int) or seeds < 1:
+        raise InputError(
+            f"not a number of seeds: {seeds!r}", file=results_path, column="budget.seeds", fix=RUN_AGAIN
+        )
+    per_seed = {name: _per_seed(results_path, name, method, seeds) for name, method in methods.items()}
+    notes = []
+    preferences, config = {}, {}
+    if (out / "preferences.json").exists():
+        preferences = _object(out / "preferences.json", needed=())
+    else:
+        notes.append("There is no preferences.json: what the preference table was is not known here.")
+    if (out / "config.json").exists():
+        config = _object(out / "config.json", needed=())
+    else:
+        notes.append("There is no config.json: the configuration is not shown.")
+    bins: np.ndarray | None = None
+    curves: dict[str, np.ndarray] = {}
+    if (out / "curves.npz").exists():
+        bins, curves = _curves(out / "curves.npz", seeds)
+    else:
+        notes.append("There is no curves.npz: no learning curve is drawn.")
+    notes += _gaps(per_seed)
+    return RunFiles(
+        world, preferences, config, seeds, budget, methods, per_seed, bins, curves, tuple(notes)
+    )  # fmt: skip
+
+
+def _object(path: Path, needed: tuple[str, ...]) -> dict[str, Any]:
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise InputError(f"expected a JSON object, found {type(value).__name__}", file=path, fix=RUN_AGAIN)
+    for field in needed:
+        if field not in value:
+            raise InputError("the field is missing", file=path, column=field, fix=RUN_AGAIN)
+    return value
+
+
+def _per_seed(path: Path, name: str, method: Any, seeds: int) -> dict[str, np.ndarray]:
+    values = method.get("per_seed") if isinstance(method, dict) else None
+    if not isinstance(values, dict):
+        raise InputError(
+            "expected an object of metrics", file=path, column=f"methods.{name}.per_seed", fix=RUN_AGAIN
+        )
+    numbers = {}
+    for metric, column in values.items():
+        try:
+            numbers[metric] = np.asarray(column, dtype=float)
+        except (TypeError, ValueError):
+            numbers[metric] = np.empty(0)
+        if numbers[metric].shape != (seeds,):
+            raise InputError(f"expected {seeds} numbers, one per seed, found {column!r}", file=path,
+                             column=f"methods.{name}.per_seed.{metric}", fix=RUN_AGAIN)  # fmt: skip
+    return numbers
+
+
+def _curves(path: Path, seeds: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    arrays = read_arrays(path)
+    bins = arrays.pop("bins", np.empty(0))
+    if bins.ndim != 1 or bins.size < 2 or not (np.diff(bins) > 0).all():
+        raise InputError("expected at least two increasing edges", file=path, column="bins", fix=RUN_AGAIN)
+    curves = {name: array for name, array in arrays.items() if name.rpartition("/")[2] in CURVES}
+    for name, array in curves.items():
+        if array.shape != (seeds, bins.size - 1):
+            raise InputError(f"expected shape {(seeds, bins.size - 1)} [seeds, bins], found {array.shape}",
+                             file=path, column=name, fix=RUN_AGAIN)  # fmt: skip
+    return bins, curves
+
+
+def _gaps(per_seed: dict[str, dict[str, np.ndarray]]) -> list[str]:
+    """Sentences about absent methods and values."""
+    notes = []
+    absent = [name for name in EXPECTED if name not in per_seed]
+    if absent:
+        notes.append(f"This run is partial: no results for {', '.join(absent)}.")
+    for name, metrics in per_seed.items():
+        broken = [metric for metric, values in metrics.items() if not np.isfinite(values).all()]
+        if broken:
+            notes.append(f"{name} has no finite value for every seed in: {', '.join(broken)}; left blank.")
+    return notes

@@ -1,0 +1,54 @@
+"""`summary.json`: the numbers of a run that scripts rely on."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ialp_jax.evaluation.statistics import CONFIDENCE, RESAMPLES, estimate
+from ialp_jax.report.comparisons import compare
+from ialp_jax.report.inputs import RunFiles
+
+STATISTIC = (
+    f"mean = interquartile mean over seeds (middle half, fractional weights); low, high = {CONFIDENCE:.0%} "
+    f"stratified bootstrap percentile interval over seeds, {RESAMPLES:,} resamples; rewards are per session"
+)
+
+
+def build_summary(run: RunFiles) -> dict[str, Any]:
+    """The content of `summary.json`: world, preferences, budget, every method's metrics, and what decides.
+
+    Every metric is {"mean", "low", "high", "per_seed"}. `low` and `high` are None for a single seed, which
+    has no interval; all three numbers are None where a seed has no finite value (None in "per_seed").
+    "comparisons" are the rows of `comparisons.compare`, "notes" say what is missing.
+    """
+    return {
+        "env": run.world["env"],
+        "world": _pick(run.world, "source", "users", "items", "interactions"),
+        "preferences": _pick(
+            run.preferences, "judge", "is_llm", "model", "pairs", "auc_vs_world", "test_double"
+        ),
+        "budget": _pick(run.budget, "online_steps", "seeds", "pretrain_steps"),
+        "statistic": STATISTIC,
+        "methods": {
+            name: {metric: describe_metric(values) for metric, values in metrics.items()}
+            | _pick(run.results[name], "online_steps", "judgements")
+            for name, metrics in run.per_seed.items()
+        },
+        "comparisons": compare(run.per_seed),
+        "notes": list(run.notes),
+    }
+
+
+def describe_metric(values: Float[np.ndarray, " R"]) -> dict[str, Any]:
+    """One metric of one method: {"mean", "low", "high", "per_seed"} (see `build_summary` for None)."""
+    per_seed = [float(value) if np.isfinite(value) else None for value in values]
+    if None in per_seed:
+        return {"mean": None, "low": None, "high": None, "per_seed": per_seed}
+    found = estimate(values)
+    low, high = (found.low, found.high) if values.size > 1 else (None, None)
+    return {"mean": found.mean, "low": low, "high": high, "per_seed": per_seed}
+
+
+def _pick(source: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: source.get(name) for name in names}

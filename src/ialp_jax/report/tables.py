@@ -1,0 +1,160 @@
+"""The table that answers the question, the differences that decide, and both for a terminal."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ialp_jax.report.headline import IN_BRACKETS, headline, judge_statement, world_statement
+from ialp_jax.report.methods import describe, in_order
+
+METRICS = {
+    "initial_reward": "initial reward",
+    "final_reward": "final reward",
+    "auc": "area",
+    "length": "turns",
+    "reward_per_turn": "reward / turn",
+    "coverage": "coverage",
+    "diversity": "diversity",
+    "novelty": "novelty",
+    "greedy_reward": "greedy reward",
+    "sampled_reward": "sampled reward",
+}
+METRIC_MEANING = {
+    "initial_reward": "per session, first 5 % of the online sessions",
+    "final_reward": "per session, last 10 %",
+    "auc": "per session, over all online sessions",
+    "length": "per session",
+    "greedy_reward": "per session after training, most probable item",
+    "sampled_reward": "per session after training, items drawn",
+}
+TERMINAL_WIDE = ("initial_reward", "final_reward", "auc")
+TERMINAL_NARROW = ("length", "reward_per_turn", "coverage")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number and its interval, formatted; `interval` is "" where there is none."""
+
+    value: str
+    interval: str
+
+
+def number(value: float | None) -> str:
+    """Three digits that matter, a dash for None."""
+    if value is None:
+        return "-"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
+    return f"{value:,.{digits}f}"
+
+
+def signed(value: float | None) -> str:
+    """`number` with its sign."""
+    return number(value) if value is None else f"{value:+,.{1 if abs(value) >= 10 else 2}f}"
+
+
+def count(value: Any) -> str:
+    """A whole number with thousands separated, a dash for None."""
+    return "-" if value is None else f"{value:,.0f}" if isinstance(value, (int, float)) else str(value)
+
+
+def cell(found: dict[str, Any] | None) -> Cell:
+    """One metric of one method."""
+    if not found or found["mean"] is None:
+        return Cell("-", "")
+    interval = "" if found["low"] is None else f"[{number(found['low'])}, {number(found['high'])}]"
+    return Cell(number(found["mean"]), interval)
+
+
+def present_metrics(summary: dict[str, Any]) -> list[str]:
+    """The metrics any method has, the known ones first, in the table's order."""
+    found = {
+        name for method in summary["methods"].values() for name in method if isinstance(method[name], dict)
+    }
+    return [*(name for name in METRICS if name in found), *sorted(found - set(METRICS))]
+
+
+def method_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the main table: `method` (a `Method`), `cells` by metric, `steps`, `judgements`."""
+    return [
+        {
+            "method": method,
+            "cells": [
+                cell(summary["methods"][method.name].get(metric)) for metric in present_metrics(summary)
+            ],
+            "steps": count(summary["methods"][method.name].get("online_steps")),
+            "judgements": count(summary["methods"][method.name].get("judgements")),
+        }
+        for method in in_order(list(summary["methods"]))
+    ]
+
+
+def comparison_rows(summary: dict[str, Any]) -> list[dict[str, str]]:
+    """Rows of the table of differences: `question, what, difference, interval, seeds, verdict`."""
+    return [
+        {
+            "question": row["question"],
+            "what": f"{describe(row['method']).label} - {describe(row['other']).label}, "
+            f"{METRICS.get(row['metric'], row['metric'])}",
+            "difference": signed(row["mean"]),
+            "interval": "" if row["low"] is None else f"[{signed(row['low'])}, {signed(row['high'])}]",
+            "seeds": f"{row['seeds_above']} of {row['seeds']}",
+            "verdict": row["verdict"] if row["verdict"] == "not clear" else f"clear: {row['verdict']}",
+        }
+        for row in summary["comparisons"]
+    ]
+
+
+def print_summary(summary: dict[str, Any], console: Console) -> None:
+    """Prints what a run showed; fits 100 columns."""
+    console.print()
+    console.print(escape(world_statement(summary)))
+    severity, statement = judge_statement(summary["preferences"])
+    console.print(
+        escape(statement), style={"alarm": "bold white on red", "warning": "bold yellow"}.get(severity, "")
+    )
+    console.print(_method_table(summary))
+    if summary["comparisons"]:
+        console.print(_comparison_table(summary))
+    for sentence in headline(summary):
+        console.print("• " + escape(sentence))
+    console.print(f"[dim]{IN_BRACKETS}[/dim]")
+    for note in summary["notes"]:
+        console.print(escape(note), style="yellow")
+    console.print(f"[dim]{escape(summary['statistic'])}[/dim]")
+
+
+def _method_table(summary: dict[str, Any]) -> Table:
+    budget = summary["budget"]
+    title = f"{budget['seeds']} seeds, {count(budget['online_steps'])} online steps"
+    table = Table(title=title, box=None, padding=(0, 1, 0, 0), title_justify="left", header_style="bold")
+    table.add_column("method", no_wrap=True, max_width=24)
+    for metric in TERMINAL_WIDE:
+        table.add_column(METRICS[metric], justify="right", no_wrap=True)
+    for metric in TERMINAL_NARROW:
+        table.add_column(METRICS[metric].replace("reward / turn", "r/turn"), justify="right", no_wrap=True)
+    for method in in_order(list(summary["methods"])):
+        found = summary["methods"][method.name]
+        wide = [cell(found.get(metric)) for metric in TERMINAL_WIDE]
+        narrow = [cell(found.get(metric)) for metric in TERMINAL_NARROW]
+        table.add_row(
+            escape(method.label),
+            *(f"{part.value} [dim]{escape(part.interval)}[/dim]" for part in wide),
+            *(part.value for part in narrow),
+        )
+    return table
+
+
+def _comparison_table(summary: dict[str, Any]) -> Table:
+    table = Table(title="paired differences that decide", box=None, padding=(0, 1, 0, 0),
+                  title_justify="left", header_style="bold")  # fmt: skip
+    table.add_column("difference", overflow="fold")
+    for name in ("mean", "95 % interval", "seeds > 0", "verdict"):
+        table.add_column(name, justify="right", no_wrap=True)
+    colours = {"clear: higher": "green", "clear: lower": "red"}
+    for row in comparison_rows(summary):
+        verdict = f"[{colours.get(row['verdict'], 'yellow')}]{row['verdict']}[/]"
+        table.add_row(escape(row["what"]), row["difference"], escape(row["interval"]), row["seeds"], verdict)
+    return table

@@ -1,0 +1,105 @@
+"""A run's files with random numbers: nothing in them was measured."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ialp_jax.artifacts import write_arrays, write_json
+from ialp_jax.evaluation.statistics import area_under_curve, phase_reward
+
+SEEDS, BINS, STEPS = 5, 100, 1_000_000
+# name: reward at the start, reward at the end, judgements
+LEVELS = {
+    "random": (1.4, 1.4, 0), "popular": (5.6, 5.6, 0), "table_greedy": (7.2, 7.2, 120_000),
+    "oracle": (11.8, 11.8, 0),
+    "a2c": (1.5, 8.7, 0), "ialp": (7.8, 7.8, 120_000), "a_ialp_ft": (7.7, 8.9, 120_000),
+    "a_ialp_ap_mixture": (7.6, 8.95, 120_000), "a_ialp_ap_value": (7.9, 9.4, 120_000),
+}  # fmt: skip
+LEARNERS = ("a2c", "a_ialp_ft", "a_ialp_ap_mixture", "a_ialp_ap_value")
+
+
+def method_curves(rng, start, end, seeds=SEEDS):
+    """Sessions, summed rewards and summed lengths [R, K] that go from `start` to `end`."""
+    progress = 1 - np.exp(-np.linspace(0, 4, BINS))
+    level = (
+        start + (end - start) * progress + rng.normal(0, 0.15, (seeds, 1)) + rng.normal(0, 0.2, (seeds, BINS))
+    )
+    length = np.clip(level * 1.4 + 2, 1, 20)
+    sessions = np.maximum((STEPS / BINS / length).round(), 1)
+    return {"sessions": sessions, "reward": np.maximum(level, 0.1) * sessions, "length": length * sessions}
+
+
+def method_metrics(rng, curves):
+    """Every metric of one method, one random or curve-made value per seed."""
+    sessions, reward = curves["sessions"], curves["reward"]
+    seeds = len(sessions)
+    length = area_under_curve(sessions, curves["length"])
+    return {
+        "initial_reward": phase_reward(sessions, reward, first=0.05),
+        "final_reward": phase_reward(sessions, reward, last=0.10),
+        "auc": area_under_curve(sessions, reward),
+        "length": length,
+        "reward_per_turn": area_under_curve(sessions, reward) / length,
+        "coverage": rng.uniform(0.1, 0.6, seeds),
+        "diversity": rng.uniform(0.5, 0.9, seeds),
+        "novelty": rng.uniform(3, 7, seeds),
+        "greedy_reward": phase_reward(sessions, reward, last=0.01),
+        "sampled_reward": phase_reward(sessions, reward, last=0.05),
+    }
+
+
+def write_fake_run(out: Path, seeds=SEEDS, levels=LEVELS, **world_fields) -> None:
+    """Writes all five input files of a report into `out`."""
+    rng = np.random.default_rng(7)
+    arrays, methods = {"bins": np.linspace(0, STEPS, BINS + 1)}, {}
+    for name, (start, end, judgements) in levels.items():
+        curves = method_curves(rng, start, end, seeds)
+        arrays |= {f"{name}/{kind}": values for kind, values in curves.items()}
+        counts = rng.multinomial(20_000, [0.5, 0.15, 0.1, 0.05, 0.2]).tolist()
+        methods[name] = {
+            "online_steps": STEPS if name in LEARNERS else 0,
+            "judgements": judgements,
+            "per_seed": method_metrics(rng, curves),
+            "departures": dict(
+                zip(("distance", "rating", "category", "patience", "turn_cap"), counts, strict=True)
+            ),
+        }
+    if "a_ialp_ap_mixture" in levels:
+        fall = 0.5 + 0.45 * np.exp(-np.linspace(0, 4, BINS))
+        arrays["a_ialp_ap_mixture/weight"] = np.clip(fall + rng.normal(0, 0.02, (seeds, BINS)), 0, 1)
+    write_arrays(out / "curves.npz", arrays)
+    write_json(out / "results.json", {
+        "budget": {"online_steps": STEPS, "seeds": seeds, "pretrain_steps": 500_000}, "methods": methods,
+    })  # fmt: skip
+    write_json(out / "world.json", fake_world() | world_fields)
+    write_json(out / "preferences.json", fake_preferences())
+    write_json(
+        out / "config.json",
+        {"env": "steam", "a2c": {"learning_rate": 3e-4, "hidden": [64, 64]}, "seeds": seeds},
+    )
+
+
+def fake_world():
+    return {
+        "env": "steam", "source": "synthetic", "users": 2386, "items": 1515, "interactions": 61_234,
+        "statements": ["These numbers are random: this run was made up for a test.",
+                       "Play hours were graded by their quantile within each item."],
+        "fit": {"heldout": {"factorisation": {"rmse": 0.211, "auc": 0.883}, "popularity": {"auc": 0.821},
+                            "mean": {"rmse": 0.287, "auc": 0.5}},
+                "item_mean_share": 0.41, "item_mean_auc": 0.896, "rank": 16},
+        "departure": {"rules": ["distance"], "distance_threshold": 0.731, "distance_percentile": 5.0,
+                      "window": 4,
+                      "turn_cap": 20},
+        "reward": {"low": 0, "high": 1, "statement": "the graded play time the world predicts"},
+    }  # fmt: skip
+
+
+def fake_preferences():
+    return {
+        "judge": "content", "is_llm": False, "model": None, "test_double": False,
+        "pairs": 120_000, "states": 1200,
+        "statements": ["TF-IDF similarity of history and item text, calibrated; popularity prior added."],
+        "completion": {"option": "model",
+                       "heldout": {"model_auc": 0.81, "zero_auc": 0.5, "item_mean_auc": 0.77}},
+        "auc_vs_world": 0.875, "auc_vs_world_personal": 0.671, "auc_vs_world_popularity": 0.718,
+    }  # fmt: skip

@@ -1,0 +1,199 @@
+"""The page and the terminal: self-contained, escaped, honest about who judged and what is missing."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from io import StringIO
+
+import numpy as np
+import pytest
+from fake_report_run import LEVELS, fake_preferences, write_fake_run
+from rich.console import Console
+
+from ialp_jax.artifacts import InputError, read_arrays, read_json, write_arrays, write_json
+from ialp_jax.report import print_summary, write_report
+from ialp_jax.report.curves import merge_width, session_curve
+from ialp_jax.report.figures import _spread
+from ialp_jax.report.methods import describe, in_order
+
+MALICIOUS = '<script>alert("x")</script><img src=http://evil.example/a.png>'
+
+
+class Page(HTMLParser):
+    """Collects tags, ids, and addresses."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.ids, self.addresses = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        found = dict(attributes)
+        self.ids += [found["id"]] if "id" in found else []
+        self.addresses += [
+            found[name] for name in ("src", "href", "xlink:href", "data", "srcset") if name in found
+        ]
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory):
+    out = tmp_path_factory.mktemp("complete")
+    write_fake_run(out)
+    return write_report(out), out
+
+
+def page_of(out):
+    return (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_fetches_nothing_and_its_ids_are_unique(complete):
+    text = page_of(complete[1])
+    page = Page(text)
+    assert page.tags.count("svg") == 5
+    assert not {"script", "link", "iframe", "img", "object"} & set(page.tags)
+    assert page.addresses and all(address.startswith("#") for address in page.addresses)
+    assert {address[1:] for address in page.addresses} <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", text))
+    assert "@import" not in text
+
+
+def test_the_page_says_what_the_world_is_and_that_no_llm_judged(complete):
+    text = page_of(complete[1])
+    assert "No LLM judged anything here" in text
+    assert "no real user is behind these numbers" in text
+    assert "TEST DOUBLE" not in text
+    assert "learning_rate" in text and "0.883" in text and "item mean share" in text
+
+
+def test_the_same_files_give_the_same_bytes(complete):
+    summary, out = complete
+    before = page_of(out), (out / "summary.json").read_bytes()
+    assert write_report(out) == summary == read_json(out / "summary.json")
+    assert (page_of(out), (out / "summary.json").read_bytes()) == before
+
+
+def test_a_test_double_gets_a_red_box_even_if_it_claims_to_be_an_llm(tmp_path):
+    write_fake_run(tmp_path, levels={"random": LEVELS["random"]})
+    write_json(tmp_path / "preferences.json", fake_preferences() | {"is_llm": True, "test_double": True})
+    summary = write_report(tmp_path)
+    assert 'class="box alarm"' in page_of(tmp_path) and "TEST DOUBLE" in page_of(tmp_path)
+    assert summary["preferences"]["test_double"] is True
+    assert "TEST DOUBLE" in printed(summary)
+
+
+def test_names_from_data_are_escaped_everywhere(tmp_path):
+    write_fake_run(
+        tmp_path,
+        levels={"a2c": (1, 2, 0), MALICIOUS: (1, 2, 0), "$\\frac{$": (1, 2, 0)},
+        env=MALICIOUS,
+        statements=[MALICIOUS],
+    )
+    write_json(tmp_path / "config.json", {MALICIOUS: MALICIOUS})
+    write_json(tmp_path / "preferences.json", fake_preferences() | {"judge": MALICIOUS})
+    page = Page(write_report(tmp_path) and page_of(tmp_path))
+    assert not {"script", "img"} & set(page.tags)
+    assert all(address.startswith("#") for address in page.addresses)
+    assert "&lt;script&gt;" in page_of(tmp_path)
+
+
+def test_a_partial_run_is_reported_and_said_to_be_partial(tmp_path):
+    write_fake_run(tmp_path, seeds=2, levels={name: LEVELS[name] for name in ("random", "a2c")})
+    for name in ("curves.npz", "preferences.json", "config.json"):
+        (tmp_path / name).unlink()
+    world = read_json(tmp_path / "world.json")
+    write_json(tmp_path / "world.json", {"env": world["env"], "source": "logs"})
+    summary = write_report(tmp_path)
+    text = page_of(tmp_path)
+    for expected in (
+        "This run is partial: no results for popular",
+        "no preferences.json",
+        "no curves.npz",
+        "no config.json",
+        "simulated users fitted to real logs",
+        "judged the preferences is not recorded",
+    ):
+        assert expected in text, expected
+    assert [row["method"] for row in summary["comparisons"]] == ["a2c"]
+    assert "no answer yet" in printed(summary)
+
+
+def test_one_seed_gives_no_interval_and_nothing_clear(tmp_path):
+    write_fake_run(tmp_path, seeds=1)
+    summary = write_report(tmp_path)
+    found = summary["methods"]["a2c"]["final_reward"]
+    assert found["low"] is None and found["high"] is None and found["mean"] == found["per_seed"][0]
+    assert {row["verdict"] for row in summary["comparisons"]} == {"not clear"}
+    assert "no difference can be called clear" in page_of(tmp_path)
+    printed(summary)
+
+
+@pytest.mark.parametrize("file", ["results.json", "world.json"])
+def test_a_missing_file_is_named_and_nothing_is_written(fake_run, file):
+    (fake_run / file).unlink()
+    with pytest.raises(InputError, match=file):
+        write_report(fake_run)
+    assert not (fake_run / "summary.json").exists() and not (fake_run / "report.html").exists()
+
+
+def test_wrong_shapes_name_file_and_field(fake_run):
+    results = read_json(fake_run / "results.json")
+    results["methods"]["a2c"]["per_seed"]["auc"] = [1.0, 2.0]
+    write_json(fake_run / "results.json", results)
+    with pytest.raises(
+        InputError, match=r"results\.json, column methods\.a2c\.per_seed\.auc: expected 5 numbers"
+    ):
+        write_report(fake_run)
+
+
+def test_a_curve_of_the_wrong_shape_is_refused(fake_run):
+    arrays = read_arrays(fake_run / "curves.npz")
+    arrays["a2c/reward"] = arrays["a2c/reward"][:, :-1]
+    write_arrays(fake_run / "curves.npz", arrays)
+    with pytest.raises(InputError, match=r"curves\.npz, column a2c/reward: expected shape \(5, 100\)"):
+        write_report(fake_run)
+
+
+def printed(summary):
+    stream = StringIO()
+    print_summary(summary, Console(width=100, file=stream))
+    return stream.getvalue()
+
+
+def test_the_terminal_summary_fits_100_columns_uncut(complete):
+    text = printed(complete[0])
+    assert max(map(len, text.splitlines())) <= 100
+    assert "…" not in text
+    assert "No LLM judged anything here" in text
+    for name in LEVELS:
+        assert describe(name).label in text
+
+
+def test_merging_bins_keeps_sums_and_skips_empty_points():
+    bins = np.linspace(0, 800, 81)
+    sessions, reward = np.full((3, 80), 4.0), np.full((3, 80), 10.0)
+    sessions[0, 2:4] = reward[0, 2:4] = 0
+    assert merge_width(bins) == 2
+    curve = session_curve(bins, sessions, reward)
+    assert curve.steps[:2].tolist() == [10, 30]
+    assert np.isnan(curve.middle[1])
+    np.testing.assert_allclose(np.delete(curve.middle, 1), 2.5)
+
+
+def test_labels_move_apart_only_where_they_touch():
+    assert _spread([0.0, 5.0], gap=1.0) == [0.0, 5.0]
+    assert _spread([1.0, 1.0, 9.0], gap=1.0) == [0.5, 1.5, 9.0]
+
+
+def test_variants_keep_their_parents_place_and_colour():
+    names = [method.name for method in in_order(["stranger", "ialp_shuffled", "a_ialp_ft", "ialp", "random"])]
+    assert names == ["random", "ialp", "ialp_shuffled", "a_ialp_ft", "stranger"]
+    assert describe("ialp_shuffled").colour == describe("ialp").colour
+    assert describe("ialp_shuffled").frozen
+
+
+def test_reading_files_never_imports_jax():
+    code = "import sys, ialp_jax.report; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,76 @@
+"""`summary.json` keeps the interface scripts rely on, and the headline follows the numbers."""
+
+import numpy as np
+import pytest
+from fake_report_run import LEVELS, write_fake_run
+
+from ialp_jax.report.comparisons import compare
+from ialp_jax.report.headline import headline
+from ialp_jax.report.inputs import read_run
+from ialp_jax.report.summary import build_summary, describe_metric
+
+
+def per_seed(**rewards):
+    """The same five values for every metric of each method."""
+    metrics = ("initial_reward", "final_reward", "auc")
+    return {name: dict.fromkeys(metrics, np.asarray(values, float)) for name, values in rewards.items()}
+
+
+def test_the_interface_of_issue_2(fake_run):
+    summary = build_summary(read_run(fake_run))
+    assert summary["env"] == "steam"
+    assert summary["world"] == {"source": "synthetic", "users": 2386, "items": 1515, "interactions": 61_234}
+    assert {"judge", "is_llm", "model", "pairs", "auc_vs_world"} <= set(summary["preferences"])
+    assert summary["preferences"]["is_llm"] is False
+    assert summary["budget"] == {"online_steps": 1_000_000, "seeds": 5, "pretrain_steps": 500_000}
+    assert set(summary["methods"]) == set(LEVELS)
+    for method in summary["methods"].values():
+        assert {"online_steps", "judgements"} <= set(method)
+        for metric in ("initial_reward", "final_reward", "auc", "length", "reward_per_turn", "coverage"):
+            assert method[metric]["low"] <= method[metric]["mean"] <= method[metric]["high"]
+            assert len(method[metric]["per_seed"]) == 5
+    assert "interquartile mean" in summary["statistic"] and "95% stratified bootstrap" in summary["statistic"]
+
+
+def test_a_metric_is_its_interquartile_mean():
+    found = describe_metric(np.array([0.0, 1.0, 2.0, 3.0, 100.0]))
+    assert found["mean"] == pytest.approx(2.0)
+    assert found["per_seed"] == [0.0, 1.0, 2.0, 3.0, 100.0]
+
+
+def test_a_value_that_is_not_finite_blanks_the_metric_and_is_noted(tmp_path):
+    assert describe_metric(np.array([1.0, np.nan])) == {
+        "mean": None,
+        "low": None,
+        "high": None,
+        "per_seed": [1.0, None],
+    }
+    write_fake_run(tmp_path, levels={"a2c": LEVELS["a2c"]})
+    text = (tmp_path / "results.json").read_text()
+    start = text.index('"auc": [') + len('"auc": [')
+    (tmp_path / "results.json").write_text(text[:start] + "null" + text[text.index(",", start) :])
+    summary = build_summary(read_run(tmp_path))
+    assert summary["methods"]["a2c"]["auc"]["per_seed"][0] is None
+    assert any("a2c has no finite value for every seed in: auc" in note for note in summary["notes"])
+
+
+def test_verdicts_have_known_answers():
+    rows = compare(per_seed(ialp=[5, 6, 7, 8, 9], a2c=[1, 2, 3, 4, 5], random=[1.1, 1.9, 3.1, 3.9, 5.0]))
+    by_pair = {(row["method"], row["other"], row["metric"]): row for row in rows}
+    first = by_pair["ialp", "a2c", "initial_reward"]
+    assert (first["mean"], first["low"], first["high"], first["verdict"]) == (4, 4, 4, "higher")
+    assert (first["seeds_above"], first["seeds"]) == (5, 5)
+    assert by_pair["a2c", "random", "final_reward"]["verdict"] == "not clear"
+    swapped = compare(per_seed(a2c=[5, 6, 7, 8, 9], ialp=[1, 2, 3, 4, 5]))
+    assert swapped[0]["verdict"] == "lower"
+
+
+def test_the_headline_turns_with_the_numbers(fake_run):
+    run = read_run(fake_run)
+    assert "clearly more (+" in headline(build_summary(run))[0]
+    run.per_seed["ialp"], run.per_seed["a2c"] = run.per_seed["a2c"], run.per_seed["ialp"]
+    turned = headline(build_summary(run))
+    assert "clearly less (-" in turned[0]
+    assert "A-iALP_ap mixture ended clearly above A-iALP_ft" in turned[1]
+    run.per_seed["a2c"] = run.per_seed["random"]
+    assert "A2C did not clearly end above random (+0.00" in headline(build_summary(run))[-1]
