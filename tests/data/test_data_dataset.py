@@ -5,31 +5,11 @@ import sys
 import numpy as np
 import polars as pl
 import pytest
+from raw_logs import raw_logs
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.data.build import DataConfig, RawLogs, build
+from ialp_jax.data.build import DataConfig, build
 from ialp_jax.data.dataset import Dataset, histories
-
-
-def raw_logs(rows, **changes):
-    columns = ["user", "item", "value", *(["time"] if len(rows[0]) == 4 else [])]
-    frame = pl.DataFrame(rows, schema=columns, orient="row").cast({"value": pl.Float64})
-    items = frame["item"].unique().sort().to_list()
-    described = pl.DataFrame(
-        {"raw_id": items, "title": items, "text": "", "categories": pl.Series([["a"]] * len(items))}
-    )
-    settings = {
-        "name": "tiny",
-        "source": "logs",
-        "domain": "generic",
-        "feedback": "implicit",
-        "rating_range": (0.0, 1.0),
-        "unit": "hours",
-        "file": None,
-        "interactions": frame.with_columns(file_row=pl.int_range(2, len(rows) + 2, dtype=pl.Int64)),
-        "items": described,
-    }
-    return RawLogs(**{**settings, **changes})
 
 
 @pytest.fixture
@@ -136,7 +116,8 @@ def test_known_ratings_of_the_wrong_shape_or_range_are_refused(timed):
 def test_the_room_never_imports_jax():
     program = (
         "import importlib, pkgutil, sys, ialp_jax.data as room\n"
-        "for module in pkgutil.iter_modules(room.__path__): importlib.import_module(f'ialp_jax.data.{module.name}')\n"
+        "for module in pkgutil.iter_modules(room.__path__):\n"
+        "    importlib.import_module(f'ialp_jax.data.{module.name}')\n"
         "sys.exit('jax' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_data_dataset import raw_logs
+from raw_logs import raw_logs
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.build import DataConfig, build

@@ -62,8 +62,9 @@ def test_a_bad_file_gets_one_error_with_the_place(write, content, name, message)
 
 
 def test_a_quote_never_closed_is_found(write):
-    with pytest.raises(InputError, match="row 3: .*never closed"):
-        read_table(write('a,b\n1,2\n3,"4\n5,6\n', "table.csv"), ["a"], separator=",", quote='"')
+    for rest in ("5,6\n", "5,6\n" * 50_000):
+        with pytest.raises(InputError, match=r"row 3: .*never closed"):
+            read_table(write(f'a,b\n1,2\n3,"4\n{rest}', "table.csv"), ["a"], separator=",", quote='"')
 
 
 def test_a_missing_file_is_named(tmp_path):

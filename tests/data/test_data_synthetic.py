@@ -1,5 +1,4 @@
 import numpy as np
-import polars as pl
 import pytest
 
 from ialp_jax.artifacts import InputError
@@ -47,7 +46,7 @@ def genre_affinity(dataset):
     np.fill_diagonal(shares, 0)
     met = np.zeros((dataset.num_users, dataset.num_items))
     met[dataset.interactions["user"], dataset.interactions["item"]] = 1
-    return (met @ shares) / met.sum(1, keepdims=True), met.astype(bool)
+    return (met @ shares) / (met.sum(1, keepdims=True) - met), met.astype(bool)
 
 
 def test_genres_explain_taste_in_part():
@@ -69,7 +68,7 @@ def test_text_names_the_genres_and_titles_are_unique(default):
 def test_every_domain_has_its_words(domain):
     dataset = generate(SMALL, DataConfig(k_core=3), domain)
     assert dataset.domain == domain
-    used = set(dataset.items["categories"].explode(empty_as_null=False).to_list())
+    used = {genre for genres in dataset.items["categories"].to_list() for genre in genres}
     assert used <= set(VOCABULARIES[domain].genres)
     assert len(used) == len(VOCABULARIES[domain].genres)
 
@@ -110,17 +109,12 @@ def test_impossible_worlds_are_refused(change):
         SyntheticConfig(**change)
 
 
-def test_hours_rise_with_fitting_genres():
-    config = SyntheticConfig(
-        num_users=300, num_items=100, value_latent=0, value_item=0, noise=0, choice_match=0
-    )
-    dataset = generate(config)
-    affinity, _ = genre_affinity(dataset)
-    users, items, grades = (dataset.interactions[name].to_numpy() for name in ("user", "item", "grade"))
-    popular = pl.Series(items).is_in(
-        dataset.interactions["item"].value_counts(sort=True)["item"][:20].to_list()
-    )
-    correlation = np.corrcoef(affinity[users, items][popular], grades[popular])[0, 1]
-    unlike = SyntheticConfig(num_users=300, num_items=100, value_match=0, noise=0, choice_match=0)
-    assert correlation > -0.1
-    assert generate(unlike).fingerprint != dataset.fingerprint
+@pytest.mark.parametrize(("weights", "related"), [({"value_latent": 0}, True), ({"value_match": 0}, False)])
+def test_liking_follows_genres_where_the_weights_say_so(weights, related):
+    config = SyntheticConfig(num_users=200, num_items=80, feedback="explicit", value_item=0, **weights)
+    dataset = generate(config, DataConfig(k_core=1))
+    correlation = np.corrcoef(dataset.known_ratings, rowvar=False)
+    genres = dataset.items["categories"].to_list()
+    shared = np.array([[bool(set(first) & set(second)) for second in genres] for first in genres])
+    shared, apart = shared & ~np.eye(len(genres), dtype=bool), ~shared
+    assert (correlation[shared].mean() > correlation[apart].mean() + 0.3) == related

@@ -10,7 +10,10 @@ from ialp_jax.data.tabular import TabularConfig, load
 
 ALL = DataConfig(k_core=1)
 ITEMS = 'movieId,name,plot,kind\n10,"One, again",sea,Drama|War\n20,Two,,\n'
-LOGS = "who,movieId,stars,when\na,10,5,2024-01-02 10:00:00\na,20,1,2024-01-01\nb,10,3,2024-01-01\nb,20,4,2024-01-02\n"
+LOGS = (
+    "who,movieId,stars,when\na,10,5,2024-01-02 10:00:00\na,20,1,2024-01-01\n"
+    "b,10,3,2024-01-01\nb,20,4,2024-01-02\n"
+)
 TABLES = TabularConfig(
     user="who",
     item="movieId",
@@ -118,10 +121,7 @@ def test_bad_settings_and_files_are_refused(folder, settings, message):
         load(folder, ALL, change(**settings))
 
 
-def test_real_movielens():
-    folder = Path(__file__).parents[2] / ".." / "shared" / "data" / "ml-latest-small"
-    if not folder.is_dir():
-        pytest.skip(f"the real logs are absent: {folder}")
+def test_real_movielens(shared_data):
     tables = TabularConfig(
         interactions=Path("ratings.csv"),
         items=Path("movies.csv"),
@@ -136,5 +136,5 @@ def test_real_movielens():
         rating_range=(0.5, 5.0),
         domain="movies",
     )
-    dataset = load(folder, ALL, tables)
+    dataset = load(shared_data / "ml-latest-small", ALL, tables)
     assert (dataset.num_users, dataset.num_items, dataset.num_interactions) == (610, 9724, 100836)

@@ -4,12 +4,13 @@ What differs between those three is the world it learns in and the parameters it
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ialp_jax.algorithms.losses import ActorCriticHyper, actor_critic_loss
 from ialp_jax.envs.sessions import (
@@ -56,6 +57,7 @@ class Config:
 
 
 Hyper = ActorCriticHyper
+Tree = Any
 
 
 @struct.dataclass
@@ -104,15 +106,16 @@ class A2C:
             actor, self.simulator, world, self.config.clock(self.simulator.config.turn_cap),
         )  # fmt: skip
         gradient = jax.grad(actor_critic_loss, has_aux=True)
-        gradients, metrics = gradient(
+        gradients, (metrics, _) = gradient(
             run.params, self.network, run.sessions.recall, pool.timestep.observation, transitions, None, hyper,
             self.config.block_rows,
         )  # fmt: skip
         params, state = gradient_step(run.params, run.optimiser, gradients, hyper)
         return RunState(params, state, sessions, ledger, key, run.update + 1), metrics
 
-    def actor(self, run: RunState, greedy: bool = False) -> Actor:
+    def actor(self, run: RunState, hyper: Hyper, greedy: bool = False) -> Actor:
         """The policy as it stands."""
+        del hyper
         return policy_actor(self.network, run.params, greedy)
 
 
@@ -149,9 +152,15 @@ def gradient_step(
     params: dict, state: optax.OptState, gradients: dict, hyper: Hyper
 ) -> tuple[dict, optax.OptState]:
     """One step of Adam on gradients clipped by their global norm."""
-    norm = optax.global_norm(gradients)
-    scale = jnp.minimum(1.0, hyper.gradient_norm / (norm + 1e-12))
+    scale = jnp.minimum(1.0, hyper.gradient_norm / (optax.global_norm(gradients) + 1e-12))
     clipped = jax.tree.map(lambda leaf: leaf * scale, gradients)
+    return adam_step(params, state, clipped, hyper.learning_rate)
+
+
+def adam_step(
+    params: Tree, state: optax.OptState, gradients: Tree, learning_rate: Float[Array, ""] | float
+) -> tuple[Tree, optax.OptState]:
+    """One step of Adam."""
     with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer power
-        updates, state = optimiser().update(clipped, state, params)
-    return optax.apply_updates(params, jax.tree.map(lambda leaf: -hyper.learning_rate * leaf, updates)), state
+        updates, state = optimiser().update(gradients, state, params)
+    return optax.apply_updates(params, jax.tree.map(lambda leaf: -learning_rate * leaf, updates)), state

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float
 
-from ialp_jax.algorithms.returns import advantage_targets
+from ialp_jax.algorithms.returns import Targets, advantage_targets
 from ialp_jax.envs.sessions import Transition, select
 from ialp_jax.envs.types import Observation
 from ialp_jax.policies.actor_critic import Network, Recall
@@ -16,21 +16,21 @@ from ialp_jax.policies.catalogue import head_statistics
 class ActorCriticHyper:
     """Numbers every actor-critic here needs; each leaf may carry a sweep axis."""
 
-    learning_rate: Float[Array, ""] | float = 3e-3
+    learning_rate: float = 3e-3
     """Step size of Adam."""
-    discount: Float[Array, ""] | float = 0.95
+    discount: float = 0.95
     """gamma."""
-    trace: Float[Array, ""] | float = 0.9
+    trace: float = 0.9
     """lambda of GAE."""
-    entropy: Float[Array, ""] | float = 0.01
+    entropy: float = 0.01
     """eta, weight of the policy's entropy."""
-    value_weight: Float[Array, ""] | float = 0.5
+    value_weight: float = 0.5
     """Weight of the value loss."""
-    action_value_weight: Float[Array, ""] | float = 0.5
+    action_value_weight: float = 0.5
     """Weight of the loss of Q."""
-    ratio_clip: Float[Array, ""] | float = 1.0
+    ratio_clip: float = 1.0
     """Upper bound of the importance ratio where the behaviour policy is not the one that learns."""
-    gradient_norm: Float[Array, ""] | float = 1.0
+    gradient_norm: float = 1.0
     """Gradients are scaled down to at most this global norm."""
 
 
@@ -68,7 +68,7 @@ def actor_critic_loss(
     behaviour_log_prob: Float[Array, "T B"] | None,
     hyper: ActorCriticHyper,
     block_rows: int,
-) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+) -> tuple[Float[Array, ""], tuple[dict[str, Float[Array, ""]], Targets]]:
     """Policy gradient with entropy bonus, squared errors of V and Q.
 
         L = -mean(A log pi(a|s)) / std(A) - eta mean(H(pi)) + c_v mean((V - v)^2) / 2 + c_q mean((Q - q)^2) / 2
@@ -86,7 +86,7 @@ def actor_critic_loss(
         block_rows: rows per block of the catalogue head.
 
     Returns:
-        (loss, metrics).
+        (loss, (metrics, targets)).
     """
     turns, users = transitions.action.shape
     acting, after = replay(network, params, first, opening, transitions)
@@ -127,4 +127,4 @@ def actor_critic_loss(
         "return_spread": jnp.std(targets.action_values),
         "departures": jnp.mean(transitions.done.astype(jnp.float32)),
     }
-    return loss, metrics
+    return loss, (metrics, targets)

@@ -101,7 +101,12 @@ def _uneven_row(text: str, separator: str, quote: str | None) -> int:
     """The first row with too many fields, or else the last one, where a quote that is never closed begins."""
     quoting: Literal[0, 3] = csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL
     reader = csv.reader(io.StringIO(text), delimiter=separator, quotechar=quote, quoting=quoting)
-    widths = [len(fields) for fields in reader]
+    widths = []
+    try:
+        for fields in reader:
+            widths.append(len(fields))
+    except csv.Error:  # such a quote swallowed more than the reader holds
+        return len(widths) + 1
     return next((row for row, width in enumerate(widths, 1) if width > widths[0]), len(widths))
 
 

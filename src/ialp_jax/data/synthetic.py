@@ -7,16 +7,16 @@
     match       m_ui = t_u . e_i, standardised over all pairs: the part that the text explains
     latent      z_ui = p_u . q_i with K normal factors each, standardised: the part that no text explains
     popularity  b_i = -a log(rank_i), ranks random: alone, item i is drawn in proportion to rank_i^-a
-    who plays   user u takes n_u ~ LogNormal (mean `mean_interactions`, sigma 0.8) items without replacement, in
-                proportion to exp(b_i + c_m m_ui + c_z z_ui) (Gumbel top-n)
+    who plays   user u takes n_u ~ LogNormal (mean `mean_interactions`, sigma 0.8) items without replacement,
+                in proportion to exp(b_i + c_m m_ui + c_z z_ui) (Gumbel top-n)
     how much    s_ui = (v_m m_ui + v_z z_ui + v_0 l_i) / |v|, l_i normal: how well all like item i
       implicit  log hours = h_i + 0.9 (s_ui + noise * normal), h_i ~ N(0.9, 0.8): how long the item takes
-      explicit  rating = 2.3 + 0.8 s_ui + 0.5 noise * normal, rounded, cut to 1..5; known_ratings without noise
+      explicit  rating = 2.3 + 0.8 s_ui + 0.5 noise * normal, rounded, cut to 1..5; known_ratings: no noise
 
-The constants are set by hand so that a few figures lie near those of the Steam logs; nothing is fitted to people.
-Measured, 5-core, seed 0, default settings (Steam logs in brackets):
-1,220 x 802 x 24,134 (2,386 x 1,515 x 53,782); most played item met by 58 % (49 %) of the users, busiest tenth of
-the items 49 % (51 %) of the plays; median 8.0 (4.8) hours; held-out AUC of factorisation / popularity / TF-IDF text
+The constants are set by hand so that some figures lie near those of the Steam logs; nothing is fitted
+to people. Measured after the 5-core with the default settings (Steam logs in brackets): 1,220 x 802 x 24,134
+(2,386 x 1,515 x 53,782); most played item met by 58 % (49 %) of the users; busiest tenth of the items 49 %
+(51 %) of the plays; median 8.0 (4.8) hours; held-out AUC of factorisation / popularity / TF-IDF text
 .89 / .80 / .74 (.88 / .85 / .77); rank correlation of held-out grades with text similarity .32 (.24).
 """
 

@@ -138,7 +138,7 @@ def _read_parquet(path: Path, columns: list[str]) -> pl.DataFrame:
         return frame.select(columns).cast(pl.String).with_row_index(ROW, offset=1).cast({ROW: pl.Int64})
     except pl.exceptions.PolarsError as error:
         raise InputError(f"a column is not text ({error})", file=path,
-                         column=", ".join(columns), fix="store lists as separated text") from error  # fmt: skip
+                         column=", ".join(columns), fix="store lists as joined text") from error  # fmt: skip
 
 
 def _items(path: Path, tables: TabularConfig) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """How a population of simulated users is fitted to logs."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ialp_jax.artifacts import InputError
 
@@ -20,11 +21,11 @@ class FitConfig:
     grade_weight: float = 1.0
     """Implicit feedback only: an observed pair weighs 1 + this times its grade."""
     popularity_weight: float = 1.0
-    """Scales the item-mean part of the affinity; below 1 the world is more personal. Users' own part is kept."""
+    """Scales the items' means in the affinity; below 1 the world is more personal (users' own part is kept)."""
     held_out_fraction: float = 0.1
     """Share of interactions kept from a first factorisation to measure it; the world is fitted on all."""
     grades: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
-    """Implicit feedback only: ratings a user can give, ascending, from the bulk of the catalogue to the favourites."""
+    """Implicit feedback only: the ratings a user can give, ascending from the bulk of items to the favourites."""
     grade_percentiles: tuple[float, ...] = (80.0, 90.0, 95.0, 98.0)
     """Implicit feedback only: percentiles of a user's own affinities at which the next grade begins."""
     rating_noise: float = 0.0
@@ -56,7 +57,7 @@ class FitConfig:
             )  # fmt: skip
         for name in ("grades", "grade_percentiles"):
             values = getattr(self, name)
-            if any(left >= right for left, right in zip(values, values[1:], strict=False)):
+            if any(left >= right for left, right in pairwise(values)):
                 raise InputError(f"{values} does not ascend", column=f"fit.{name}", fix="sort the values")
         if self.grades[0] != 0.0 or self.grades[-1] != 1.0:
             raise InputError(f"{self.grades} does not run from 0 to 1", column="fit.grades",

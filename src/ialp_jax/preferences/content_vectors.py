@@ -37,6 +37,7 @@ def text_vectors(texts: Sequence[str], dimension: int, seed: int) -> Float[np.nd
     Rows of empty texts are zero; columns beyond the rank of the texts are zero.
     """
     sparse = tfidf(texts)
+    sparse.resize(len(texts), max(2, sparse.shape[1]))  # TruncatedSVD wants two columns
     vectors = np.zeros((len(texts), dimension), np.float32)
     rank = min(dimension, *sparse.shape)
     if sparse.nnz:

@@ -3,8 +3,8 @@
     r(s, a) = sigmoid(c + b_a + h_s' W x_a + p_s' q_a)
 
 x_a: content vector of the item; h_s: grade-weighted sum of the history's content vectors, scaled to length 1;
-the constant c, the biases b_a, W and the factors p_s, q_a are fitted by cross-entropy to the scores with an L2
-penalty. The settings were chosen on the steam log with the content judge (smooth scores); for a judge that
+the constant c, the biases b_a, W and the factors p_s, q_a are fitted by cross-entropy to the scores with L2
+penalties. The settings were chosen on the steam log with the content judge (smooth scores); for a judge that
 answers 0 or 1 with noise, a larger `factor_penalty` (0.1 to 1) predicts better.
 """
 
@@ -174,7 +174,9 @@ def fit(
     def step(carry, step_key):
         model, state = carry
         rows = jax.random.choice(step_key, scores.shape[0], (batch,), replace=False)
-        updates, state = optimiser.update(jax.grad(loss)(model, rows), state)
+        gradient = jax.grad(loss)(model, rows)
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes its int32 step count with floats
+            updates, state = optimiser.update(gradient, state)
         return (optax.apply_updates(model, updates), state), None
 
     (model, _), _ = jax.lax.scan(
@@ -208,7 +210,7 @@ def _logits(
     item_vectors: Float[Array, "N D"],
 ) -> Float[Array, "B N"]:
     content = (profiles @ model.interaction) @ item_vectors.T
-    return model.constant + model.item_bias + content + state_factors @ model.item_factors.T
+    return model.constant + model.item_bias[None, :] + content + state_factors @ model.item_factors.T
 
 
 def _profiles(items: np.ndarray, grades: np.ndarray, item_vectors: np.ndarray) -> Float[Array, "S D"]:

@@ -147,9 +147,10 @@ def _calibrate(
     state, item, grade = interactions_of(dataset, states.users, "held_out")
     likes = grade.astype(np.float64)
     if not likes.any():
-        raise InputError("no offline user has a held-out interaction of a grade above 0",
-                         column="part", fix="use more users, a shorter history or a lower k-core")  # fmt: skip
-    other_state, other_item, rate = _never_met(dataset, states, config.negatives * likes.size, config.seed)
+        raise InputError("no offline user has a held-out interaction of a grade above 0", column="part",
+                         fix="use more users, a shorter history or a lower k-core")  # fmt: skip
+    wanted = config.negatives * likes.size
+    other_state, other_item, rate = _never_met(dataset, states, wanted, config.seed)
     alike = similarities(history_profiles(vectors, states.items, states.grades), vectors)
     # Every held-out interaction counts twice: as liked by its grade, as not liked by the rest.
     pairs = np.concatenate([state, state, other_state]), np.concatenate([item, item, other_item])

@@ -1,0 +1,268 @@
+"""A-iALP_ap: a frozen pre-trained policy combined with a policy learnt online.
+
+The paper's formula is not available to us; two readings are built (../shared/reference/method.md section 6):
+
+* mixture: act with pi~ = w pi_pre + (1 - w) pi_on, with w constant, annealed or learnt;
+* value: each policy proposes an item, and softmax(kappa Q) of the online critic chooses (as in Policy Expansion,
+  arXiv 2302.00935).
+
+The executed item comes from the combination, so pi_on learns off-policy, by the clipped ratio pi_on / pi~.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from ialp_jax.algorithms import a2c
+from ialp_jax.algorithms.losses import ActorCriticHyper, actor_critic_loss
+from ialp_jax.envs.sessions import Actor, Ledger, Sessions, draw_pool, empty_ledger, open_sessions, serve
+from ialp_jax.envs.simulator import Simulator
+from ialp_jax.envs.world import World
+from ialp_jax.policies.actor_critic import Network, Recall
+from ialp_jax.policies.catalogue import CatalogueDistribution
+
+
+@dataclass(frozen=True)
+class Config(a2c.Config):
+    """Static shape of a run, and which reading of A-iALP_ap it is."""
+
+    reading: Literal["mixture", "value"] = "mixture"
+    """How the two policies are combined."""
+    weight: Literal["constant", "annealed", "learnt"] = "annealed"
+    """Weight of the pre-trained policy in the mixture: constant, falling linearly to 0, or by policy gradient."""
+    start: Literal["random", "pretrained"] = "pretrained"
+    """Where the online policy starts."""
+
+
+@struct.dataclass
+class Hyper(ActorCriticHyper):
+    """Numbers of the combination, on top of the actor-critic's."""
+
+    weight: float = 0.5
+    """w at the start: weight of the pre-trained policy, in (0, 1)."""
+    anneal: float = 0.5
+    """Fraction of the run after which an annealed weight is 0."""
+    weight_rate: float = 0.02
+    """Step size of Adam on the logit of a learnt weight."""
+    kappa: float = 10.0
+    """Inverse temperature of the value choice; Q is divided by the spread of its targets first."""
+
+
+@struct.dataclass
+class PairRecall:
+    """What both policies remember of a session."""
+
+    pretrained: Recall
+    online: Recall
+
+
+@struct.dataclass
+class RunState:
+    """Everything that changes during a run, and the frozen policy."""
+
+    params: dict
+    pretrained: dict
+    optimiser: optax.OptState
+    sessions: Sessions
+    ledger: Ledger
+    key: PRNGKeyArray
+    update: Int[Array, ""]
+    weight_logit: Float[Array, ""]
+    weight_optimiser: optax.OptState
+    return_spread: Float[Array, ""]  # running spread of the Q targets: makes kappa independent of the reward's unit
+
+
+@struct.dataclass
+class Choice:
+    """What the update needs to know of how an item was chosen. Log-probabilities at the executed item."""
+
+    behaviour: Float[Array, "B"]
+    pretrained: Float[Array, "B"]
+    online: Float[Array, "B"]
+
+
+@dataclass(frozen=True)
+class AdaptiveA2C:
+    """A-iALP_ap in either reading."""
+
+    config: Config
+    simulator: Simulator
+    network: Network
+
+    def init(self, key: PRNGKeyArray, hyper: Hyper, world: World, params: dict) -> RunState:
+        """Opens B sessions; `params` is the pre-trained policy."""
+        param_key, pool_key, key = jax.random.split(key, 3)
+        online = params
+        if self.config.start == "random":
+            online = self.network.init(param_key, world.initial_items.shape[1])
+        weight = jnp.asarray(hyper.weight, jnp.float32)
+        logit = jnp.log(weight) - jnp.log1p(-weight)
+        actor = combined_actor(self.config, self.network, params, online, weight, hyper, jnp.float32(1.0))
+        return RunState(
+            params=online,
+            pretrained=params,
+            optimiser=a2c.optimiser().init(online),
+            sessions=open_sessions(draw_pool(pool_key, self.config.users, actor, self.simulator, world)),
+            ledger=empty_ledger(self.config.bins),
+            key=key,
+            update=jnp.int32(0),
+            weight_logit=logit,
+            weight_optimiser=a2c.optimiser().init(logit),
+            return_spread=jnp.float32(1.0),
+        )
+
+    def update(self, run: RunState, hyper: Hyper, world: World) -> tuple[RunState, dict[str, Array]]:
+        """Serves `rollout` turns with the combination, then takes one step on the online policy (and on w)."""
+        config = self.config
+        key, pool_key, serve_key = jax.random.split(run.key, 3)
+        actor = self.actor(run, hyper)
+        pool = draw_pool(pool_key, config.pool, actor, self.simulator, world)
+        sessions, ledger, transitions = serve(
+            serve_key, run.sessions, run.ledger, run.update * config.rollout, config.rollout, pool, actor,
+            self.simulator, world, config.clock(self.simulator.config.turn_cap),
+        )  # fmt: skip
+        choice = transitions.extras
+        gradients, (metrics, targets) = jax.grad(actor_critic_loss, has_aux=True)(
+            run.params, self.network, run.sessions.recall.online, pool.timestep.observation, transitions,
+            choice.behaviour, hyper, config.block_rows,
+        )  # fmt: skip
+        params, optimiser = a2c.gradient_step(run.params, run.optimiser, gradients, hyper)
+        weight_logit, weight_optimiser = self._step_weight(run, hyper, choice, targets.advantages)
+        metrics = {**metrics, "weight": self._weight(run, hyper)}
+        return run.replace(
+            params=params, optimiser=optimiser, sessions=sessions, ledger=ledger, key=key, update=run.update + 1,
+            weight_logit=weight_logit, weight_optimiser=weight_optimiser,
+            return_spread=0.9 * run.return_spread + 0.1 * metrics["return_spread"],
+        ), metrics  # fmt: skip
+
+    def actor(self, run: RunState, hyper: Hyper, greedy: bool = False) -> Actor:
+        """The combination as it stands."""
+        return combined_actor(
+            self.config, self.network, run.pretrained, run.params, self._weight(run, hyper), hyper,
+            run.return_spread, greedy,
+        )  # fmt: skip
+
+    def _weight(self, run: RunState, hyper: Hyper) -> Float[Array, ""]:
+        """w of the pre-trained policy at this update."""
+        if self.config.weight == "learnt":
+            return jax.nn.sigmoid(run.weight_logit)
+        weight = jnp.asarray(hyper.weight, jnp.float32)
+        if self.config.weight == "annealed":
+            progress = run.update.astype(jnp.float32) / self.config.updates
+            weight = weight * jnp.maximum(0.0, 1.0 - progress / hyper.anneal)
+        return weight
+
+    def _step_weight(
+        self, run: RunState, hyper: Hyper, choice: Choice, advantages: Float[Array, "T B"]
+    ) -> tuple[Float[Array, ""], Any]:
+        """Policy gradient of the mixture with respect to the logit of w: up where the pre-trained policy's
+        proposals had the larger advantage, down where the online policy's had."""
+        if self.config.reading != "mixture" or self.config.weight != "learnt":
+            return run.weight_logit, run.weight_optimiser
+        scaled = advantages / (jnp.std(advantages) + 1e-6)
+
+        def loss(logit: Float[Array, ""]) -> Float[Array, ""]:
+            return -jnp.mean(scaled * mixture_log_prob(jax.nn.sigmoid(logit), choice.pretrained, choice.online))
+
+        return a2c.adam_step(
+            run.weight_logit, run.weight_optimiser, jax.grad(loss)(run.weight_logit), hyper.weight_rate
+        )
+
+
+def mixture_log_prob(
+    weight: Float[Array, ""], pretrained: Float[Array, "*s"], online: Float[Array, "*s"]
+) -> Float[Array, "*s"]:
+    """log(w pi_pre + (1 - w) pi_on) from the two log-probabilities; exact at w = 0 and w = 1."""
+    tiny = jnp.finfo(jnp.float32).tiny
+    first, second = jnp.log(jnp.maximum(weight, tiny)), jnp.log(jnp.maximum(1.0 - weight, tiny))
+    return jnp.logaddexp(first + pretrained, second + online)
+
+
+def combined_actor(
+    config: Config,
+    network: Network,
+    pretrained: dict,
+    online: dict,
+    weight: Float[Array, ""],
+    hyper: Hyper,
+    return_spread: Float[Array, ""],
+    greedy: bool = False,
+) -> Actor:
+    """Serves users with both policies at once."""
+
+    def begin(observation):  # type: ignore[no-untyped-def]
+        return PairRecall(network.begin(pretrained, observation), network.begin(online, observation))
+
+    def advance(recall, item, feedback, appended):  # type: ignore[no-untyped-def]
+        return PairRecall(
+            network.advance(pretrained, recall.pretrained, item, feedback, appended),
+            network.advance(online, recall.online, item, feedback, appended),
+        )
+
+    def act(key, recall, state, timestep, world):  # type: ignore[no-untyped-def]
+        del state, world
+        first = a2c.item_distribution(network, pretrained, recall.pretrained, timestep)
+        second = a2c.item_distribution(network, online, recall.online, timestep)
+        if config.reading == "mixture":
+            return choose_by_weight(key, first, second, weight, greedy)
+
+        def score(items: Array) -> Array:
+            scale = hyper.kappa / (return_spread + 1e-6)
+            return scale * network.action_value(online, recall.online.features, items)
+
+        return choose_by_value(key, first, second, score, greedy)
+
+    return Actor(begin, advance, act)
+
+
+def choose_by_weight(
+    key: PRNGKeyArray,
+    pretrained: CatalogueDistribution,
+    online: CatalogueDistribution,
+    weight: Float[Array, ""],
+    greedy: bool,
+) -> tuple[Int[Array, "B"], Choice]:
+    """Samples from (or takes the mode of) the mixture w pi_pre + (1 - w) pi_on."""
+    pick_key, item_key = jax.random.split(key)
+    if greedy:
+        probs = weight * jax.nn.softmax(pretrained.logits) + (1.0 - weight) * jax.nn.softmax(online.logits)
+        item = jnp.argmax(probs, axis=-1).astype(jnp.int32)
+    else:
+        takes_pretrained = jax.random.uniform(pick_key, pretrained.batch_shape) < weight
+        logits = jnp.where(takes_pretrained[:, None], pretrained.logits, online.logits)
+        item = CatalogueDistribution(logits).sample(seed=item_key)
+    first, second = pretrained.log_prob(item), online.log_prob(item)
+    return item, Choice(mixture_log_prob(weight, first, second), first, second)
+
+
+def choose_by_value(  # type: ignore[no-untyped-def]
+    key: PRNGKeyArray, pretrained: CatalogueDistribution, online: CatalogueDistribution, score, greedy: bool
+) -> tuple[Int[Array, "B"], Choice]:
+    """Each policy proposes; item i is taken with probability softmax(score)_i.
+
+    The probability of the executed item a under the whole procedure,
+
+        P(a) = pi_pre(a) E_{b ~ pi_on}[sigmoid(s_a - s_b)] + pi_on(a) E_{b ~ pi_pre}[sigmoid(s_a - s_b)],
+
+    is estimated without bias by one fresh rival b from each policy.
+    """
+    first_key, second_key, choice_key = jax.random.split(key, 3)
+    if greedy:
+        offers = (pretrained.mode(), online.mode())
+        item = jnp.where(score(offers[0]) > score(offers[1]), *offers)
+        rivals = offers
+    else:
+        offer_pre, rival_pre = pretrained.sample(seed=first_key, sample_shape=(2,))
+        offer_on, rival_on = online.sample(seed=second_key, sample_shape=(2,))
+        preference = jax.nn.sigmoid(score(offer_pre) - score(offer_on))
+        item = jnp.where(jax.random.uniform(choice_key, preference.shape) < preference, offer_pre, offer_on)
+        rivals = (rival_pre, rival_on)
+    first, second, value = pretrained.log_prob(item), online.log_prob(item), score(item)
+    by_pretrained = first + jax.nn.log_sigmoid(value - score(rivals[1]))
+    by_online = second + jax.nn.log_sigmoid(value - score(rivals[0]))
+    return item, Choice(jnp.logaddexp(by_pretrained, by_online), first, second)

@@ -1,0 +1,1 @@
+"""Commands of the `ialp` command line; each file has `run(arguments)`."""

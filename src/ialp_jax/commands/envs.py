@@ -1,0 +1,18 @@
+"""Lists the environments."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from ialp_jax import environments
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Prints a table of all environments."""
+    del arguments
+    table = Table("environment", "reads logs", "domain", "description")
+    for name in environments.names():
+        _, environment = environments.get(name)
+        table.add_row(name, "yes" if environment.load else "no", environment.domain, environment.description)
+    Console().print(table)

@@ -1,0 +1,113 @@
+"""What an environment is, and how one is found."""
+
+import importlib
+import importlib.metadata
+import importlib.util
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ialp_jax.artifacts import InputError
+from ialp_jax.data.build import DataConfig
+from ialp_jax.data.dataset import Dataset
+from ialp_jax.data.synthetic import SyntheticConfig, generate
+from ialp_jax.envs.fit_config import FitConfig
+from ialp_jax.envs.simulator import SimulatorConfig
+
+Loader = Callable[[Path, DataConfig], Dataset]
+_registered: dict[str, Callable[[], "Environment"]] = {}
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where users come from and by which rules they behave.
+
+    Attributes:
+        description: one line for `ialp envs`.
+        load: reads a folder of logs; None if the environment is always synthetic.
+        domain: words for prompts and synthetic items: games, music, clothes, books, movies or generic.
+        data: how logs become a dataset.
+        synthetic: the invented logs used where no folder is given.
+        simulator: rules of a session.
+        fit: how users are fitted.
+    """
+
+    description: str
+    load: Loader | None = None
+    domain: str = "generic"
+    data: DataConfig = DataConfig()
+    synthetic: SyntheticConfig = SyntheticConfig()
+    simulator: SimulatorConfig = SimulatorConfig()
+    fit: FitConfig = FitConfig()
+
+    def dataset(self, directory: Path | None, config: DataConfig, name: str) -> Dataset:
+        """Reads the logs in `directory`, or invents some if it is None (the dataset says so).
+
+        Raises:
+            InputError: if the folder is missing, or the environment reads no logs.
+        """
+        if directory is None:
+            return replace(generate(self.synthetic, config, self.domain), name=name)  # type: ignore[arg-type]
+        if self.load is None:
+            raise InputError(f"the environment {name!r} is always synthetic and reads no logs", column="data",
+                             fix="leave DATA out, or register an environment with load=...")  # fmt: skip
+        if not directory.is_dir():
+            raise InputError("there is no such folder", file=directory, fix="point DATA to the folder of logs")
+        return self.load(directory, config)
+
+
+def register(name: str) -> Callable[[Callable[[], Environment]], Callable[[], Environment]]:
+    """Decorator: registers a function without arguments that makes an environment."""
+
+    def keep(make: Callable[[], Environment]) -> Callable[[], Environment]:
+        _registered[name] = make
+        return make
+
+    return keep
+
+
+def names() -> list[str]:
+    """Names of all environments: this package's, and those that installed packages offer as entry points."""
+    _discover()
+    return sorted(_registered)
+
+
+def get(name: str) -> tuple[str, Environment]:
+    """An environment by name, or by the path of a Python file that registers one.
+
+    Returns:
+        Its name and the environment.
+
+    Raises:
+        InputError: if nothing of that name is registered, or the file registers nothing.
+    """
+    if name.endswith(".py"):
+        return _from_file(Path(name))
+    if name not in names():
+        raise InputError(f"there is no environment {name!r}", column="ENV",
+                         fix=f"use one of {', '.join(names())}, or a .py file that registers one")  # fmt: skip
+    return name, _registered[name]()
+
+
+def _discover() -> None:
+    package = importlib.import_module("ialp_jax.environments")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    for point in importlib.metadata.entry_points(group="ialp_jax.environments"):
+        point.load()
+
+
+def _from_file(path: Path) -> tuple[str, Environment]:
+    """Runs a user's file and returns what it registered last."""
+    if not path.is_file():
+        raise InputError("there is no such file", file=path, fix="give the path of your environment's file")
+    before = dict(_registered)
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    assert specification is not None and specification.loader is not None
+    specification.loader.exec_module(importlib.util.module_from_spec(specification))
+    added = [name for name, make in _registered.items() if before.get(name) is not make]
+    if not added:
+        raise InputError("the file registers no environment", file=path,
+                         fix='decorate a function with @register("name")')  # fmt: skip
+    return added[-1], _registered[added[-1]]()

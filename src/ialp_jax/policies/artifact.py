@@ -1,0 +1,127 @@
+"""A trained policy as files: parameters, shape, catalogue. Loads without the trainer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Array
+
+from ialp_jax.artifacts import InputError, atomic_path, plain, read_arrays, read_manifest, write_arrays, write_manifest
+from ialp_jax.envs.types import Observation
+from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
+from ialp_jax.policies.catalogue import CatalogueDistribution, catalogue_logits
+
+KIND = "policy"
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One recommended item."""
+
+    item: int
+    raw_id: str
+    title: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class LoadedPolicy:
+    """A policy ready to recommend.
+
+    Attributes:
+        network: its functions.
+        params: its parameters.
+        items: the catalogue: item, raw_id, title.
+        history_length: most interactions of a history it was trained on.
+        statements: what it was trained on, in sentences.
+    """
+
+    network: Network
+    params: dict[str, Any]
+    items: pl.DataFrame
+    history_length: int
+    statements: list[str]
+
+    def recommend(
+        self, history: Sequence[int], feedback: Sequence[float] | None = None, k: int = 10
+    ) -> list[Recommendation]:
+        """The k most probable items for a user.
+
+        Args:
+            history: item ids, most recent last; only the last `history_length` are read. Never recommended again.
+            feedback: in [0, 1] for each of them; 1 if left out.
+            k: how many, best first.
+
+        Raises:
+            InputError: if an item is not in the catalogue, feedback does not fit, or k is out of range.
+        """
+        grades = [1.0] * len(history) if feedback is None else list(feedback)
+        num_items = self.items.height
+        self._check(history, grades, k)
+        read, length = min(len(history), self.history_length), self.history_length
+        items, values = np.full(length, num_items, np.int32), np.zeros(length, np.float32)
+        if read:
+            items[-read:], values[-read:] = list(history)[-read:], grades[-read:]
+        excluded = jnp.asarray([list(history)], jnp.int32).reshape(1, -1)
+        probabilities = np.asarray(self._probabilities(Observation(jnp.asarray(items), jnp.asarray(values)), excluded))
+        best = np.argsort(-probabilities, kind="stable")[:k]
+        rows = self.items.select("raw_id", "title").rows()
+        return [Recommendation(int(item), *rows[item], float(probabilities[item])) for item in best]
+
+    def _probabilities(self, observation: Observation, excluded: Array) -> Array:
+        recall = self.network.begin(self.params, jax.tree.map(lambda leaf: leaf[None], observation))
+        items, bias = self.network.catalogue(self.params)
+        allowed = jnp.zeros((1, 0), jnp.int32)
+        logits = catalogue_logits(self.network.query(self.params, recall.features), items, bias, excluded, allowed)
+        return jnp.exp(CatalogueDistribution(logits).log_prob(jnp.arange(items.shape[0])[:, None]))[:, 0]
+
+    def _check(self, history: Sequence[int], feedback: Sequence[float], k: int) -> None:
+        num_items = self.items.height
+        unknown = [item for item in history if not 0 <= item < num_items]
+        if unknown:
+            raise InputError(f"item {unknown[0]} is not in the catalogue", column="history",
+                             fix=f"use ids from 0 to {num_items - 1}")  # fmt: skip
+        if len(feedback) != len(history) or any(not 0.0 <= value <= 1.0 for value in feedback):
+            raise InputError("feedback must hold one number from 0 to 1 per item of the history", column="feedback",
+                             fix="give as many numbers as items")  # fmt: skip
+        if not 1 <= k <= num_items - len(set(history)):
+            raise InputError(f"{k} items cannot be recommended", column="k",
+                             fix=f"use 1 to {num_items - len(set(history))}")  # fmt: skip
+
+
+def save_policy(
+    directory: Path,
+    params: dict[str, Any],
+    config: PolicyConfig,
+    items: pl.DataFrame,
+    history_length: int,
+    statements: list[str],
+) -> None:
+    """Writes a policy as plain arrays, a parquet catalogue and a manifest, atomically."""
+    with atomic_path(directory) as temporary:
+        temporary.mkdir()
+        arrays = {"/".join(path): np.asarray(value) for path, value in flatten_dict(params).items()}
+        write_arrays(temporary / "params.npz", arrays)
+        items.select("item", "raw_id", "title").write_parquet(temporary / "items.parquet")
+        record = {"policy": plain(config), "history_length": history_length}
+        write_manifest(temporary, KIND, record, statements=statements)
+
+
+def load_policy(directory: Path) -> LoadedPolicy:
+    """Reads a policy that `save_policy` wrote.
+
+    Raises:
+        InputError: if a file is missing, altered, or of another kind.
+    """
+    manifest = read_manifest(directory, KIND)
+    items = pl.read_parquet(directory / "items.parquet")
+    arrays = read_arrays(directory / "params.npz")
+    params = unflatten_dict({tuple(name.split("/")): jnp.asarray(value) for name, value in arrays.items()})
+    network = Network(ActorCritic(items.height, PolicyConfig(**manifest.config["policy"])))
+    return LoadedPolicy(network, params, items, manifest.config["history_length"], manifest.statements)

@@ -1,0 +1,129 @@
+"""Everything that decides a study, and its two presets."""
+
+import math
+from dataclasses import asdict, dataclass, field, replace
+from typing import Literal
+
+from ialp_jax.artifacts import InputError
+from ialp_jax.algorithms import a2c, adaptive
+from ialp_jax.data.build import DataConfig
+from ialp_jax.environments import Environment
+from ialp_jax.envs.fit_config import FitConfig
+from ialp_jax.envs.simulator import SimulatorConfig
+from ialp_jax.policies.actor_critic import PolicyConfig
+from ialp_jax.preferences.candidates import CandidateConfig
+from ialp_jax.training.loop import LoopConfig
+
+Preset = Literal["quick", "full"]
+METHODS = (
+    "random", "popular", "table_greedy", "oracle", "a2c", "ialp", "a_ialp_ft", "a_ialp_ap_mixture", "a_ialp_ap_value",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PreferenceConfig:
+    """From judgements to the rewards of the LLM's world."""
+
+    candidates: CandidateConfig = CandidateConfig()
+    """Which items each user state is judged on."""
+    popularity_prior: bool = True
+    """Content judge only: also use how popular an item is in the offline users' logs."""
+    unjudged: Literal["auto", "candidates", "zero", "model"] = "auto"
+    """Items without a judgement: only candidates may be recommended (A), not preferred (B), a reward model (C)."""
+    reward: Literal["selected", "probability"] = "selected"
+    """What a recommendation pays in pre-training: 1 for selected items and 0 for others, or the probability."""
+    fraction: float = 0.1
+    """Share of the catalogue that counts as selected for each state."""
+    threshold: float | None = None
+    """If given, selected means a probability of at least this, and `fraction` is not used."""
+    shuffle: bool = False
+    """Control experiment: give every state the judgements of another user."""
+    text_dimension: int = 32
+    """Width of the content vectors that say how alike items are in the LLM's world."""
+    distance_percentile: float = 5.0
+    """Departure threshold in the LLM's world: this percentile of the content distances."""
+    neighbours: int = 20
+    """`table_greedy`: judged states averaged for a user without a row in the table."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How finished policies are compared."""
+
+    sessions: int = 512
+    """Sessions per seed, the same users and noise for every method."""
+    fixed_share: float = 0.25
+    """Policies that never change are measured on this share of the online budget."""
+    confidence: float = 0.95
+    """Of the bootstrap intervals."""
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """A whole study. `seeds` runs of every method share one compiled program."""
+
+    seeds: int = 5
+    """Paired seeds."""
+    data: DataConfig = DataConfig()
+    """From logs to a dataset."""
+    simulator: SimulatorConfig = SimulatorConfig()
+    """Rules of a session."""
+    fit: FitConfig = FitConfig()
+    """From a dataset to the users' world."""
+    preferences: PreferenceConfig = PreferenceConfig()
+    """The LLM's world."""
+    policy: PolicyConfig = PolicyConfig()
+    """The network, the same for all methods."""
+    pretrain: a2c.Config = a2c.Config()
+    """iALP pre-training in the LLM's world."""
+    pretrain_hyper: a2c.Hyper = field(default_factory=a2c.Hyper)
+    """Numbers of pre-training."""
+    online: a2c.Config = a2c.Config()
+    """Online learning in the users' world, the same budget for all methods."""
+    scratch_hyper: a2c.Hyper = field(default_factory=a2c.Hyper)
+    """Numbers of A2C from scratch."""
+    adapt_hyper: adaptive.Hyper = field(default_factory=adaptive.Hyper)
+    """Numbers of the methods that start from a pre-trained policy."""
+    mixture_weight: Literal["constant", "annealed", "learnt"] = "annealed"
+    """A-iALP_ap mixture: how the pre-trained policy's weight moves."""
+    mixture_start: Literal["random", "pretrained"] = "pretrained"
+    """A-iALP_ap mixture: where its online policy starts."""
+    value_start: Literal["random", "pretrained"] = "pretrained"
+    """A-iALP_ap value choice: where its online policy starts."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """Comparison of the finished policies."""
+    loop: LoopConfig = LoopConfig()
+    """Chunks and checkpoints; changes no result."""
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise InputError(f"{self.seeds} seeds cannot be run", column="seeds", fix="use 1 or more")
+
+    def adaptive(self, reading: Literal["mixture", "value"]) -> adaptive.Config:
+        """Static shape of an A-iALP_ap run."""
+        start = self.mixture_start if reading == "mixture" else self.value_start
+        return adaptive.Config(**asdict(self.online), reading=reading, weight=self.mixture_weight, start=start)
+
+    def fixed(self) -> a2c.Config:
+        """Static shape of a run of a policy that does not learn."""
+        share = max(1, round(self.online.updates * self.evaluation.fixed_share / self.loop.chunk))
+        return replace(self.online, updates=share * self.loop.chunk)
+
+
+def preset(environment: Environment, name: Preset) -> StudyConfig:
+    """The study of an environment at one of two sizes: quick (minutes on two cores) or full."""
+    online, pretrain = {"quick": (300_000, 500_000), "full": (2_000_000, 3_000_000)}[name]
+    chunk = LoopConfig().chunk
+    return StudyConfig(
+        data=environment.data,
+        simulator=environment.simulator,
+        fit=environment.fit,
+        pretrain=with_steps(a2c.Config(), pretrain, chunk),
+        online=with_steps(a2c.Config(), online, chunk),
+        evaluation=EvaluationConfig(sessions=512 if name == "quick" else 2048),
+    )
+
+
+def with_steps(config: a2c.Config, steps: int, chunk: int) -> a2c.Config:
+    """The shape with as many updates as reach `steps` simulator steps, rounded up to whole chunks."""
+    return replace(config, updates=math.ceil(steps / (config.users * config.rollout * chunk)) * chunk)

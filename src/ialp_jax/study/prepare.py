@@ -1,0 +1,212 @@
+"""From logs to two worlds: the users', and the LLM's imagined users'."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+from rich.console import Console
+
+from ialp_jax.artifacts import InputError
+from ialp_jax.data.dataset import Dataset, histories
+from ialp_jax.environments import Environment
+from ialp_jax.envs.departure import REASONS
+from ialp_jax.envs.fit import fit_world
+from ialp_jax.envs.fit_report import TOP_PERCENTILE, FitReport, affinity_rows
+from ialp_jax.envs.item_points import sampled_distances
+from ialp_jax.envs.preference_world import preference_world
+from ialp_jax.envs.world import World
+from ialp_jax.preferences.completion import CompletedPreferences, LabelRule, complete, labels
+from ialp_jax.preferences.content_vectors import text_vectors, tfidf
+from ialp_jax.preferences.job import run_job
+from ialp_jax.preferences.judges import build_judge, judge_module
+from ialp_jax.preferences.quality import state_auc
+from ialp_jax.preferences.states import documents, user_states
+from ialp_jax.preferences.table import PreferenceTable
+from ialp_jax.preferences.transfer import transfer_scores
+from ialp_jax.study.config import PreferenceConfig, StudyConfig
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What every method of a study starts from.
+
+    Attributes:
+        dataset: the logs.
+        world: the users' world; only its simulator may be met by a policy that trains.
+        fit: how well it fits.
+        table: the judgements.
+        completed: a score for every judged state and item.
+        llm_world: the preference table as a world.
+        table_scores: what the table says about every user of the dataset (judged or by transfer).
+        popularity: interactions of each item in the offline users' logs.
+    """
+
+    dataset: Dataset
+    world: World
+    fit: FitReport
+    table: PreferenceTable
+    completed: CompletedPreferences
+    llm_world: World
+    table_scores: Float[np.ndarray, "U N"]
+    popularity: Float[np.ndarray, "N"]
+
+
+def prepare(
+    name: str, environment: Environment, data: Path | None, config: StudyConfig, out: Path, console: Console
+) -> Prepared:
+    """Reads the logs, fits the users, asks the judge, and builds both worlds; leaves the files in `out`."""
+    dataset = environment.dataset(data, config.data, name)
+    _keep_dataset(dataset, out / "dataset")
+    console.print(f"[bold]{name}[/bold]: {dataset.num_users:,} users, {dataset.num_items:,} items, "
+                  f"{dataset.num_interactions:,} interactions, from {_source(dataset, data)}")  # fmt: skip
+    with console.status("fitting the users' world"):
+        world, fit = fit_world(dataset, config.fit, config.data.history_length)
+    _check_room(world, config)
+    _print_fit(fit, console)
+    table = _judge(dataset, config.preferences, out / "preferences", console)
+    with console.status("completing the preference table"):
+        completed, llm_world, scores = _imagine(dataset, table, world, config)
+    return Prepared(dataset, world, fit, table, completed, llm_world, scores, offline_popularity(dataset))
+
+
+def offline_popularity(dataset: Dataset) -> Float[np.ndarray, "N"]:
+    """Interactions of each item in the offline users' logs."""
+    offline = dataset.users.filter(pl.col("split") == "offline")["user"]
+    seen = dataset.interactions.filter(pl.col("user").is_in(offline.implode()))
+    return np.bincount(seen["item"].to_numpy(), minlength=dataset.num_items).astype(np.float32)
+
+
+def world_summary(name: str, prepared: Prepared, config: StudyConfig) -> dict[str, Any]:
+    """What a report says of the users' world."""
+    dataset, fit = prepared.dataset, prepared.fit
+    return {
+        "env": name,
+        "source": dataset.source,
+        "users": dataset.num_users,
+        "items": dataset.num_items,
+        "interactions": dataset.num_interactions,
+        "statements": [*dataset.statements, *fit.statements],
+        "fit": {
+            "heldout": fit.held_out,
+            "held_out_interactions": fit.held_out_interactions,
+            "item_mean_share": fit.item_mean_share,
+            "item_mean_auc": fit.item_mean_auc,
+            "popularity_auc": fit.popularity_auc,
+            "popularity_personal_auc": fit.popularity_personal_auc,
+            "popularity_weight": fit.popularity_weight,
+            "rank": config.fit.rank,
+        },
+        "departure": {
+            "rules": config.simulator.rules,
+            "distance_threshold": fit.distance_threshold,
+            "distance_percentile": fit.distance_percentile,
+            "window": config.simulator.window,
+            "turn_cap": config.simulator.turn_cap,
+            "reasons": REASONS[1:],
+        },
+        "reward": {
+            "low": float(prepared.world.rating_low),
+            "high": float(prepared.world.rating_high),
+            "statement": "Rewards are ratings summed over a session; policies train on rating / highest rating.",
+        },
+    }
+
+
+def preference_summary(prepared: Prepared) -> dict[str, Any]:
+    """What a report says of the preference table, and how well it ranks what offline users truly like."""
+    table, completed = prepared.table, prepared.completed
+    affinities = affinity_rows(prepared.world, table.users)
+    personal = affinities - affinities.mean(axis=0)
+    popularity = np.broadcast_to(prepared.popularity, affinities.shape)
+    return {
+        "judge": table.info.name,
+        "is_llm": table.info.is_llm,
+        "model": table.info.model,
+        "test_double": bool(table.info.settings.get("test_double", False)),
+        "pairs": table.num_judgements,
+        "states": table.num_states,
+        "statements": list(completed.statements),
+        "completion": {"option": completed.option, "heldout": completed.report},
+        "auc_vs_world": _auc(completed.scores, affinities),
+        "auc_vs_world_personal": _auc(completed.scores, personal),
+        "auc_vs_world_popularity": _auc(popularity, affinities),
+        "auc_vs_world_popularity_personal": _auc(popularity, personal),
+    }
+
+
+def _auc(scores: Float[np.ndarray, "S N"], affinities: Float[np.ndarray, "S N"]) -> float:
+    """Mean over states of the AUC against each one's own top 10 % of the catalogue."""
+    top = affinities >= np.percentile(affinities, TOP_PERCENTILE, axis=1, keepdims=True)
+    return float(np.nanmean(state_auc(scores, top, np.ones_like(top))))
+
+
+def _keep_dataset(dataset: Dataset, directory: Path) -> None:
+    """Writes the dataset unless the same one lies there already."""
+    if directory.exists() and _stored_fingerprint(directory) == dataset.fingerprint:
+        return
+    dataset.save(directory)
+
+
+def _stored_fingerprint(directory: Path) -> str | None:
+    try:
+        return Dataset.load(directory).fingerprint
+    except InputError:
+        return None
+
+
+def _source(dataset: Dataset, data: Path | None) -> str:
+    return f"the logs in {data}" if dataset.source == "logs" else "[yellow]INVENTED logs (no DATA was given)[/yellow]"
+
+
+def _check_room(world: World, config: StudyConfig) -> None:
+    """Where repeats are masked, the longest session must leave something to recommend."""
+    needed = world.initial_items.shape[1] + config.simulator.turn_cap
+    if config.simulator.repeats == "masked" and world.num_items <= needed:
+        raise InputError(
+            f"a catalogue of {world.num_items} items cannot fill {config.simulator.turn_cap} turns without repeats "
+            f"after a history of {world.initial_items.shape[1]}",
+            column="simulator.turn_cap", fix="lower the turn cap, or set simulator.repeats to allowed",
+        )  # fmt: skip
+
+
+def _print_fit(fit: FitReport, console: Console) -> None:
+    rows = ", ".join(f"{name} {accuracy.auc:.3f}" for name, accuracy in fit.held_out.items())
+    console.print(f"users' world: held-out AUC {rows}; item means explain {fit.item_mean_share:.0%} of the ratings")
+
+
+def _judge(dataset: Dataset, config: PreferenceConfig, directory: Path, console: Console) -> PreferenceTable:
+    """The content judge's table; judged shards are kept between runs."""
+    judge_config = judge_module("content").Config(popularity_prior=config.popularity_prior)
+    judge = build_judge("content", dataset, judge_config)
+    table = run_job(dataset, judge, config.candidates, directory, console=console)
+    if not table.info.is_llm:
+        console.print(f"[yellow]{table.info.statement}[/yellow]")
+    return table.shuffled(config.candidates.seed) if config.shuffle else table
+
+
+def _imagine(
+    dataset: Dataset, table: PreferenceTable, world: World, config: StudyConfig
+) -> tuple[CompletedPreferences, World, Float[np.ndarray, "U N"]]:
+    """Completes the table, makes it a world, and carries it over to users it does not know."""
+    chosen = config.preferences
+    states, texts = user_states(dataset), documents(dataset)
+    vectors = text_vectors(texts, chosen.text_dimension, config.fit.seed)
+    completed = complete(table, chosen.unjudged, states=states, item_vectors=vectors)
+    rewards = labels(completed, LabelRule(chosen.reward, chosen.fraction, chosen.threshold))
+    items, feedback, _ = histories(dataset, config.data.history_length)
+    distances = sampled_distances(vectors, config.fit.seed)
+    threshold = float(np.percentile(distances, chosen.distance_percentile))
+    departure = world.departure.replace(distance_threshold=jnp.float32(threshold))
+    imagined = preference_world(
+        rewards, items[table.users], feedback[table.users], vectors, np.asarray(world.item_categories), departure,
+        completed.judged if completed.option == "candidates" else None,
+    )  # fmt: skip
+    online = user_states(dataset, "online")
+    scores = np.zeros((dataset.num_users, dataset.num_items), np.float32)
+    scores[table.users] = completed.scores
+    scores[online.users] = transfer_scores(completed.scores, states, online, tfidf(texts), chosen.neighbours)
+    return completed, imagined, scores

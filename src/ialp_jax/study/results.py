@@ -1,0 +1,102 @@
+"""From finished runs to numbers: metrics of every seed, learning curves."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from ialp_jax.envs.departure import REASONS
+from ialp_jax.envs.simulator import Simulator
+from ialp_jax.envs.world import World
+from ialp_jax.evaluation.metrics import coverage, diversity, novelty
+from ialp_jax.evaluation.rollouts import PlayedSessions, play
+from ialp_jax.evaluation.statistics import area_under_curve, phase_reward
+from ialp_jax.study.config import StudyConfig
+from ialp_jax.study.methods import Method
+from ialp_jax.study.prepare import Prepared
+from ialp_jax.training.loop import Trained, seed_keys
+
+EVALUATION_STREAM = 3
+INITIAL, FINAL = 0.05, 0.10  # shares of the sessions, in start order
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """What one method achieved.
+
+    Attributes:
+        online_steps: simulator steps in the users' world per seed.
+        judgements: judged pairs it rests on.
+        per_seed: metric -> one value per seed.
+        departures: reason -> sessions of the final evaluation, all seeds.
+        curves: "sessions", "reward", "length" (and "weight") -> [R, K].
+    """
+
+    online_steps: int
+    judgements: int
+    per_seed: dict[str, list[float]]
+    departures: dict[str, int]
+    curves: dict[str, Float[np.ndarray, "R K"]]
+
+
+def measure(method: Method, trained: Trained, prepared: Prepared, config: StudyConfig) -> MethodResult:
+    """Measures a finished run: its stream of online sessions, then fresh sessions with the policy it ended with."""
+    ledger = jax.tree.map(np.asarray, trained.run.ledger)
+    sampled = _play(method, trained, prepared.world, config, greedy=False)
+    greedy = _play(method, trained, prepared.world, config, greedy=True)
+    late = {"sessions": ledger.sessions, "last": FINAL}
+    length = phase_reward(reward_sum=ledger.length, **late)
+    final = phase_reward(reward_sum=ledger.reward, **late)
+    per_seed = {
+        "initial_reward": phase_reward(ledger.sessions, ledger.reward, first=INITIAL),
+        "final_reward": final,
+        "auc": area_under_curve(ledger.sessions, ledger.reward),
+        "length": length,
+        "reward_per_turn": final / length,
+        "sampled_reward": sampled.total.mean(axis=1),
+        "greedy_reward": greedy.total.mean(axis=1),
+        **_catalogue_metrics(sampled, prepared),
+    }
+    curves = {"sessions": ledger.sessions, "reward": ledger.reward, "length": ledger.length}
+    if "weight" in trained.metrics:
+        curves["weight"] = _rebin(trained.metrics["weight"], ledger.sessions.shape[1])
+    counts = np.bincount(sampled.reason.ravel(), minlength=len(REASONS))
+    return MethodResult(
+        online_steps=method.algorithm.config.steps,
+        judgements=prepared.table.num_judgements if method.uses_table else 0,
+        per_seed={name: [float(value) for value in values] for name, values in per_seed.items()},
+        departures={name: int(counts[index]) for index, name in enumerate(REASONS) if index},
+        curves=curves,
+    )
+
+
+def _play(method: Method, trained: Trained, world: World, config: StudyConfig, greedy: bool) -> PlayedSessions:
+    """Sessions of all seeds with the final policies; users and noise are the same for every method."""
+    simulator: Simulator = method.algorithm.simulator
+
+    def one_seed(key: Any, run: Any, hyper: Any, world: World) -> PlayedSessions:
+        actor = method.algorithm.actor(run, hyper, greedy)
+        return play(key, actor, simulator, world, config.evaluation.sessions)
+
+    played = jax.jit(jax.vmap(one_seed, in_axes=(0, 0, method.hyper_axis, None)))
+    keys = seed_keys(config.seeds, EVALUATION_STREAM)
+    return jax.tree.map(np.asarray, played(keys, trained.run, method.hyper, world))
+
+
+def _catalogue_metrics(played: PlayedSessions, prepared: Prepared) -> dict[str, list[float]]:
+    """Coverage, diversity and novelty of every seed's sessions."""
+    vectors = np.asarray(prepared.world.item_vectors)
+    known = prepared.popularity / max(1, prepared.table.num_states)
+    return {
+        "coverage": [coverage(items, vectors.shape[0]) for items in played.items],
+        "diversity": [diversity(items, vectors) for items in played.items],
+        "novelty": [novelty(items, known) for items in played.items],
+    }
+
+
+def _rebin(values: Float[np.ndarray, "R C"], bins: int) -> Float[np.ndarray, "R K"]:
+    """Values per chunk as values per bin of the same run: each bin shows the chunk at its middle."""
+    middles = ((np.arange(bins) + 0.5) / bins * values.shape[1]).astype(int)
+    return values[:, middles]

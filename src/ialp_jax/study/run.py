@@ -1,0 +1,141 @@
+"""The main job: prepare, pre-train, adapt, measure, report."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from ialp_jax.artifacts import InputError, fingerprint, plain, read_json, versions, write_arrays, write_json
+from ialp_jax.environments import Environment
+from ialp_jax.policies.artifact import save_policy
+from ialp_jax.report import print_summary, write_report
+from ialp_jax.study.config import METHODS, StudyConfig
+from ialp_jax.study.methods import Method, online_method, pretraining
+from ialp_jax.study.prepare import Prepared, prepare, preference_summary, world_summary
+from ialp_jax.study.results import MethodResult, measure
+from ialp_jax.training.checkpoint import CheckpointStore
+from ialp_jax.training.loop import Trained, train
+
+EXPORTED = "a_ialp_ft"  # one network, adapted to the users; what a deployment would take
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study to run.
+
+    Attributes:
+        name: of the environment.
+        environment: where the users come from.
+        data: folder of logs, None for invented ones.
+        config: everything else.
+        out: folder for all results.
+        resume: go on from the checkpoints in `out`.
+    """
+
+    name: str
+    environment: Environment
+    data: Path | None
+    config: StudyConfig
+    out: Path
+    resume: bool
+
+    def run(self, console: Console) -> dict[str, Any]:
+        """Runs the study and returns the summary; every file of the interface is in `out` afterwards."""
+        started = time.monotonic()
+        self._open(console)
+        prepared = prepare(self.name, self.environment, self.data, self.config, self.out, console)
+        write_json(self.out / "world.json", world_summary(self.name, prepared, self.config))
+        write_json(self.out / "preferences.json", preference_summary(prepared))
+        self._announce(console)
+        pretrained = self._train("iALP pre-training", "pretraining", pretraining(prepared, self.config),
+                                 prepared.llm_world, console).run.params  # fmt: skip
+        results = {}
+        for name in METHODS:
+            method = online_method(name, prepared, self.config, pretrained)
+            trained = self._train(name, name, method, prepared.world, console)
+            results[name] = measure(method, trained, prepared, self.config)
+            if name == EXPORTED:
+                self._export(trained, prepared)
+        self._write_results(results)
+        summary = write_report(self.out)
+        print_summary(summary, console)
+        console.print(f"{self.out / 'report.html'}  ({time.monotonic() - started:.0f} s)")
+        return summary
+
+    def _open(self, console: Console) -> None:
+        """Makes `out` this study's: checks what lies there when resuming, clears old checkpoints when not."""
+        path = self.out / "config.json"
+        identity = {
+            "environment": self.name, "data": None if self.data is None else self.data.resolve(),
+            "study": plain(self.config) | {"loop": {"chunk": self.config.loop.chunk}},
+        }  # fmt: skip
+        record = {"fingerprint": fingerprint(identity), **plain(identity), "versions": versions(),
+                  "devices": [device.device_kind for device in jax.devices()]}  # fmt: skip
+        if self.resume and path.exists():
+            found = read_json(path)
+            if found.get("fingerprint") != record["fingerprint"]:
+                raise InputError(f"the run in this folder has another configuration ({_differences(found, record)})",
+                                 file=path, fix="resume with the same settings, or leave RESUME out to start anew",
+                                 )  # fmt: skip
+            return
+        if self.resume:
+            console.print(f"[yellow]{self.out} holds no run to resume; starting one[/yellow]")
+        elif path.exists():
+            console.print(f"[yellow]{self.out} holds an earlier run; starting anew (RESUME=1 would go on)[/yellow]")
+        CheckpointStore(self.out / "checkpoints").clear()
+        write_json(path, record)
+
+    def _announce(self, console: Console) -> None:
+        config = self.config
+        console.print(
+            f"budget per seed: {config.pretrain.steps:,} pre-training steps in the LLM's world, {config.online.steps:,} "
+            f"online steps for every learner, {config.fixed().steps:,} to measure a fixed policy; {config.seeds} seeds "
+            "in one program"
+        )
+
+    def _train(self, label: str, stage: str, method: Method, world: Any, console: Console) -> Trained:
+        """One stage of training; a finished one is read back from its checkpoint."""
+        return train(
+            label, method.algorithm, method.start, method.hyper, world, self.config.loop,
+            self.out / "checkpoints" / stage, console, method.hyper_axis,
+        )  # fmt: skip
+
+    def _export(self, trained: Trained, prepared: Prepared) -> None:
+        """Writes the first seed's adapted policy as an artefact that loads without the trainer."""
+        params = jax.tree.map(lambda leaf: np.asarray(leaf[0]), trained.run.params)
+        statements = [*prepared.completed.statements, f"Trained by {EXPORTED}, seed 0, on {prepared.dataset.source}."]
+        save_policy(self.out / "policy", params, self.config.policy, prepared.dataset.items,
+                    self.config.data.history_length, statements)  # fmt: skip
+
+    def _write_results(self, results: dict[str, MethodResult]) -> None:
+        """Writes `results.json` and `curves.npz`."""
+        config = self.config
+        write_json(self.out / "results.json", {
+            "budget": {"online_steps": config.online.steps, "seeds": config.seeds, "pretrain_steps": config.pretrain.steps},
+            "methods": {name: {"online_steps": result.online_steps, "judgements": result.judgements,
+                               "per_seed": result.per_seed, "departures": result.departures}
+                        for name, result in results.items()},
+        })  # fmt: skip
+        arrays = {f"{name}/{curve}": values for name, result in results.items() for curve, values in result.curves.items()}
+        edges = np.linspace(0.0, config.online.steps, config.online.bins + 1)
+        write_arrays(self.out / "curves.npz", {"bins": edges, **arrays})
+
+
+def _differences(found: dict[str, Any], record: dict[str, Any]) -> str:
+    """Dotted names of the settings that differ."""
+    names = []
+
+    def compare(prefix: str, left: Any, right: Any) -> None:
+        if isinstance(left, dict) and isinstance(right, dict):
+            for name in sorted({*left, *right}):
+                compare(f"{prefix}.{name}" if prefix else name, left.get(name), right.get(name))
+        elif left != right:
+            names.append(prefix)
+
+    keys = ("environment", "data", "study")
+    compare("", {key: found.get(key) for key in keys}, {key: record.get(key) for key in keys})
+    return ", ".join(names) or "another version of this file"
