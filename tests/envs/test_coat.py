@@ -1,8 +1,8 @@
 """Coat under the published rule: lengths and returns of EasyRL4Rec's and DORL's settings.
 
-Expected values are two independent NumPy re-runs' (2,000 episodes each, simulators.md), so they carry noise of their own:
-greedy's length at N=7 has a standard error of 1.8 % over 2,000 episodes. Enough sessions are played here that our own
-noise is small against the 3 % that are allowed.
+Expected values are two independent NumPy re-runs' (2,000 episodes each, simulators.md), so they carry noise
+of their own: greedy's length at N=7 has a standard error of 1.8 % over 2,000 episodes. Enough sessions are
+played here that our own noise is small against the 3 % that are allowed.
 """
 
 from functools import partial
@@ -55,7 +55,11 @@ def coat_world(ratings, threshold):
 def test_published_lengths_and_returns(ratings, name):
     window, threshold, chosen, repeats, sessions, length, total = CASES[name]
     simulator = Simulator(SimulatorConfig(turn_cap=30, window=window, slice_quirk=True, repeats=repeats))
-    policies = {"random": RandomPolicy(), "greedy": ScorePolicy(jnp.asarray(ratings)), "oracle": OraclePolicy(simulator)}
+    policies = {
+        "random": RandomPolicy(),
+        "greedy": ScorePolicy(jnp.asarray(ratings)),
+        "oracle": OraclePolicy(simulator),
+    }
     run = jax.jit(partial(play, simulator=simulator, sessions=sessions))
     played = run(jax.random.key(0), policy=policies[chosen], world=coat_world(ratings, threshold))
     np.testing.assert_allclose(played.length.mean(), length, rtol=0.03)

@@ -11,6 +11,8 @@ from random_worlds import random_world
 from sklearn.metrics import roc_auc_score
 
 from ialp_jax.artifacts import InputError, plain, read_arrays, write_arrays
+from ialp_jax.data import coat, steam
+from ialp_jax.data.build import DataConfig
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.envs.affinity import fold, grade_thresholds
 from ialp_jax.envs.factorisation import Factors, factorise, make_pairs
@@ -26,7 +28,7 @@ def small_dataset(feedback="implicit", known=False, users=60, items=40, seed=0):
     """Two kinds of users who like two kinds of items, as a `Dataset`."""
     generator = np.random.default_rng(seed)
     taste, kind = generator.integers(0, 2, users), generator.integers(0, 2, items)
-    liking = np.where(taste[:, None] == kind[None, :], 0.5, 0.06)
+    liking = np.where(taste[:, None] == kind[None, :], 0.4, 0.04)
     touched = generator.random((users, items)) < liking
     touched[:, :2] = True
     user, item = np.nonzero(touched)
@@ -58,7 +60,7 @@ def small_dataset(feedback="implicit", known=False, users=60, items=40, seed=0):
 
 def dense_solution(targets, weights, rank, regularisation, start, sweeps):
     """Alternating least squares once more, with every cell of the matrix and no trick."""
-    users, items = targets.shape
+    users = len(targets)
     mean = (weights * targets).sum() / weights.sum()
     user_side, item_side = np.zeros((users, rank + 1)), start.astype(float)
 
@@ -87,7 +89,9 @@ def test_factorisation_equals_the_dense_solution(unobserved):
     pairs = make_pairs(user, item, targets[observed], weights[observed], unobserved)
     factors = factorise(pairs, (12, 9), 2, 3, 0.5, unobserved, seed=4)
     start = np.asarray(0.1 * jax.random.normal(jax.random.key(4), (9, 3)).at[:, -1].set(0.0))
-    found = factors.mean + factors.user_bias[:, None] + factors.item_bias[None] + factors.user @ factors.item.T
+    found = (
+        factors.mean + factors.user_bias[:, None] + factors.item_bias[None] + factors.user @ factors.item.T
+    )
     np.testing.assert_allclose(found, dense_solution(targets, weights, 2, 0.5, start, 3), atol=2e-4)
 
 
@@ -134,8 +138,8 @@ def test_rank_auc_equals_scikit_learn():
 
 
 def test_implicit_feedback_becomes_a_graded_world():
-    dataset = small_dataset()
-    config = FitConfig(rank=4, regularisation=0.5, distance_percentile=10.0, popularity_weight=0.5)
+    dataset = small_dataset(users=300, items=60)
+    config = FitConfig(rank=2, regularisation=3.0, distance_percentile=10.0, popularity_weight=0.5)
     world, report = fit_world(dataset, config, history_length=3)
     assert isinstance(world.ratings, GradedFactorRatings)
     assert report.held_out["factorisation"].auc > 0.65 > report.held_out["popularity"].auc
@@ -143,22 +147,22 @@ def test_implicit_feedback_becomes_a_graded_world():
     assert report.distance_percentile == pytest.approx(10.0, abs=0.5)
     assert report.popularity_weight == 0.5 and "weighted 0.5" in report.statements[0]
     assert 0 < report.item_mean_share < 1 and 0 < report.user_blind_share <= 1
-    assert world.session_users.tolist() == list(range(1, 60, 2))
-    assert world.item_categories.shape == (40, 2) and bool(world.item_categories[:, 0].all())
+    assert world.session_users.tolist() == list(range(1, 300, 2))
+    assert world.item_categories.shape == (60, 2) and bool(world.item_categories[:, 0].all())
     ratings = np.asarray(jax.vmap(world.ratings.of_all)(jnp.arange(60)))
     assert set(np.unique(ratings)) == {0.0, 0.25, 0.5, 0.75, 1.0}
-    single = jax.vmap(world.ratings.of, (None, 0))(jnp.int32(5), jnp.arange(40))
+    single = jax.vmap(world.ratings.of, (None, 0))(jnp.int32(5), jnp.arange(60))
     np.testing.assert_array_equal(single, ratings[5])
     json.dumps(plain(report), allow_nan=False)
 
 
 def test_explicit_ratings_stay_on_their_scale_and_beat_the_means():
-    dataset = small_dataset("explicit")
-    world, report = fit_world(dataset, FitConfig(rank=2, regularisation=1.0), 3, session_split="offline")
-    ratings = np.asarray(jax.vmap(world.ratings.of_all)(jnp.arange(60)))
+    dataset = small_dataset("explicit", users=300, items=60)
+    world, report = fit_world(dataset, FitConfig(rank=2, regularisation=2.0), 3, session_split="offline")
+    ratings = np.asarray(jax.vmap(world.ratings.of_all)(jnp.arange(300)))
     assert ratings.min() >= 1.0 and ratings.max() <= 5.0
     assert report.held_out["factorisation"].rmse < report.held_out["mean"].rmse
-    assert world.session_users.tolist() == list(range(0, 60, 2))
+    assert world.session_users.tolist() == list(range(0, 300, 2))
 
 
 def test_a_published_matrix_is_taken_as_it_is():
@@ -217,3 +221,18 @@ def test_incomplete_stored_worlds_are_refused():
         world_from_arrays({**arrays, "ratings.kind": np.array("magic")})
 
 
+def test_steam_is_predicted_better_than_by_popularity(shared_data):
+    dataset = steam.load(shared_data / "steam", DataConfig())
+    _, report = fit_world(dataset, FitConfig(), 10)
+    assert report.held_out["factorisation"].auc > 0.89
+    assert report.held_out["factorisation"].auc > report.held_out["popularity"].auc + 0.04
+
+
+def test_coat_is_the_published_world(shared_data):
+    """Distances between off-diagonal rating columns as measured in the data's README."""
+    dataset = coat.load(shared_data / "coat", DataConfig())
+    world, report = fit_world(dataset, FitConfig(distance_threshold=6.0), 10)
+    assert world.ratings.table.shape == (290, 300)
+    assert report.distances["0 %"] == pytest.approx(3.742, abs=1e-3)
+    assert report.distances["100 %"] == pytest.approx(30.887, abs=1e-3)
+    assert report.distance_percentile == pytest.approx(1.7, abs=0.05)

@@ -1,4 +1,4 @@
-"""The simulator and its plain-Python twin agree step by step on random worlds, switches, noise and actions."""
+"""The simulator and its plain-Python twin agree step by step on random worlds, noise and actions."""
 
 import jax
 import jax.numpy as jnp

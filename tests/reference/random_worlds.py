@@ -40,7 +40,6 @@ def world_from(arrays):
     return World(ratings=DenseRatings(leaves.pop("ratings")), departure=departure, **leaves)
 
 
-
 def random_world(seed=0, **sizes):
     """A random `World`; see `world_arrays`."""
     return world_from(world_arrays(seed, **sizes))

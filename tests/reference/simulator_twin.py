@@ -1,7 +1,7 @@
-"""The simulator's rules once more, in plain Python with float64, lists and loops: written from the rules' text.
+"""The simulator's rules once more, in plain Python with float64 and lists, written from the rules' text.
 
-A session is a Python list of what was recommended, so windows are slices (EasyRL4Rec's quirk is Python's own slicing of
-negative starts) and padding exists only when states are compared.
+A session is a Python list of what was recommended, so windows are slices (EasyRL4Rec's quirk is Python's own
+slicing of negative starts) and padding exists only when states are compared.
 """
 
 import math

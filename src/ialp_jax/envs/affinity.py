@@ -13,8 +13,8 @@ def fold(
 ) -> tuple[Float[np.ndarray, "U k"], Float[np.ndarray, "N k"]]:
     """Folds mean and biases into factors, after scaling the item means' part.
 
-    The affinity is split into mean, item part, user part and interaction with zero item means (user factors centred;
-    what the centre contributed belongs to the item part); only the item part, less its mean, is scaled.
+    The user factors are centred and what their centre contributed goes to the item part, so that the item
+    part is the items' means; only its deviation from its own mean is scaled.
     """
     user, item = np.asarray(factors.user, np.float64), np.asarray(factors.item, np.float64)
     centre = user.mean(axis=0)

@@ -25,12 +25,15 @@ Check = Callable[[Simulator, World], CheckResult]
 
 
 def result(name: str, problems: list[str], good: str) -> CheckResult:
+    """Passed, with `good` as detail, if there are no problems."""
     return CheckResult(name, not problems, "; ".join(problems) or good)
 
 
 def _named_leaves(world: World) -> list[tuple[str, np.ndarray]]:
     leaves = jax.tree_util.tree_leaves_with_path(world)
-    return [(jax.tree_util.keystr(path, simple=True, separator="."), np.asarray(leaf)) for path, leaf in leaves]
+    return [
+        (jax.tree_util.keystr(path, simple=True, separator="."), np.asarray(leaf)) for path, leaf in leaves
+    ]
 
 
 def _finite(simulator: Simulator, world: World) -> CheckResult:
@@ -74,7 +77,9 @@ def _shapes(simulator: Simulator, world: World) -> CheckResult:
         problems.append(f"ratings.of_all fails: {error}")
     else:
         problems += [] if row == (items,) else [f"ratings.of_all gives {row}, not {(items,)}"]
-    return result("shapes", problems, f"{users} users, {items} items, history of {world.initial_items.shape[1:]}")
+    return result(
+        "shapes", problems, f"{users} users, {items} items, history of {world.initial_items.shape[1:]}"
+    )
 
 
 def _ids(simulator: Simulator, world: World) -> CheckResult:
@@ -117,8 +122,8 @@ def _enough_items(simulator: Simulator, world: World) -> CheckResult:
     ]
     worst, cap = int(np.argmin(left)), simulator.config.turn_cap
     problem = (
-        f"user {worst} has {left[worst]} items that may be recommended and are not known yet, but the turn cap is "
-        f"{cap}: lower it, allow repeats, or shorten the history"
+        f"user {worst} has {left[worst]} items that may be recommended and are not known yet, but the turn "
+        f"cap is {cap}: lower it, allow repeats, or shorten the history"
     )
     return result("enough items", [problem] * (left[worst] < cap), f"at least {left[worst]} for {cap} turns")
 

@@ -1,9 +1,9 @@
-"""Weighted matrix factorisation with biases by alternating least squares, for ratings and for implicit feedback.
+"""Weighted matrix factorisation with biases by alternating least squares, for ratings and implicit feedback.
 
-Minimises   sum_observed w_ui (t_ui - s_ui)^2 + a0 sum_unobserved (0 - s_ui)^2 + lambda (||factors||^2 + ||biases||^2)
-with        s_ui = mean + b_u + c_i + <p_u, q_i>.
-With a0 = 0 only observed pairs count (ratings); with a0 > 0 this is Hu, Koren and Volinsky 2008, whose trick is used:
-the sum over all pairs is one k x k matrix shared by everybody, and each row adds its own observed pairs.
+Minimises  sum_observed w_ui (t_ui - s_ui)^2 + a0 sum_unobserved (0 - s_ui)^2 + lambda (all parameters)^2
+with       s_ui = mean + b_u + c_i + <p_u, q_i>.
+With a0 = 0 only observed pairs count (ratings). With a0 > 0 this is Hu, Koren and Volinsky 2008, whose trick
+is used: the sum over all pairs is one k x k matrix shared by all rows; each adds its own observed pairs.
 """
 
 from functools import partial
@@ -19,7 +19,7 @@ CHUNK = 8192  # interactions whose k x k products are in memory together
 
 @struct.dataclass
 class Pairs:
-    """Observed (user, item) pairs as chunks of `CHUNK`; padding has the unobserved weight and target, so adds nothing."""
+    """Observed pairs in chunks; padding has the unobserved weight and target, so it adds nothing."""
 
     users: Int[Array, "chunks chunk"]
     items: Int[Array, "chunks chunk"]
@@ -49,7 +49,7 @@ def make_pairs(
     padding = -len(users) % CHUNK
 
     def chunked(values: np.ndarray, dtype: type, filler: float) -> Array:
-        filled = np.append(values.astype(dtype), np.full(padding, filler, dtype))
+        filled: np.ndarray = np.append(values.astype(dtype), np.full(padding, filler, dtype))
         return jnp.asarray(filled.reshape(-1, CHUNK))
 
     return Pairs(
@@ -75,9 +75,8 @@ def factorise(
     mass = jnp.sum(observed) + unobserved_weight * shape[0] * shape[1]
     key = jax.random.key(seed)
     start = 0.1 * jax.random.normal(key, (shape[1], rank + 1)).at[:, -1].set(0.0)
-    return _alternate(
-        pairs, start, total / mass, shape[0], iterations, jnp.float32(regularisation), jnp.float32(unobserved_weight)
-    )
+    ridge, unobserved = jnp.float32(regularisation), jnp.float32(unobserved_weight)
+    return _alternate(pairs, start, total / mass, shape[0], iterations, ridge, unobserved)
 
 
 @partial(jax.jit, static_argnames=("num_users", "iterations"))
@@ -90,12 +89,12 @@ def _alternate(
     regularisation: Float[Array, ""],
     unobserved_weight: Float[Array, ""],
 ) -> Factors:
-    by_item = pairs.replace(users=pairs.items, items=pairs.users)
+    by_item = Pairs(pairs.items, pairs.users, pairs.targets, pairs.weights)
 
     def half(given: Pairs, other: Float[Array, "M k+1"], rows: int) -> Float[Array, "R k+1"]:
         return _solve_side(given, other, rows, mean, regularisation, unobserved_weight)
 
-    def one_pass(sides, _):  # type: ignore[no-untyped-def]
+    def one_pass(sides, _):
         user_side = half(pairs, sides[1], num_users)
         return (user_side, half(by_item, user_side, item_side.shape[0])), None
 
@@ -112,7 +111,7 @@ def _solve_side(
     regularisation: Float[Array, ""],
     unobserved_weight: Float[Array, ""],
 ) -> Float[Array, "R k+1"]:
-    """Ridge regressions of one side (factors and bias of each row) on the other side's factors and a one-column."""
+    """Ridge regressions of one side (factors and bias of each row) on the other side's factors and a one."""
     offset = mean + other[:, -1]
     features = other.at[:, -1].set(1.0)
     width = features.shape[1]
@@ -120,7 +119,7 @@ def _solve_side(
     gram = unobserved_weight * features.T @ features + ridge
     pull = -unobserved_weight * (offset @ features)
 
-    def add(sums, chunk):  # type: ignore[no-untyped-def]
+    def add(sums, chunk):
         grams, pulls = sums
         here, base = features[chunk.items], offset[chunk.items]
         extra = chunk.weights - unobserved_weight

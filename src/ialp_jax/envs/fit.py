@@ -1,5 +1,7 @@
 """Dataset -> World: a population of simulated users whose tastes are factorised from logs."""
 
+from collections import Counter
+
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
@@ -22,9 +24,10 @@ def fit_world(
 ) -> tuple[World, FitReport]:
     """Fits the world of a dataset's users on all its logs.
 
-    Implicit feedback becomes graded ratings by each user's own affinity percentiles; explicit ratings a clipped
-    factorisation; a complete published matrix is taken as it is. Items are as far apart as their columns of ratings
-    (affinities, where rated by grades): root mean square over users for fitted worlds, Euclidean for a published matrix.
+    Implicit feedback becomes graded ratings by each user's own affinity percentiles; explicit ratings become
+    a clipped factorisation; a complete published matrix is taken as it is. Items are as far apart as their
+    columns of affinities (root mean square over users), or, for a published matrix, of ratings (Euclidean, as
+    published).
 
     Args:
         dataset: the logs.
@@ -61,22 +64,22 @@ def fit_world(
         allowed_items=jnp.zeros((dataset.num_users, 0), jnp.int32),
         departure=_departure(config, threshold),
     )
-    report = measure_world(
-        dataset, config, world, accuracy, int(held_out.chosen.sum()), distances, statement
-    )
+    report = measure_world(dataset, config, world, accuracy, int(held_out.chosen.sum()), distances, statement)
     return world, report
 
 
 def _ratings(dataset: Dataset, config: FitConfig, factors: Factors) -> tuple[Ratings, str]:
     if dataset.known_ratings is not None:
-        return DenseRatings(jnp.asarray(dataset.known_ratings)), "Ratings: the publisher's complete matrix, as it is."
-    users, items = fold(factors, config.popularity_weight)
+        statement = "Ratings: the publisher's complete matrix, as it is."
+        return DenseRatings(jnp.asarray(dataset.known_ratings)), statement
+    users, items = (jnp.asarray(side) for side in fold(factors, config.popularity_weight))
     low, high = dataset.rating_range
     weighted = f"item means weighted {config.popularity_weight:g}"
     if dataset.feedback == "explicit":
-        statement = f"Ratings: rank-{config.rank} factorisation with biases, {weighted}, clipped to {low:g}..{high:g}."
-        return FactorRatings(jnp.asarray(users), jnp.asarray(items), jnp.float32(low), jnp.float32(high)), statement
-    thresholds = grade_thresholds(users, items, config.grade_percentiles)
+        clipped = f"clipped to {low:g}..{high:g}"
+        statement = f"Ratings: rank-{config.rank} factorisation with biases, {weighted}, {clipped}."
+        return FactorRatings(users, items, jnp.float32(low), jnp.float32(high)), statement
+    thresholds = grade_thresholds(np.asarray(users), np.asarray(items), config.grade_percentiles)
     shares = ", ".join(
         f"{grade:g} from the top {100 - percentile:g} %"
         for grade, percentile in zip(config.grades[1:], config.grade_percentiles, strict=True)
@@ -86,11 +89,11 @@ def _ratings(dataset: Dataset, config: FitConfig, factors: Factors) -> tuple[Rat
         f"of each user's own catalogue {shares}, otherwise 0."
     )
     grades = jnp.asarray(config.grades, jnp.float32)
-    return GradedFactorRatings(jnp.asarray(users), jnp.asarray(items), jnp.asarray(thresholds), grades), statement
+    return GradedFactorRatings(users, items, jnp.asarray(thresholds), grades), statement
 
 
 def _item_vectors(ratings: Ratings) -> Float[np.ndarray, "N k"]:
-    """Points as far apart as the items' rating columns (`DenseRatings`), or their root mean square over users."""
+    """Points as far apart as the items' columns of ratings or affinities."""
     if isinstance(ratings, DenseRatings):
         return np.asarray(ratings.table.T)
     assert isinstance(ratings, (FactorRatings, GradedFactorRatings))
@@ -111,17 +114,14 @@ def _departure(config: FitConfig, threshold: float) -> Departure:
 def _users_of(dataset: Dataset, split: str) -> Int[np.ndarray, "M"]:
     users = dataset.users.filter(pl.col("split") == split)["user"].to_numpy().astype(np.int32)
     if not len(users):
-        raise InputError(f"no user is in the split {split!r}", column="split", fix='use "online" or "offline"')
+        raise InputError(f"no user is in the split {split!r}", column="split", fix="use online or offline")
     return users
 
 
 def _categories(dataset: Dataset, most: int) -> Bool[np.ndarray, "N C"]:
     """Membership in the `most` most frequent categories, most frequent first; ties in alphabetical order."""
-    listed = dataset.items.select("item", category="categories").explode("category").drop_nulls().unique()
-    counts = listed.group_by("category").len().sort(["len", "category"], descending=[True, False]).head(most)
-    columns = {name: column for column, name in enumerate(counts["category"])}
-    membership = np.zeros((dataset.num_items, len(columns)), bool)
-    for item, category in listed.iter_rows():
-        if category in columns:
-            membership[item, columns[category]] = True
-    return membership
+    listed = [set(names) for names in dataset.items["categories"].to_list()]
+    counts = Counter(name for names in listed for name in names)
+    kept = sorted(counts, key=lambda name: (-counts[name], name))[:most]
+    rows = [[name in names for name in kept] for names in listed]
+    return np.array(rows, bool).reshape(dataset.num_items, len(kept))

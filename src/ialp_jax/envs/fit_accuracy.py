@@ -23,11 +23,12 @@ class Accuracy:
     """Of one predictor on the held-out interactions.
 
     Attributes:
-        auc: mean over (at most 500 sampled) users of the probability that a held-out item outranks one the user never
-            touched (implicit), or that a held-out item rated above the user's held-out mean outranks one that is not
-            (explicit). Ties count half.
-        rmse: explicit: root mean square error of held-out ratings. Implicit: the same, weighted as the factorisation
-            weighs, over held-out pairs (target 1) and as many sampled pairs nobody logged (target 0). None for counts.
+        auc: mean over (at most 500 sampled) users of the probability that a held-out item outranks one the
+            user never touched (implicit), or that a held-out item rated above the user's held-out mean
+            outranks one that is not (explicit). Ties count half.
+        rmse: explicit: root mean square error of held-out ratings. Implicit: the same, weighted as the
+            factorisation weighs, over held-out pairs (target 1) and as many sampled pairs nobody logged
+            (target 0). None for counts.
     """
 
     auc: float
@@ -35,7 +36,7 @@ class Accuracy:
 
 
 def rank_auc(scores: Float[np.ndarray, "n"], positive: Bool[np.ndarray, "n"]) -> float:
-    """Area under the ROC curve by the rank sum (Mann and Whitney 1947), ties half; NaN without both classes."""
+    """Area under the ROC curve by rank sums (Mann and Whitney 1947), ties half; NaN without both classes."""
     wins = int(positive.sum())
     losses = len(positive) - wins
     if not wins or not losses:
@@ -65,7 +66,7 @@ def accuracies(dataset: Dataset, config: FitConfig, held_out: HeldOut) -> dict[s
 def _item_means(
     dataset: Dataset, config: FitConfig, training: pl.DataFrame, mean: float
 ) -> Float[np.ndarray, "N"]:
-    """Best constant prediction of every item under the factorisation's weights; the overall mean where unseen."""
+    """Best constant prediction of every item under the same weights; the overall mean where unseen."""
     items, size = training["item"].to_numpy(), dataset.num_items
     targets, weights, unobserved = weighted_targets(dataset, config, training)
     counts = np.bincount(items, minlength=size)
@@ -75,11 +76,14 @@ def _item_means(
 
 
 def sampled_users(users: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "m"]:
+    """At most `MOST_USERS` of the users that occur, in random order."""
     distinct = np.unique(users)
     return np.random.default_rng(seed).permutation(distinct)[:MOST_USERS]
 
 
-def _rows_by_user(users: Int[np.ndarray, "n"], chosen: Bool[np.ndarray, "n"]) -> dict[int, Int[np.ndarray, "r"]]:
+def _rows_by_user(
+    users: Int[np.ndarray, "n"], chosen: Bool[np.ndarray, "n"]
+) -> dict[int, Int[np.ndarray, "r"]]:
     """Row numbers of every user's chosen interactions; `users` is sorted."""
     rows = np.flatnonzero(chosen)
     distinct, starts = np.unique(users[rows], return_index=True)

@@ -21,11 +21,11 @@ class FitConfig:
     grade_weight: float = 1.0
     """Implicit feedback only: an observed pair weighs 1 + this times its grade."""
     popularity_weight: float = 1.0
-    """Scales the items' means in the affinity; below 1 the world is more personal (users' own part is kept)."""
+    """Scales the items' means in the affinity (users' own part is kept); below 1 makes a personal world."""
     held_out_fraction: float = 0.1
     """Share of interactions kept from a first factorisation to measure it; the world is fitted on all."""
     grades: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
-    """Implicit feedback only: the ratings a user can give, ascending from the bulk of items to the favourites."""
+    """Implicit feedback only: the ratings a user can give, from the bulk of items up to the favourites."""
     grade_percentiles: tuple[float, ...] = (80.0, 90.0, 95.0, 98.0)
     """Implicit feedback only: percentiles of a user's own affinities at which the next grade begins."""
     rating_noise: float = 0.0
@@ -64,7 +64,8 @@ class FitConfig:
                              fix="begin with 0 and end with 1")  # fmt: skip
         ranges = {
             "rank": (1, 1024), "iterations": (1, 10_000), "regularisation": (1e-9, 1e9),
-            "unobserved_weight": (1e-9, 1e9), "held_out_fraction": (1e-6, 0.9), "distance_percentile": (0.0, 100.0),
+            "unobserved_weight": (1e-9, 1e9), "held_out_fraction": (1e-6, 0.9),
+            "distance_percentile": (0.0, 100.0),
         }  # fmt: skip
         for name, (least, most) in ranges.items():
             if not least <= getattr(self, name) <= most:

@@ -21,18 +21,23 @@ class FitReport:
     """What a reader must know about a fitted world.
 
     Attributes:
-        held_out: accuracy of "factorisation", "popularity" (training counts) and "mean" (the item's mean target).
+        held_out: accuracy of "factorisation", "popularity" (training counts) and "mean" (the item's mean
+            target).
         held_out_interactions: how many there were.
-        item_mean_share: share of the variance of the world's ratings over users and items that item means explain.
-        item_mean_auc: AUC of the world's item means against each user's own top 10 % of the catalogue; mean over users.
+        item_mean_share: share of the variance of the world's ratings over users and items that item means
+            explain.
+        item_mean_auc: AUC of the world's item means against each user's own top 10 % of the catalogue; mean
+            over users.
         popularity_auc: the same for the items' counts in the logs.
-        user_blind_share: mean rating of the 20 items with the highest means, over the mean rating of each user's own
-            best 20: what recommending the same to everybody reaches of what is there, departures aside.
+        user_blind_share: mean rating of the 20 items with the highest means, over the mean rating of each
+            user's own best 20: what recommending the same to everybody reaches of what is there, departures
+            aside.
         popularity_personal_auc: counts against the top 10 % of the personal part (item means removed).
         popularity_weight: as configured.
         distance_threshold: departure threshold in force.
         distance_percentile: the percentile of item distances at which it lies.
-        distances: 0, 1, 5, 10, 25, 50, 75, 90 and 100 % percentiles of the distances between two different items.
+        distances: 0, 1, 5, 10, 25, 50, 75, 90 and 100 % percentiles of the distances between two different
+            items.
         statements: sentences a reader of any later report must see.
     """
 
@@ -63,7 +68,10 @@ def measure_world(
     users = sampled_users(np.asarray(world.session_users), config.seed)
     ratings = np.asarray(jax.vmap(world.ratings.of_all)(jnp.asarray(users)))
     affinities = affinity_rows(world, users)
-    means, counts = affinities.mean(axis=0), np.bincount(dataset.interactions["item"], minlength=world.num_items)
+    means, counts = (
+        affinities.mean(axis=0),
+        np.bincount(dataset.interactions["item"], minlength=world.num_items),
+    )
     threshold = float(world.departure.distance_threshold)
     percentile = float(np.mean(distances < threshold) * 100)
     return FitReport(
@@ -79,12 +87,12 @@ def measure_world(
         distance_percentile=percentile,
         distances={f"{p} %": float(np.percentile(distances, p)) for p in DISTANCE_PERCENTILES},
         statements=(statement, f"Users leave when an item is nearer than {threshold:.4g} to a recent one, "
-                    f"the {percentile:.1f} % percentile of item distances (where the distance rule is in force)."),
+                    f"the {percentile:.1f} % percentile of item distances (if that rule is in force)."),
     )  # fmt: skip
 
 
 def affinity_rows(world: World, users: Int[np.ndarray, "r"]) -> Float[np.ndarray, "r N"]:
-    """What some users' ratings are made from: unclipped, ungraded affinities, or the complete table's rows."""
+    """What some users' ratings are made from: affinities neither clipped nor graded, or a table's rows."""
     ratings = world.ratings
     if isinstance(ratings, DenseRatings):
         return np.asarray(ratings.table)[users]

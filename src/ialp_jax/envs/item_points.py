@@ -11,8 +11,9 @@ def column_points(
 ) -> Float[np.ndarray, "N k"]:
     """Points x_i with ||x_i - x_j|| = ||R_i - R_j|| / sqrt(U) for the columns of R = users items'.
 
-    ||R_i - R_j||^2 = (v_i - v_j)' U'U (v_i - v_j) = ||C (v_i - v_j)||^2 with C'C = U'U; C by eigenvectors, which, unlike
-    Cholesky, accept a singular U'U. Centred, which changes no distance and keeps rounding small.
+    ||R_i - R_j||^2 = (v_i - v_j)' U'U (v_i - v_j) = ||C (v_i - v_j)||^2 with C'C = U'U; C by eigenvectors,
+    which, unlike Cholesky, accept a singular U'U. Centred, which changes no distance and keeps rounding
+    small.
     """
     values, directions = np.linalg.eigh(users.T.astype(np.float64) @ users / len(users))
     points = items @ (directions * np.sqrt(np.maximum(values, 0.0)))

@@ -31,14 +31,16 @@ class PlayedSessions:
     reason: Int[Array, "S"]
 
 
-def play(key: PRNGKeyArray, simulator: Simulator, policy: FixedPolicy, world: World, sessions: int) -> PlayedSessions:
-    """Plays `sessions` sessions of users drawn from `world.session_users`. Pure; jit with static simulator."""
+def play(
+    key: PRNGKeyArray, simulator: Simulator, policy: FixedPolicy, world: World, sessions: int
+) -> PlayedSessions:
+    """Plays sessions of users drawn from `world.session_users`. Pure; `simulator`, `sessions` are static."""
     reset_key, turns_key = jax.random.split(key)
     states, timesteps = jax.vmap(simulator.reset, in_axes=(0, None))(
         jax.random.split(reset_key, sessions), world
     )
 
-    def one(key: PRNGKeyArray, state, timestep):  # type: ignore[no-untyped-def]
+    def one(key, state, timestep):
         act_key, step_key = jax.random.split(key)
         item = policy.act(act_key, state, timestep, world)
         following = simulator.step(step_key, state, item, world)
@@ -49,7 +51,7 @@ def play(key: PRNGKeyArray, simulator: Simulator, policy: FixedPolicy, world: Wo
         paid = jnp.where(live, following[1].reward, 0.0)
         return frozen, (jnp.where(live, item, world.num_items), paid, live)
 
-    def turn(carry, key: PRNGKeyArray):  # type: ignore[no-untyped-def]
+    def turn(carry, key):
         return jax.vmap(one)(jax.random.split(key, sessions), *carry)
 
     keys = jax.random.split(turns_key, simulator.config.turn_cap)

@@ -1,4 +1,4 @@
-"""A `World` as named NumPy arrays and back, for `artifacts.write_arrays` and `read_arrays`; no file is touched here."""
+"""A `World` as named NumPy arrays and back, for `artifacts.write_arrays` and `read_arrays`."""
 
 from collections.abc import Mapping
 
@@ -37,7 +37,9 @@ def world_from_arrays(arrays: Mapping[str, np.ndarray]) -> World:
     """
     kind = str(_named(arrays, "ratings.kind"))
     if kind not in KINDS:
-        raise InputError(f"unknown kind of ratings {kind!r}", column="ratings.kind", fix="make the world again")
+        raise InputError(
+            f"unknown kind of ratings {kind!r}", column="ratings.kind", fix="make the world again"
+        )
     ratings: Ratings = _part(arrays, "ratings", KINDS[kind])
     leaves = {name: jnp.asarray(_named(arrays, name)) for name in _fields(World) if name not in NESTED}
     return World(ratings=ratings, departure=_part(arrays, "departure", Departure), **leaves)
@@ -53,5 +55,7 @@ def _part(arrays: Mapping[str, np.ndarray], group: str, class_: type):  # type: 
 
 def _named(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     if name not in arrays:
-        raise InputError("the array is missing from the stored world", column=name, fix="make the world again")
+        raise InputError(
+            "the array is missing from the stored world", column=name, fix="make the world again"
+        )
     return arrays[name]

@@ -51,8 +51,8 @@ class ScorePolicy:
 class OraclePolicy:
     """Knows the true ratings and the departure rules, and looks one recommendation ahead.
 
-    Takes the best-rated permitted item that does not make the user leave now, or, where every permitted item does,
-    the best-rated one. It judges by the mean rating, without the world's rating noise.
+    Takes the best-rated permitted item that does not make the user leave now, or, where every permitted item
+    does, the best-rated one. It judges by the mean rating, without the world's rating noise.
     """
 
     simulator: Simulator = struct.field(pytree_node=False)
@@ -65,13 +65,12 @@ class OraclePolicy:
         return choose(key, best(ratings, jnp.where(jnp.any(staying), staying, permitted)))
 
 
-def departs(
-    simulator: Simulator, state: State, ratings: Float[Array, "N"], world: World
-) -> Bool[Array, "N"]:
+def departs(simulator: Simulator, state: State, ratings: Float[Array, "N"], world: World) -> Bool[Array, "N"]:
     """For every item, whether recommending it now would make the user leave, given the ratings it would get.
 
-    The distance rule is evaluated by ||a - b||^2 = |a|^2 + |b|^2 - 2 <a, b>, so no N x W x k array is made; in float32
-    this is exact for Coat's integers, and elsewhere can misjudge distances within rounding of the threshold.
+    The distance rule is evaluated by ||a - b||^2 = |a|^2 + |b|^2 - 2 <a, b>, so no N x W x k array is made;
+    in float32 this is exact for Coat's integers, and elsewhere can misjudge distances within rounding of the
+    threshold.
     """
     items, valid = simulator.window(state)
     temper = temper_after(state.temper, world.feedback(ratings), world)
