@@ -172,7 +172,7 @@ def write_manifest(
         kind, fingerprint(kind, SCHEMA_VERSION, config, parents), plain(config), parents, list(statements or []),
         files, versions(),
     )  # fmt: skip
-    (directory / MANIFEST_NAME).write_text(json.dumps(plain(manifest), indent=2) + "\n", encoding="utf-8")
+    write_json(directory / MANIFEST_NAME, manifest)
     return manifest
 
 
@@ -194,14 +194,3 @@ def read_manifest(directory: Path, kind: str) -> Manifest:
             raise InputError("the file is missing or was altered after it was written", file=directory / name,
                              fix="delete the directory and make it again")  # fmt: skip
     return manifest
-
-
-def is_current(directory: Path, kind: str, config: Any, parents: Mapping[str, str] | None = None) -> bool:
-    """True if `directory` already holds an intact artefact made from exactly this configuration and parents."""
-    if not (directory / MANIFEST_NAME).exists():
-        return False
-    try:
-        manifest = read_manifest(directory, kind)
-    except InputError:
-        return False
-    return manifest.fingerprint == fingerprint(kind, SCHEMA_VERSION, plain(config), dict(parents or {}))

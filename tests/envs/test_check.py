@@ -93,12 +93,14 @@ class ChangesType(Simulator):
         return state, timestep.replace(reward=timestep.reward[None])
 
 
-BROKEN_RULES = {EndsTwice: "endings", PaysTooMuch: "rewards", Forgets: "masks"}
+BROKEN_RULES = {EndsTwice: "_endings", PaysTooMuch: "_rewards", Forgets: "_masks"}
 
 
 @pytest.mark.parametrize("simulator", BROKEN_RULES)
 def test_broken_rules_are_caught(simulator):
-    assert BROKEN_RULES[simulator] in failed(simulator(SimulatorConfig(turn_cap=9)), random_world())
+    check = {check.__name__: check for check in SESSION_CHECKS}[BROKEN_RULES[simulator]]
+    assert not check(simulator(SimulatorConfig(turn_cap=9)), random_world()).passed
+    assert check(Simulator(SimulatorConfig(turn_cap=9)), random_world()).passed
 
 
 def test_a_timestep_that_changes_its_shape_is_caught():

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ialp_jax.envs.play import play
 from ialp_jax.envs.simulator import Simulator, SimulatorConfig
 from ialp_jax.envs.world import DenseRatings, Departure, World
-from ialp_jax.policies.fixed import OraclePolicy, RandomPolicy, ScorePolicy
+from ialp_jax.evaluation.rollouts import play
+from ialp_jax.policies.fixed import OraclePolicy, RandomPolicy, ScorePolicy, fixed_actor
 
 CASES = {
     "random, N=7": (7, 6.0, "random", "allowed", 12_000, 12.5, 28.1),
@@ -60,7 +60,8 @@ def test_published_lengths_and_returns(ratings, name):
         "greedy": ScorePolicy(jnp.asarray(ratings)),
         "oracle": OraclePolicy(simulator),
     }
-    run = jax.jit(partial(play, simulator=simulator, sessions=sessions))
-    played = run(jax.random.key(0), policy=policies[chosen], world=coat_world(ratings, threshold))
+    actor = fixed_actor(policies[chosen])
+    run = jax.jit(partial(play, actor=actor, simulator=simulator, sessions=sessions))
+    played = run(jax.random.key(0), world=coat_world(ratings, threshold))
     np.testing.assert_allclose(played.length.mean(), length, rtol=0.03)
     np.testing.assert_allclose(played.total.mean(), total, rtol=0.03)

@@ -7,9 +7,9 @@ import pytest
 from random_worlds import random_world
 
 from ialp_jax.envs.departure import DepartureContext, departure_reason, temper_after
-from ialp_jax.envs.play import play
 from ialp_jax.envs.simulator import Simulator, SimulatorConfig
-from ialp_jax.policies.fixed import OraclePolicy, RandomPolicy, ScorePolicy, choose, departs
+from ialp_jax.evaluation.rollouts import play
+from ialp_jax.policies.fixed import OraclePolicy, RandomPolicy, ScorePolicy, choose, departs, fixed_actor
 
 ALL_RULES = ("distance", "rating", "category", "patience")
 
@@ -78,7 +78,7 @@ def test_the_oracle_foresees_exactly_who_leaves(rules):
 def test_the_oracle_keeps_users_longer_and_earns_more():
     simulator, world = Simulator(SimulatorConfig(turn_cap=6)), random_world(seed=2, noise=0.0, items=30)
     played = {
-        name: play(jax.random.key(0), simulator, policy, world, 200)
+        name: play(jax.random.key(0), fixed_actor(policy), simulator, world, 200)
         for name, policy in {"oracle": OraclePolicy(simulator), "random": RandomPolicy()}.items()
     }
     assert played["oracle"].length.mean() > played["random"].length.mean()

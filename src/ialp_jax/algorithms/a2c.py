@@ -18,6 +18,7 @@ from ialp_jax.envs.sessions import (
     Ledger,
     Sessions,
     StreamClock,
+    Transition,
     draw_pool,
     empty_ledger,
     open_sessions,
@@ -33,15 +34,15 @@ from ialp_jax.policies.catalogue import CatalogueDistribution, catalogue_logits
 class Config:
     """Static shape of a run: the compile key."""
 
-    users: int = 128
+    users: int = 64
     """Users served at once."""
     rollout: int = 8
     """Turns between two updates."""
     updates: int = 400
     """Updates in the whole run; simulator steps are users x rollout x updates."""
-    pool: int = 256
+    pool: int = 64
     """Users drawn per update whose sessions may open during the rollout; their histories are read once."""
-    block_rows: int = 512
+    block_rows: int = 128
     """Rows per block of the catalogue head in the loss."""
     bins: int = 100
     """Bins of the learning curve."""
@@ -80,12 +81,10 @@ class A2C:
     simulator: Simulator
     network: Network
 
-    def init(self, key: PRNGKeyArray, hyper: Hyper, world: World, params: dict | None = None) -> RunState:
-        """Opens B sessions; `params` continues from a trained policy (A-iALP_ft), None starts afresh."""
+    def init(self, key: PRNGKeyArray, hyper: Hyper, world: World, params: dict) -> RunState:
+        """Opens B sessions; `params` are fresh ones, or a trained policy's to continue from (A-iALP_ft)."""
         del hyper
-        param_key, pool_key, key = jax.random.split(key, 3)
-        if params is None:
-            params = self.network.init(param_key, world.initial_items.shape[1])
+        pool_key, key = jax.random.split(key)
         pool = draw_pool(pool_key, self.config.users, policy_actor(self.network, params), self.simulator, world)
         return RunState(
             params=params,
@@ -99,7 +98,7 @@ class A2C:
     def update(self, run: RunState, hyper: Hyper, world: World) -> tuple[RunState, dict[str, Array]]:
         """Serves `rollout` turns to every user, then takes one gradient step."""
         key, pool_key, serve_key = jax.random.split(run.key, 3)
-        actor = policy_actor(self.network, run.params)
+        actor = self.rollout_actor(run.params)
         pool = draw_pool(pool_key, self.config.pool, actor, self.simulator, world)
         sessions, ledger, transitions = serve(
             serve_key, run.sessions, run.ledger, run.update * self.config.rollout, self.config.rollout, pool,
@@ -108,10 +107,19 @@ class A2C:
         gradient = jax.grad(actor_critic_loss, has_aux=True)
         gradients, (metrics, _) = gradient(
             run.params, self.network, run.sessions.recall, pool.timestep.observation, transitions, None, hyper,
-            self.config.block_rows,
+            self.config.block_rows, self.taught(transitions, hyper),
         )  # fmt: skip
         params, state = gradient_step(run.params, run.optimiser, gradients, hyper)
         return RunState(params, state, sessions, ledger, key, run.update + 1), metrics
+
+    def rollout_actor(self, params: dict) -> Actor:
+        """Who acts while learning."""
+        return policy_actor(self.network, params)
+
+    def taught(self, transitions: Transition, hyper: Hyper) -> tuple[Array, float] | None:
+        """Items to imitate and the weight of doing so; plain A2C has no teacher."""
+        del transitions, hyper
+        return None
 
     def actor(self, run: RunState, hyper: Hyper, greedy: bool = False) -> Actor:
         """The policy as it stands."""
@@ -152,7 +160,7 @@ def gradient_step(
     params: dict, state: optax.OptState, gradients: dict, hyper: Hyper
 ) -> tuple[dict, optax.OptState]:
     """One step of Adam on gradients clipped by their global norm."""
-    scale = jnp.minimum(1.0, hyper.gradient_norm / (optax.global_norm(gradients) + 1e-12))
+    scale = jnp.minimum(1.0, hyper.gradient_norm / (optax.tree.norm(gradients) + 1e-12))
     clipped = jax.tree.map(lambda leaf: leaf * scale, gradients)
     return adam_step(params, state, clipped, hyper.learning_rate)
 

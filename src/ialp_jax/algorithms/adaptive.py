@@ -35,8 +35,6 @@ class Config(a2c.Config):
     """How the two policies are combined."""
     weight: Literal["constant", "annealed", "learnt"] = "annealed"
     """Weight of the pre-trained policy in the mixture: constant, falling linearly to 0, or by policy gradient."""
-    start: Literal["random", "pretrained"] = "pretrained"
-    """Where the online policy starts."""
 
 
 @struct.dataclass
@@ -94,18 +92,17 @@ class AdaptiveA2C:
     simulator: Simulator
     network: Network
 
-    def init(self, key: PRNGKeyArray, hyper: Hyper, world: World, params: dict) -> RunState:
-        """Opens B sessions; `params` is the pre-trained policy."""
-        param_key, pool_key, key = jax.random.split(key, 3)
-        online = params
-        if self.config.start == "random":
-            online = self.network.init(param_key, world.initial_items.shape[1])
+    def init(
+        self, key: PRNGKeyArray, hyper: Hyper, world: World, pretrained: dict, online: dict
+    ) -> RunState:
+        """Opens B sessions; `pretrained` stays as it is, `online` is where the learning policy starts."""
+        pool_key, key = jax.random.split(key)
         weight = jnp.asarray(hyper.weight, jnp.float32)
         logit = jnp.log(weight) - jnp.log1p(-weight)
-        actor = combined_actor(self.config, self.network, params, online, weight, hyper, jnp.float32(1.0))
+        actor = combined_actor(self.config, self.network, pretrained, online, weight, hyper, jnp.float32(1.0))
         return RunState(
             params=online,
-            pretrained=params,
+            pretrained=pretrained,
             optimiser=a2c.optimiser().init(online),
             sessions=open_sessions(draw_pool(pool_key, self.config.users, actor, self.simulator, world)),
             ledger=empty_ledger(self.config.bins),
@@ -132,7 +129,7 @@ class AdaptiveA2C:
             choice.behaviour, hyper, config.block_rows,
         )  # fmt: skip
         params, optimiser = a2c.gradient_step(run.params, run.optimiser, gradients, hyper)
-        weight_logit, weight_optimiser = self._step_weight(run, hyper, choice, targets.advantages)
+        weight_logit, weight_optimiser = self._step_weight(run, hyper, choice, targets.gains)
         metrics = {**metrics, "weight": self._weight(run, hyper)}
         return run.replace(
             params=params, optimiser=optimiser, sessions=sessions, ledger=ledger, key=key, update=run.update + 1,
@@ -158,13 +155,14 @@ class AdaptiveA2C:
         return weight
 
     def _step_weight(
-        self, run: RunState, hyper: Hyper, choice: Choice, advantages: Float[Array, "T B"]
+        self, run: RunState, hyper: Hyper, choice: Choice, gains: Float[Array, "T B"]
     ) -> tuple[Float[Array, ""], Any]:
         """Policy gradient of the mixture with respect to the logit of w: up where the pre-trained policy's
-        proposals had the larger advantage, down where the online policy's had."""
+        proposals had the larger advantage, down where the online policy's had. The mixture itself acted, so the
+        advantages carry no importance weight."""
         if self.config.reading != "mixture" or self.config.weight != "learnt":
             return run.weight_logit, run.weight_optimiser
-        scaled = advantages / (jnp.std(advantages) + 1e-6)
+        scaled = gains / (jnp.std(gains) + 1e-6)
 
         def loss(logit: Float[Array, ""]) -> Float[Array, ""]:
             return -jnp.mean(scaled * mixture_log_prob(jax.nn.sigmoid(logit), choice.pretrained, choice.online))

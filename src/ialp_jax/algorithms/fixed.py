@@ -13,7 +13,6 @@ from ialp_jax.algorithms import a2c
 from ialp_jax.envs.sessions import Actor, Ledger, Sessions, draw_pool, empty_ledger, open_sessions, serve
 from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.world import World
-from ialp_jax.policies.fixed import FixedPolicy
 
 
 @struct.dataclass
@@ -36,7 +35,7 @@ class Fixed:
 
     def init(self, key: PRNGKeyArray, policy: Any, world: World) -> RunState:
         """Opens B sessions; splits its key as the learners do, so that the same users arrive."""
-        _, pool_key, key = jax.random.split(key, 3)
+        pool_key, key = jax.random.split(key)
         pool = draw_pool(pool_key, self.config.users, self.actor_of(policy, False), self.simulator, world)
         return RunState(open_sessions(pool), empty_ledger(self.config.bins), key, jnp.int32(0))
 
@@ -56,15 +55,3 @@ class Fixed:
         """The policy itself, or its greedy version."""
         del run
         return self.actor_of(policy, greedy)
-
-
-def fixed_actor(policy: FixedPolicy, greedy: bool = False) -> Actor:
-    """A fixed policy as an `Actor`: it remembers nothing, and is its own greedy version."""
-    del greedy
-
-    def act(key, recall, state, timestep, world):  # type: ignore[no-untyped-def]
-        del recall
-        keys = jax.random.split(key, state.user.shape[0])
-        return jax.vmap(policy.act, (0, 0, 0, None))(keys, state, timestep, world), ()
-
-    return Actor(lambda observation: (), lambda *interaction: (), act)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ialp_jax.algorithms.returns import Targets, advantage_targets
 from ialp_jax.envs.sessions import Transition, select
@@ -16,7 +16,7 @@ from ialp_jax.policies.catalogue import head_statistics
 class ActorCriticHyper:
     """Numbers every actor-critic here needs; each leaf may carry a sweep axis."""
 
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     """Step size of Adam."""
     discount: float = 0.95
     """gamma."""
@@ -68,6 +68,7 @@ def actor_critic_loss(
     behaviour_log_prob: Float[Array, "T B"] | None,
     hyper: ActorCriticHyper,
     block_rows: int,
+    taught: tuple[Int[Array, "T B"], Float[Array, ""] | float] | None = None,
 ) -> tuple[Float[Array, ""], tuple[dict[str, Float[Array, ""]], Targets]]:
     """Policy gradient with entropy bonus, squared errors of V and Q.
 
@@ -84,6 +85,8 @@ def actor_critic_loss(
         behaviour_log_prob: log-probability of each action under the policy that acted; None means on-policy.
         hyper: weights.
         block_rows: rows per block of the catalogue head.
+        taught: an item a teacher prefers in each state (-1 for none), and the weight c_s of the supervised term
+            -c_s mean(log pi(item|s)); None for no such term.
 
     Returns:
         (loss, (metrics, targets)).
@@ -118,6 +121,13 @@ def actor_critic_loss(
     action_value_loss = 0.5 * jnp.mean((action_values - targets.action_values.reshape(-1)) ** 2)
     loss = policy_loss - hyper.entropy * jnp.mean(entropy)
     loss = loss + hyper.value_weight * value_loss + hyper.action_value_weight * action_value_loss
+    if taught is not None:
+        known = (taught[0] >= 0).reshape(-1).astype(jnp.float32)
+        items_taught = jnp.maximum(taught[0].reshape(-1), 0)
+        likelihood, _ = head_statistics(
+            block_rows, query, items, bias, items_taught, flat.excluded, flat.allowed
+        )
+        loss = loss - taught[1] * jnp.sum(jnp.where(known > 0, likelihood, 0.0)) / jnp.maximum(jnp.sum(known), 1.0)
     metrics = {
         "reward": jnp.mean(transitions.reward),
         "entropy": jnp.mean(entropy),

@@ -11,12 +11,14 @@ class Targets:
     """What actor and critics learn from.
 
     Attributes:
-        advantages: for the policy gradient.
+        advantages: for the policy gradient; weighted by the importance ratio.
+        gains: q_t - V(s_t), the advantages without that weight: for what acts as the behaviour did.
         values: targets of V(s_t).
         action_values: targets of Q(s_t, a_t).
     """
 
     advantages: Float[Array, "T B"]
+    gains: Float[Array, "T B"]
     values: Float[Array, "T B"]
     action_values: Float[Array, "T B"]
 
@@ -70,4 +72,5 @@ def advantage_targets(
     errors = (weight * (one_step - values), decay * jnp.minimum(ratios, 1.0))
     _, (corrections, later) = jax.lax.scan(backwards, jnp.zeros_like(values[0]), errors, reverse=True)
     action_values = one_step + decay * later
-    return Targets(weight * (action_values - values), values + corrections, action_values)
+    gains = action_values - values
+    return Targets(weight * gains, gains, values + corrections, action_values)

@@ -24,6 +24,8 @@ class PolicyConfig:
     """Width of the item embeddings, shared by the encoder's input and the catalogue head."""
     hidden: int = 64
     """Width of the encoder."""
+    item_start: Literal["text", "random"] = "text"
+    """Where item embeddings start: content vectors of the items' texts, the same for all methods, or noise."""
 
 
 @struct.dataclass
@@ -78,8 +80,8 @@ class ActorCritic(nn.Module):
         """Recall after one more interaction; unchanged where it did not enter the history."""
         if self.config.encoder == "sasrec":
             return self._attend(append(recall.memory, item, feedback, appended))
-        memory = self.encoder.advance(recall.memory, item, self._embed(item), feedback)
-        memory = jnp.where(appended, memory, recall.memory)
+        memory = self.encoder.advance(recall.memory, self._embed(item), feedback)
+        memory = jax.tree.map(lambda new, old: jnp.where(appended, new, old), memory, recall.memory)
         return Recall(memory, self.encoder.read(memory))
 
     def policy(self, features: Float[Array, "h"]) -> tuple[Float[Array, "e"], Array, Array]:
@@ -109,12 +111,15 @@ class Network:
 
     module: ActorCritic
 
-    def init(self, key: Array, history_length: int) -> dict:
-        """Fresh parameters."""
+    def init(
+        self, key: Array, history_length: int, item_vectors: Float[Array, "N e"] | None = None
+    ) -> dict:
+        """Fresh parameters; item embeddings start at `item_vectors` if given (what the items' texts say)."""
         empty = Observation(
             jnp.full(history_length, self.module.num_items, jnp.int32), jnp.zeros(history_length)
         )
-        return self.module.init(key, empty)["params"]
+        params = self.module.init(key, empty)["params"]
+        return params if item_vectors is None else {**params, "items": item_vectors}
 
     def begin(self, params: dict, observation: Observation) -> Recall:
         """`ActorCritic.begin` over a batch."""

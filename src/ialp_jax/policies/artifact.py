@@ -15,7 +15,7 @@ from jaxtyping import Array
 from ialp_jax.artifacts import InputError, atomic_path, plain, read_arrays, read_manifest, write_arrays, write_manifest
 from ialp_jax.envs.types import Observation
 from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
-from ialp_jax.policies.catalogue import CatalogueDistribution, catalogue_logits
+from ialp_jax.policies.catalogue import catalogue_logits
 
 KIND = "policy"
 
@@ -79,7 +79,7 @@ class LoadedPolicy:
         items, bias = self.network.catalogue(self.params)
         allowed = jnp.zeros((1, 0), jnp.int32)
         logits = catalogue_logits(self.network.query(self.params, recall.features), items, bias, excluded, allowed)
-        return jnp.exp(CatalogueDistribution(logits).log_prob(jnp.arange(items.shape[0])[:, None]))[:, 0]
+        return jax.nn.softmax(logits[0])
 
     def _check(self, history: Sequence[int], feedback: Sequence[float], k: int) -> None:
         num_items = self.items.height

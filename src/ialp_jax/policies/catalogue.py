@@ -47,10 +47,12 @@ class CatalogueDistribution(distrax.Distribution):
         draw = jnp.vectorize(inverse_cdf, signature="(),(m)->()")
         return draw(uniform, jnp.broadcast_to(weights, (n, *weights.shape)))
 
-    def log_prob(self, value: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
-        """Log-probability of item ids."""
-        chosen = jnp.take_along_axis(self._logits, value[..., None], axis=-1)[..., 0]
-        return chosen - self._log_total
+    def log_prob(self, value: Int[Array, "*draws"]) -> Float[Array, "*draws"]:
+        """Log-probability of item ids; their shape is broadcast against the rows'."""
+        shape = jnp.broadcast_shapes(value.shape, self.batch_shape)
+        logits = jnp.broadcast_to(self._logits, (*shape, self._logits.shape[-1]))
+        chosen = jnp.take_along_axis(logits, jnp.broadcast_to(value, shape)[..., None], axis=-1)[..., 0]
+        return chosen - jnp.broadcast_to(self._log_total, shape)
 
     def entropy(self) -> Float[Array, "*batch"]:
         """Entropy in nats; masked items contribute nothing."""
@@ -77,10 +79,12 @@ def inverse_cdf(uniform: Float[Array, ""], weights: Float[Array, "N"]) -> Int[Ar
 
 def _locate(uniform: Float[Array, ""], weights: Float[Array, "m"]) -> tuple[Int[Array, ""], Float[Array, ""]]:
     """Index of the interval that holds `uniform`, and where in the interval it lies, in [0, 1)."""
-    edges = jnp.cumsum(weights)
-    # Rounding must not push the target onto the last edge: the slots behind it have weight 0.
-    target = jnp.minimum(uniform * edges[-1], jnp.nextafter(edges[-1], 0.0))
-    index = jnp.sum(edges <= target, dtype=jnp.int32)
+    edges, filled = jnp.cumsum(weights), weights > 0.0
+    # A parallel prefix sum rounds by position: it need not ascend, and may step up at a slot of weight 0.
+    total = jnp.max(edges, initial=0.0, where=filled)
+    target = jnp.minimum(uniform * total, jnp.nextafter(total, 0.0))
+    slots = jnp.arange(weights.shape[0], dtype=jnp.int32)
+    index = jnp.min(jnp.where(filled & (edges > target), slots, weights.shape[0] - 1))
     left = edges[index] - weights[index]
     rest = (target - left) / weights[index]
     return index, jnp.clip(rest, 0.0, 1.0 - 2.0**-24)

@@ -10,13 +10,29 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
 Memory = Any
 
 
+PROFILE_DECAY = 0.9  # of the liked items' running mean, per interaction
+
+
+@struct.dataclass
+class GRUMemory:
+    """Hidden state, and a running mean of the items liked: a short path from the history to the catalogue."""
+
+    hidden: Float[Array, "hidden"]
+    profile: Float[Array, "e"]
+
+
 class GRUEncoder(nn.Module):
-    """GRU over (item, feedback), as in GRU4Rec (Hidasi et al. 2016, arXiv 1511.06939), the feedback added."""
+    """GRU over (item, feedback), as in GRU4Rec (Hidasi et al. 2016, arXiv 1511.06939), the feedback added.
+
+    Beside the hidden state goes p <- 0.9 p + 0.1 feedback e, so that "more of what was liked" is linear in the
+    features and need not be discovered through the recurrence.
+    """
 
     hidden: int
 
@@ -26,27 +42,29 @@ class GRUEncoder(nn.Module):
 
     def begin(
         self, items: Int[Array, "H"], embedded: Float[Array, "H e"], feedback: Float[Array, "H"], padding: int
-    ) -> Float[Array, "hidden"]:
+    ) -> GRUMemory:
         """Memory after a whole history; padded slots leave it unchanged."""
 
-        def read_slot(cell: nn.GRUCell, memory: Array, slot: tuple[Array, Array]) -> tuple[Array, None]:
-            present, inputs = slot
-            return jnp.where(present, cell(memory, inputs)[0], memory), None
+        def read_slot(encoder: "GRUEncoder", memory: GRUMemory, slot: tuple) -> tuple[GRUMemory, None]:
+            item, one, value = slot
+            after = encoder.advance(memory, one, value)
+            return jax.tree.map(lambda new, old: jnp.where(item != padding, new, old), after, memory), None
 
-        inputs = jax.vmap(interaction_features)(embedded, feedback)
+        empty = GRUMemory(jnp.zeros(self.hidden), jnp.zeros(embedded.shape[-1]))
         scan = nn.scan(read_slot, variable_broadcast="params", split_rngs={"params": False})
-        return scan(self.cell, jnp.zeros(self.hidden), (items != padding, inputs))[0]
+        return scan(self, empty, (items, embedded, feedback))[0]
 
     def advance(
-        self, memory: Array, item: Int[Array, ""], embedded: Float[Array, "e"], feedback: Float[Array, ""]
-    ) -> Float[Array, "hidden"]:
+        self, memory: GRUMemory, embedded: Float[Array, "e"], feedback: Float[Array, ""]
+    ) -> GRUMemory:
         """Memory after one more interaction."""
-        del item
-        return self.cell(memory, interaction_features(embedded, feedback))[0]
+        hidden = self.cell(memory.hidden, interaction_features(embedded, feedback))[0]
+        profile = PROFILE_DECAY * memory.profile + (1.0 - PROFILE_DECAY) * feedback * embedded
+        return GRUMemory(hidden, profile)
 
-    def read(self, memory: Array) -> Float[Array, "hidden"]:
-        """Features of the history."""
-        return memory
+    def read(self, memory: GRUMemory) -> Float[Array, "hidden+e"]:
+        """Features of the history; the profile is scaled to the size of the hidden state's entries."""
+        return jnp.concatenate([memory.hidden, memory.profile * memory.profile.shape[-1] ** 0.5])
 
 
 class SASRecEncoder(nn.Module):

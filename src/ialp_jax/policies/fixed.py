@@ -8,6 +8,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ialp_jax.envs.departure import RULES, DepartureContext, temper_after
+from ialp_jax.envs.sessions import Actor
 from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.types import State, TimeStep
 from ialp_jax.envs.world import World
@@ -19,6 +20,18 @@ class FixedPolicy(Protocol):
     def act(self, key: PRNGKeyArray, state: State, timestep: TimeStep, world: World) -> Int[Array, ""]:
         """An item that `timestep` permits."""
         ...
+
+
+def fixed_actor(policy: FixedPolicy, greedy: bool = False) -> Actor:
+    """A fixed policy as an `Actor`: it remembers nothing, and is its own greedy version."""
+    del greedy
+
+    def act(key, recall, state, timestep, world):  # type: ignore[no-untyped-def]
+        del recall
+        keys = jax.random.split(key, state.user.shape[0])
+        return jax.vmap(policy.act, (0, 0, 0, None))(keys, state, timestep, world), ()
+
+    return Actor(lambda observation: (), lambda *interaction: (), act)
 
 
 @struct.dataclass

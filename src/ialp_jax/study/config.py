@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.algorithms import a2c, adaptive
+from ialp_jax.algorithms import a2c, adaptive, ialp
 from ialp_jax.data.build import DataConfig
 from ialp_jax.environments import Environment
 from ialp_jax.envs.fit_config import FitConfig
@@ -32,14 +32,12 @@ class PreferenceConfig:
     """Items without a judgement: only candidates may be recommended (A), not preferred (B), a reward model (C)."""
     reward: Literal["selected", "probability"] = "selected"
     """What a recommendation pays in pre-training: 1 for selected items and 0 for others, or the probability."""
-    fraction: float = 0.1
+    fraction: float = 0.05
     """Share of the catalogue that counts as selected for each state."""
     threshold: float | None = None
     """If given, selected means a probability of at least this, and `fraction` is not used."""
     shuffle: bool = False
     """Control experiment: give every state the judgements of another user."""
-    text_dimension: int = 32
-    """Width of the content vectors that say how alike items are in the LLM's world."""
     distance_percentile: float = 5.0
     """Departure threshold in the LLM's world: this percentile of the content distances."""
     neighbours: int = 20
@@ -76,7 +74,7 @@ class StudyConfig:
     """The network, the same for all methods."""
     pretrain: a2c.Config = a2c.Config()
     """iALP pre-training in the LLM's world."""
-    pretrain_hyper: a2c.Hyper = field(default_factory=a2c.Hyper)
+    pretrain_hyper: ialp.Hyper = field(default_factory=ialp.Hyper)
     """Numbers of pre-training."""
     online: a2c.Config = a2c.Config()
     """Online learning in the users' world, the same budget for all methods."""
@@ -101,8 +99,7 @@ class StudyConfig:
 
     def adaptive(self, reading: Literal["mixture", "value"]) -> adaptive.Config:
         """Static shape of an A-iALP_ap run."""
-        start = self.mixture_start if reading == "mixture" else self.value_start
-        return adaptive.Config(**asdict(self.online), reading=reading, weight=self.mixture_weight, start=start)
+        return adaptive.Config(**asdict(self.online), reading=reading, weight=self.mixture_weight)
 
     def fixed(self) -> a2c.Config:
         """Static shape of a run of a policy that does not learn."""
@@ -112,7 +109,7 @@ class StudyConfig:
 
 def preset(environment: Environment, name: Preset) -> StudyConfig:
     """The study of an environment at one of two sizes: quick (minutes on two cores) or full."""
-    online, pretrain = {"quick": (300_000, 500_000), "full": (2_000_000, 3_000_000)}[name]
+    online, pretrain = {"quick": (200_000, 300_000), "full": (2_000_000, 2_000_000)}[name]
     chunk = LoopConfig().chunk
     return StudyConfig(
         data=environment.data,

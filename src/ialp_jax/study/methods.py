@@ -3,21 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
-from ialp_jax.algorithms import a2c, adaptive, fixed
+from ialp_jax.algorithms import a2c, adaptive, fixed, ialp
 from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.world import World
 from ialp_jax.policies.actor_critic import ActorCritic, Network
-from ialp_jax.policies.fixed import FixedPolicy, OraclePolicy, RandomPolicy, ScorePolicy
+from ialp_jax.policies.fixed import FixedPolicy, OraclePolicy, RandomPolicy, ScorePolicy, fixed_actor
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.prepare import Prepared
 from ialp_jax.training.loop import seed_keys
 
-PRETRAIN_STREAM, ONLINE_STREAM = 1, 2  # purposes of the seeds' keys; all online methods share one
+PARAMS_STREAM, PRETRAIN_STREAM, ONLINE_STREAM = 0, 1, 2  # purposes of the seeds' keys; all online methods share one
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,19 @@ def network_of(prepared: Prepared, config: StudyConfig) -> Network:
     return Network(ActorCritic(prepared.dataset.num_items, config.policy))
 
 
+def fresh_params(prepared: Prepared, config: StudyConfig) -> dict:
+    """Untrained parameters of every seed, the same for iALP and for A2C from scratch."""
+    network, length = network_of(prepared, config), config.data.history_length
+    vectors = jnp.asarray(prepared.text_vectors) if config.policy.item_start == "text" else None
+    return jax.jit(jax.vmap(lambda key: network.init(key, length, vectors)))(seed_keys(config.seeds, PARAMS_STREAM))
+
+
 def pretraining(prepared: Prepared, config: StudyConfig) -> Method:
-    """iALP: A2C in the LLM's world."""
-    algorithm = a2c.A2C(config.pretrain, Simulator(config.simulator), network_of(prepared, config))
-    return _method(algorithm, config.pretrain_hyper, prepared.llm_world, config.seeds, PRETRAIN_STREAM, uses_table=True)
+    """iALP: learning in the LLM's world."""
+    learner = ialp.IALP if config.pretrain_hyper.supervised > 0.0 else a2c.A2C
+    algorithm = learner(config.pretrain, Simulator(config.simulator), network_of(prepared, config))
+    params = (fresh_params(prepared, config),)
+    return _method(algorithm, config.pretrain_hyper, prepared.llm_world, config.seeds, PRETRAIN_STREAM, params, None, True)
 
 
 def online_method(name: str, prepared: Prepared, config: StudyConfig, pretrained: dict) -> Method:
@@ -57,20 +66,22 @@ def online_method(name: str, prepared: Prepared, config: StudyConfig, pretrained
     simulator, network = Simulator(config.simulator), network_of(prepared, config)
     build = partial(_method, world=prepared.world, seeds=config.seeds, stream=ONLINE_STREAM)
     if name in ("random", "popular", "table_greedy", "oracle"):
-        algorithm: Any = fixed.Fixed(config.fixed(), simulator, fixed.fixed_actor)
+        algorithm: Any = fixed.Fixed(config.fixed(), simulator, fixed_actor)
         policy = _fixed_policy(name, prepared, simulator)
         return build(algorithm, policy, uses_table=name == "table_greedy", learns=False)
     if name == "ialp":
         algorithm = fixed.Fixed(config.fixed(), simulator, partial(a2c.policy_actor, network))
         return build(algorithm, pretrained, hyper_axis=0, uses_table=True, learns=False)
+    learner = a2c.A2C(config.online, simulator, network)
     if name == "a2c":
-        return build(a2c.A2C(config.online, simulator, network), config.scratch_hyper)
+        return build(learner, config.scratch_hyper, params=(fresh_params(prepared, config),))
     if name == "a_ialp_ft":
-        algorithm = a2c.A2C(config.online, simulator, network)
-    else:
-        reading = "mixture" if name == "a_ialp_ap_mixture" else "value"
-        algorithm = adaptive.AdaptiveA2C(config.adaptive(reading), simulator, network)  # type: ignore[arg-type]
-    return build(algorithm, config.adapt_hyper, params=pretrained, uses_table=True)
+        return build(learner, config.adapt_hyper, params=(pretrained,), uses_table=True)
+    reading: Literal["mixture", "value"] = "mixture" if name == "a_ialp_ap_mixture" else "value"
+    start = config.mixture_start if reading == "mixture" else config.value_start
+    online = pretrained if start == "pretrained" else fresh_params(prepared, config)
+    algorithm = adaptive.AdaptiveA2C(config.adaptive(reading), simulator, network)
+    return build(algorithm, config.adapt_hyper, params=(pretrained, online), uses_table=True)
 
 
 def _fixed_policy(name: str, prepared: Prepared, simulator: Simulator) -> FixedPolicy:
@@ -88,16 +99,15 @@ def _method(
     world: World,
     seeds: int,
     stream: int,
-    params: dict | None = None,
+    params: tuple[dict, ...] = (),
     hyper_axis: int | None = None,
     uses_table: bool = False,
     learns: bool = True,
 ) -> Method:
-    """A method and its start; `params` are those of each seed's pre-trained policy."""
+    """A method and its start; `params` are what `algorithm.init` takes after the world, one set per seed."""
 
     def start() -> Any:
-        arguments = (hyper, world) if params is None else (hyper, world, params)
-        axes = (0, hyper_axis, None) if params is None else (0, hyper_axis, None, 0)
-        return jax.jit(jax.vmap(algorithm.init, in_axes=axes))(seed_keys(seeds, stream), *arguments)
+        axes = (0, hyper_axis, None, *[0] * len(params))
+        return jax.jit(jax.vmap(algorithm.init, in_axes=axes))(seed_keys(seeds, stream), hyper, world, *params)
 
     return Method(algorithm, hyper, hyper_axis, start, learns, uses_table)

@@ -41,6 +41,7 @@ class Prepared:
         table: the judgements.
         completed: a score for every judged state and item.
         llm_world: the preference table as a world.
+        text_vectors: what the items' texts say; how alike items are in the LLM's world.
         table_scores: what the table says about every user of the dataset (judged or by transfer).
         popularity: interactions of each item in the offline users' logs.
     """
@@ -51,6 +52,7 @@ class Prepared:
     table: PreferenceTable
     completed: CompletedPreferences
     llm_world: World
+    text_vectors: Float[np.ndarray, "N e"]
     table_scores: Float[np.ndarray, "U N"]
     popularity: Float[np.ndarray, "N"]
 
@@ -69,8 +71,9 @@ def prepare(
     _print_fit(fit, console)
     table = _judge(dataset, config.preferences, out / "preferences", console)
     with console.status("completing the preference table"):
-        completed, llm_world, scores = _imagine(dataset, table, world, config)
-    return Prepared(dataset, world, fit, table, completed, llm_world, scores, offline_popularity(dataset))
+        vectors = text_vectors(documents(dataset), config.policy.embedding, config.fit.seed)
+        completed, llm_world, scores = _imagine(dataset, table, world, vectors, config)
+    return Prepared(dataset, world, fit, table, completed, llm_world, vectors, scores, offline_popularity(dataset))
 
 
 def offline_popularity(dataset: Dataset) -> Float[np.ndarray, "N"]:
@@ -189,12 +192,15 @@ def _judge(dataset: Dataset, config: PreferenceConfig, directory: Path, console:
 
 
 def _imagine(
-    dataset: Dataset, table: PreferenceTable, world: World, config: StudyConfig
+    dataset: Dataset,
+    table: PreferenceTable,
+    world: World,
+    vectors: Float[np.ndarray, "N e"],
+    config: StudyConfig,
 ) -> tuple[CompletedPreferences, World, Float[np.ndarray, "U N"]]:
     """Completes the table, makes it a world, and carries it over to users it does not know."""
     chosen = config.preferences
     states, texts = user_states(dataset), documents(dataset)
-    vectors = text_vectors(texts, chosen.text_dimension, config.fit.seed)
     completed = complete(table, chosen.unjudged, states=states, item_vectors=vectors)
     rewards = labels(completed, LabelRule(chosen.reward, chosen.fraction, chosen.threshold))
     items, feedback, _ = histories(dataset, config.data.history_length)

@@ -1,0 +1,67 @@
+"""iALP: pre-training in the LLM's world, by A2C with an optional supervised term.
+
+In the LLM's world the preferences of every state are known beforehand: they are the table. The policy gradient sees
+one of them per turn; the supervised term also shows a preferred item that was not recommended,
+
+    L = L_A2C - c_s mean(log pi(a+|s)),     a+ drawn in proportion to the table's reward among permitted items,
+
+as in the supervised actor-critics of Xin et al. (2020, arXiv 2006.05779). It must never be used in the users' world,
+whose ratings no learner may see.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from ialp_jax.algorithms import a2c
+from ialp_jax.algorithms.losses import ActorCriticHyper
+from ialp_jax.envs.sessions import Actor, Transition
+from ialp_jax.envs.types import State, TimeStep
+from ialp_jax.envs.world import World
+from ialp_jax.policies.catalogue import inverse_cdf
+
+Config = a2c.Config
+RunState = a2c.RunState
+
+
+@struct.dataclass
+class Hyper(ActorCriticHyper):
+    """Numbers of pre-training."""
+
+    learning_rate: float = 1e-3
+    """Step size of Adam."""
+    entropy: float = 0.05
+    """eta, weight of the policy's entropy: what is left of it is what online learning can explore with."""
+    supervised: float = 0.0
+    """c_s, weight of the supervised term; 0 is plain actor-critic."""
+
+
+@dataclass(frozen=True)
+class IALP(a2c.A2C):
+    """A2C that also imitates preferred items of the table it is pre-trained on."""
+
+    def rollout_actor(self, params: dict) -> Actor:
+        """The policy itself; it notes a preferred item of every state it meets."""
+        actor = a2c.policy_actor(self.network, params)
+
+        def act(key, recall, state, timestep, world):  # type: ignore[no-untyped-def]
+            act_key, teach_key = jax.random.split(key)
+            item, _ = actor.act(act_key, recall, state, timestep, world)
+            keys = jax.random.split(teach_key, item.shape[0])
+            return item, jax.vmap(preferred_item, (0, 0, 0, None))(keys, state, timestep, world)
+
+        return Actor(actor.begin, actor.advance, act)
+
+    def taught(self, transitions: Transition, hyper: Hyper) -> tuple[Array, float]:
+        """The noted items."""
+        return transitions.extras, hyper.supervised
+
+
+def preferred_item(key: PRNGKeyArray, state: State, timestep: TimeStep, world: World) -> Int[Array, ""]:
+    """A permitted item drawn in proportion to its reward in the LLM's world; -1 if none pays anything."""
+    rewards = jnp.where(timestep.action_mask(world.num_items), world.ratings.of_all(state.user), 0.0)
+    item = inverse_cdf(jax.random.uniform(key), rewards)
+    return jnp.where(jnp.any(rewards > 0.0), item, -1)

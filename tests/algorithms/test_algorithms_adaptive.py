@@ -1,0 +1,150 @@
+"""A-iALP_ap: both readings against explicit enumeration, and how the weight moves."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+from tiny_runs import probe_world, tiny_network, tiny_params
+
+from ialp_jax.algorithms import adaptive
+from ialp_jax.algorithms.adaptive import choose_by_value, choose_by_weight, mixture_log_prob
+from ialp_jax.envs.simulator import Simulator, SimulatorConfig
+from ialp_jax.policies.catalogue import MASKED, CatalogueDistribution
+
+ROWS = 60_000
+PRE = np.array([0.5, 0.3, 0.2, 0.0])
+ON = np.array([0.1, 0.0, 0.3, 0.6])
+
+
+def rows_of(probabilities, rows=ROWS):
+    logits = np.where(probabilities > 0, np.log(np.maximum(probabilities, 1e-30)), MASKED)
+    return CatalogueDistribution(jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (rows, len(probabilities))))
+
+
+def p_value(items, probabilities):
+    keep = probabilities > 0
+    counts = np.bincount(items, minlength=len(probabilities))
+    assert counts[~keep].sum() == 0
+    return chisquare(counts[keep], probabilities[keep] * len(items)).pvalue
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-6, 0.3, 1.0])
+def test_the_mixtures_log_probability_is_the_log_of_the_mixture(weight):
+    pre, on = np.array([0.5, 0.01, 0.2]), np.array([0.1, 0.6, 1e-4])
+    found = mixture_log_prob(jnp.float32(weight), jnp.log(jnp.asarray(pre, jnp.float32)), jnp.log(jnp.asarray(on, jnp.float32)))
+    np.testing.assert_allclose(found, np.log(weight * pre + (1 - weight) * on), atol=2e-6)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+def test_the_mixture_acts_by_its_weight(weight):
+    """w = 1 is the pre-trained policy, w = 0 the online one, and between them items come at the mixture's rate."""
+    item, choice = jax.jit(lambda key: choose_by_weight(key, rows_of(PRE), rows_of(ON), jnp.float32(weight), False))(
+        jax.random.key(0)
+    )
+    item, mixture = np.asarray(item), weight * PRE + (1 - weight) * ON
+    assert p_value(item, mixture) > 1e-3
+    assert p_value(item, 0.95 * mixture + 0.05 * (mixture > 0) / np.sum(mixture > 0)) < 1e-3
+    np.testing.assert_allclose(np.exp(choice.behaviour), mixture[item], rtol=1e-5)
+    np.testing.assert_allclose(np.exp(choice.pretrained), PRE[item], rtol=1e-5)
+    np.testing.assert_allclose(np.exp(choice.online), ON[item], rtol=1e-5)
+
+
+def test_the_greedy_mixture_takes_its_most_probable_item():
+    for weight, best in ((1.0, 0), (0.0, 3), (0.4, 3), (0.9, 0)):
+        item, _ = choose_by_weight(jax.random.key(0), rows_of(PRE, 2), rows_of(ON, 2), jnp.float32(weight), True)
+        np.testing.assert_array_equal(item, [best, best])
+
+
+def test_the_value_choice_has_the_probability_it_claims():
+    """P(a) by enumeration; the recorded estimate averages to it for every item."""
+    scores = np.array([0.3, -0.5, 1.0, 0.2])
+    prefers = 1 / (1 + np.exp(-(scores[:, None] - scores[None, :])))
+    exact = PRE * (prefers @ ON) + ON * (prefers @ PRE)
+    assert exact.sum() == pytest.approx(1.0)
+    score = lambda items: jnp.asarray(scores, jnp.float32)[items]  # noqa: E731
+    item, choice = jax.jit(lambda key: choose_by_value(key, rows_of(PRE), rows_of(ON), score, False))(jax.random.key(1))
+    item, claimed = np.asarray(item), np.exp(np.asarray(choice.behaviour))
+    assert p_value(item, exact) > 1e-3
+    for one in range(4):
+        estimates = claimed[item == one]
+        error = estimates.std() / np.sqrt(len(estimates))
+        assert abs(estimates.mean() - exact[one]) < 4 * error + 1e-6 and error < 2e-3
+
+
+def test_policy_expansions_golden_number():
+    """../shared/reference/related.md: q = (1.0, 1.2), kappa 10 takes the better proposal with probability .880797."""
+    pre, on = rows_of(np.array([1.0, 0.0])), rows_of(np.array([0.0, 1.0]))
+    score = lambda items: 10.0 * jnp.array([1.0, 1.2])[items]  # noqa: E731
+    item, choice = jax.jit(lambda key: choose_by_value(key, pre, on, score, False))(jax.random.key(2))
+    golden = np.array([1 - 0.880797, 0.880797])
+    assert p_value(np.asarray(item), golden) > 1e-3
+    np.testing.assert_allclose(np.exp(choice.behaviour), golden[np.asarray(item)], atol=1e-5)
+    item, _ = choose_by_value(jax.random.key(2), pre, on, score, True)
+    np.testing.assert_array_equal(np.unique(item), [1])
+
+
+ITEMS = 5
+
+
+def bandit(pays):
+    """One-turn sessions; items pay what `pays` says."""
+    return probe_world([pays], [[ITEMS]])
+
+
+def preferring(probabilities):
+    """Parameters that recommend with these probabilities whatever the history; V and Q are zero."""
+    params = jax.tree.map(jnp.zeros_like, tiny_params(tiny_network(ITEMS), 1))
+    return {**params, "bias": jnp.log(jnp.asarray(probabilities, jnp.float32))}
+
+
+@partial(jax.jit, static_argnums=0)
+def weights(config, hyper, world, pretrained, online):
+    """Weight of the pre-trained policy at every update of a run."""
+    simulator = Simulator(SimulatorConfig(turn_cap=1, rules=(), repeats="allowed"))
+    algorithm = adaptive.AdaptiveA2C(config, simulator, tiny_network(ITEMS))
+    run = algorithm.init(jax.random.key(0), hyper, world, pretrained, online)
+    return jax.lax.scan(lambda run, _: algorithm.update(run, hyper, world), run, None, length=config.updates)[1]["weight"]
+
+
+def config(weight, updates=8):
+    return adaptive.Config(users=64, rollout=2, updates=updates, pool=2, block_rows=128, bins=2, weight=weight)
+
+
+EVEN = [0.2] * 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("constant", [0.6] * 8), ("annealed", [0.6, 0.45, 0.3, 0.15, 0, 0, 0, 0])],
+)
+def test_a_constant_weight_stays_and_an_annealed_one_falls_to_zero(kind, expected):
+    hyper = adaptive.Hyper(weight=0.6, anneal=0.5)
+    found = weights(config(kind), hyper, bandit(EVEN), preferring(EVEN), preferring(EVEN))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+GOOD, BAD = [0.9, 0.025, 0.025, 0.025, 0.025], [0.025, 0.9, 0.025, 0.025, 0.025]
+# The pre-trained policy takes much of an item that pays well and that the online policy hardly knows, and some
+# of one that pays badly and that the online policy likes: its mean is the higher one.
+RARE, COMMON = [0.5, 0.45, 0.02, 0.02, 0.01], [0.01, 0.3, 0.33, 0.33, 0.03]
+
+
+@pytest.mark.parametrize(
+    ("pays", "pretrained", "online", "rises"),
+    [
+        ([1, 0, 0, 0, 0], GOOD, BAD, True),
+        ([1, 0, 0, 0, 0], BAD, GOOD, False),
+        ([1, -1, 0, 0, 0], RARE, COMMON, True),
+    ],
+)
+def test_a_learnt_weight_follows_the_better_policy(pays, pretrained, online, rises):
+    """Policies stand still (step size 0); only the weight learns."""
+    expected = np.dot(pays, pretrained) > np.dot(pays, online)
+    assert expected == rises
+    hyper = adaptive.Hyper(weight=0.5, learning_rate=0.0, weight_rate=0.1, discount=0.0)
+    world = bandit(pays).replace(rating_low=jnp.float32(-1.0))
+    found = weights(config("learnt", 12), hyper, world, preferring(pretrained), preferring(online))
+    assert (found[-1] > 0.6) if rises else (found[-1] < 0.4)

@@ -1,0 +1,142 @@
+"""Network and encoders: what a session remembers equals what reading its whole history gives."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_runs import observations, tiny_network, tiny_params
+
+ITEMS, HISTORY, PADDING = 14, 4, 14
+ENCODERS = ("gru", "sasrec")
+
+
+@pytest.fixture(scope="module", params=ENCODERS)
+def policy(request):
+    network = tiny_network(ITEMS, request.param)
+    return network, tiny_params(network, HISTORY)
+
+
+@partial(jax.jit, static_argnums=0)
+def heads(network, params, observation, action=3):
+    """Query, V and Q read from whole histories."""
+    features = network.begin(params, observation).features
+    chosen = jnp.full(features.shape[0], action)
+    return network.query(params, features), network.value(params, features), network.action_value(params, features, chosen)
+
+
+def test_a_carried_memory_equals_reading_the_whole_history_at_once(policy):
+    """The first two of four interactions are read, the others arrive one by one."""
+    network, params = policy
+    items, feedback = [[5, 0, 13, 5], [1, 2, 3, 4]], [[0.1, 1.0, 0.0, 0.6], [0.5, 0.2, 0.9, 1.0]]
+
+    @jax.jit
+    def carried(params):
+        pad = jnp.zeros((2, 2))
+        known = observations(np.full((2, 2), PADDING), pad)
+        first = observations(np.asarray(items)[:, :2], np.asarray(feedback)[:, :2])
+        recall = network.begin(params, jax.tree.map(lambda *p: jnp.concatenate(p, axis=1), known, first))
+        for slot in (2, 3):
+            item, grade = jnp.asarray(items)[:, slot], jnp.asarray(feedback)[:, slot]
+            recall = network.advance(params, recall, item, grade, jnp.ones(2, bool))
+        return recall.features, network.begin(params, observations(items, feedback)).features
+
+    np.testing.assert_allclose(*carried(params), atol=1e-5)
+
+
+def test_a_full_window_forgets_its_oldest_item_only_with_attention():
+    """SASRec reads the last H interactions; the GRU carries everything."""
+    differences = {}
+    for encoder in ENCODERS:
+        network = tiny_network(ITEMS, encoder)
+        params = tiny_params(network, HISTORY)
+
+        def moved(params, network=network):
+            recall = network.begin(params, observations([[0, 1, 2, 3], [9, 1, 2, 3]], np.ones((2, 4))))
+            return network.advance(params, recall, jnp.array([4, 4]), jnp.ones(2), jnp.ones(2, bool)).features
+
+        features = np.asarray(jax.jit(moved)(params))
+        differences[encoder] = np.abs(features[0] - features[1]).max()
+    assert differences["sasrec"] < 1e-6 < 1e-3 < differences["gru"]
+
+
+def test_padded_slots_do_not_matter(policy):
+    network, params = policy
+    items = [[PADDING, PADDING, 7, 2]] * 2
+    feedback = [[0.0, 0.0, 1.0, 0.3], [0.9, 0.4, 1.0, 0.3]]
+    for row in heads(network, params, observations(items, feedback)):
+        np.testing.assert_allclose(row[0], row[1], atol=1e-6)
+
+
+def test_feedback_and_order_do_matter(policy):
+    network, params = policy
+    items, feedback = [[1, 2, 3, 4], [1, 2, 3, 4], [2, 1, 3, 4]], [[1, 1, 1, 1], [1, 0, 1, 1], [1, 1, 1, 1]]
+    features = jax.jit(network.begin)(params, observations(items, feedback)).features
+    assert np.abs(features[0] - features[1]).max() > 1e-3 and np.abs(features[0] - features[2]).max() > 1e-3
+
+
+def test_the_padding_item_is_the_zero_vector(policy):
+    network, params = policy
+    embedded = network.module.apply({"params": params}, jnp.array([0, PADDING]), method="_embed")
+    assert np.abs(embedded[0]).max() > 0
+    np.testing.assert_array_equal(embedded[1], jnp.zeros_like(embedded[1]))
+
+
+def test_item_ids_are_only_names(policy):
+    """Renaming the items permutes the policy's probabilities and changes no value."""
+    network, params = policy
+    order = np.random.default_rng(0).permutation(ITEMS)  # new item i is old item order[i]
+    renamed = np.append(np.argsort(order), PADDING)
+    items = np.array([[PADDING, 3, 9, 1], [4, 4, 0, 13]])
+    feedback = [[0.0, 0.2, 1.0, 0.7], [0.1, 0.9, 0.5, 0.0]]
+    moved = {**params, "items": params["items"][order], "bias": params["bias"][order]}
+
+    @jax.jit
+    def both(params, moved):
+        plain = heads(network, params, observations(items, feedback), 3)
+        other = heads(network, moved, observations(renamed[items], feedback), renamed[3])
+        logits = [query @ p["items"].T + p["bias"][None] for (query, *_), p in ((plain, params), (other, moved))]
+        return plain, other, logits
+
+    plain, other, logits = both(params, moved)
+    jax.tree.map(lambda left, right: np.testing.assert_allclose(left, right, atol=1e-5), plain, other)
+    np.testing.assert_allclose(logits[1], np.asarray(logits[0])[:, order], atol=1e-5)
+
+
+def test_what_does_not_enter_the_history_changes_nothing(policy):
+    network, params = policy
+    recall = jax.jit(network.begin)(params, observations([[1, 2, 3, 4]] * 2, np.ones((2, 4))))
+    after = jax.jit(network.advance)(params, recall, jnp.array([7, 7]), jnp.zeros(2), jnp.array([False, True]))
+    for before, now in zip(jax.tree.leaves(recall), jax.tree.leaves(after), strict=True):
+        np.testing.assert_allclose(now[0], before[0], atol=1e-6)
+    assert np.abs(after.features[1] - recall.features[1]).max() > 1e-3
+
+
+def test_q_starts_at_v_and_then_differs_by_item(policy):
+    network, params = policy
+    observation = observations([[1, 2, 3, 4]] * 2, np.ones((2, 4)))
+    _, value, action_value = heads(network, params, observation)
+    assert abs(float(action_value[0] - value[0])) > 1e-4
+    _, value, action_value = heads(network, tiny_params(network, HISTORY, spread=0.0), observation)
+    np.testing.assert_array_equal(action_value, value)
+
+
+def test_a_user_without_history_has_finite_values_and_gradients(policy):
+    network, params = policy
+    empty = observations(np.full((1, 4), PADDING), np.zeros((1, 4)))
+
+    def total(params):
+        return sum(jnp.sum(output) for output in heads(network, params, empty))
+
+    value, gradients = jax.jit(jax.value_and_grad(total))(params)
+    assert np.isfinite(value) and all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+
+def test_item_embeddings_can_start_from_given_vectors():
+    network = tiny_network(ITEMS)
+    vectors = jnp.asarray(np.random.default_rng(0).normal(size=(ITEMS, 6)), jnp.float32)
+    keys = jax.random.key(0), jax.random.key(0)
+    params, plain = jax.jit(lambda a, b: (network.init(a, HISTORY, vectors), network.init(b, HISTORY)))(*keys)
+    np.testing.assert_array_equal(params["items"], vectors)
+    np.testing.assert_array_equal(params["query_head"]["kernel"], plain["query_head"]["kernel"])

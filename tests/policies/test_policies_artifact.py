@@ -1,0 +1,121 @@
+"""A saved policy recommends what the training side would, without the training side."""
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+import pytest
+from random_worlds import random_world
+from tiny_runs import observations, tiny_network, tiny_params
+
+from ialp_jax.algorithms.a2c import item_distribution
+from ialp_jax.artifacts import InputError
+from ialp_jax.commands.recommend import find_item
+from ialp_jax.envs.simulator import Simulator, SimulatorConfig
+from ialp_jax.policies.artifact import load_policy, save_policy
+
+ITEMS, HISTORY = 14, 4
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Folder of a saved policy, its network and its parameters."""
+    network = tiny_network(ITEMS)
+    params = tiny_params(network, HISTORY)
+    catalogue = pl.DataFrame({
+        "item": pl.Series(range(ITEMS), dtype=pl.Int32), "raw_id": [f"id{i}" for i in range(ITEMS)],
+        "title": [f"Title {i}" for i in range(ITEMS)], "text": [""] * ITEMS,
+    })  # fmt: skip
+    folder = tmp_path_factory.mktemp("artifact") / "policy"
+    save_policy(folder, params, network.module.config, catalogue, HISTORY, ["Said once."])
+    return folder, network, params
+
+
+def test_a_loaded_policy_recommends_the_training_sides_distribution(saved):
+    folder, network, params = saved
+    policy = load_policy(folder)
+    world, simulator = random_world(), Simulator(SimulatorConfig(turn_cap=3))
+    user = int(np.argmax((world.initial_items < ITEMS).sum(axis=1)))
+    _, timestep = jax.tree.map(lambda leaf: leaf[None], simulator.start(jnp.int32(user), world))
+    recall = jax.jit(network.begin)(params, timestep.observation)
+    expected = item_distribution(network, params, recall, timestep)
+    known = world.initial_items[user] < ITEMS
+    history = world.initial_items[user][known].tolist()
+    found = policy.recommend(history, world.initial_feedback[user][known].tolist(), k=ITEMS - len(history))
+    assert [one.item for one in found] == expected.top_k(ITEMS)[0, : len(found)].tolist()
+    exact = jnp.exp(expected.log_prob(jnp.array([[one.item] for one in found])))[:, 0]
+    np.testing.assert_allclose([one.probability for one in found], exact, rtol=1e-5)
+    assert sum(one.probability for one in found) == pytest.approx(1.0, abs=1e-5)
+    assert found[0].raw_id == f"id{found[0].item}" and found[0].title == f"Title {found[0].item}"
+    assert policy.statements == ["Said once."]
+
+
+def test_only_the_latest_items_are_read_but_none_is_recommended_again(saved):
+    folder, network, params = saved
+    policy = load_policy(folder)
+    found = policy.recommend([9, 8, 1, 2, 3, 4], k=8)
+    assert not {one.item for one in found} & {9, 8, 1, 2, 3, 4}
+    read = observations([[1, 2, 3, 4]], np.ones((1, 4)))
+    query = jax.jit(lambda p: network.query(p, network.begin(p, read).features))(params)
+    logits = np.array(query @ params["items"].T + params["bias"][None])[0]
+    logits[[9, 8, 1, 2, 3, 4]] = -np.inf
+    assert [one.item for one in found] == np.argsort(-logits)[:8].tolist()
+
+
+def test_a_user_without_history_gets_recommendations(saved):
+    assert len(load_policy(saved[0]).recommend([], k=3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([14],), "item 14 is not in the catalogue"),
+        (([-1],), "item -1 is not in the catalogue"),
+        (([1, 2], [1.0]), "one number from 0 to 1 per item"),
+        (([1], [1.5]), "one number from 0 to 1 per item"),
+        (([1], [float("nan")]), "one number from 0 to 1 per item"),
+        (([1], None, 14), "14 items cannot be recommended"),
+        (([1], None, 0), "0 items cannot be recommended"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(saved, arguments, message):
+    with pytest.raises(InputError, match=message):
+        load_policy(saved[0]).recommend(*arguments)
+
+
+def test_items_are_found_by_title_or_id(saved):
+    policy = load_policy(saved[0])
+    assert find_item(policy, "title 7") == find_item(policy, "id7") == 7
+    with pytest.raises(InputError, match=r"did you mean Title 1, Title 10, Title 11\?"):
+        find_item(policy, "itle 1")
+    with pytest.raises(InputError, match="give a title of the catalogue"):
+        find_item(policy, "nothing like it")
+
+
+def test_missing_and_altered_files_are_refused(saved, tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        load_policy(tmp_path / "nowhere")
+    folder = tmp_path / "policy"
+    folder.mkdir()
+    for path in saved[0].iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "params.npz").write_bytes(b"other")
+    with pytest.raises(InputError, match=r"params.npz.*altered"):
+        load_policy(folder)
+
+
+def test_a_fresh_process_recommends_without_the_trainer(saved):
+    program = (
+        "import sys; from pathlib import Path; from ialp_jax.policies.artifact import load_policy\n"
+        "print([one.item for one in load_policy(Path(sys.argv[1])).recommend([1, 2], k=3)])\n"
+        "loaded = [name for name in sys.modules if name.startswith(('ialp_jax.training', 'orbax', 'optax',"
+        " 'ialp_jax.algorithms', 'ialp_jax.study'))]\n"
+        "assert not loaded, loaded"
+    )
+    done = subprocess.run([sys.executable, "-c", program, saved[0]], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    here = [one.item for one in load_policy(saved[0]).recommend([1, 2], k=3)]
+    assert done.stdout.strip() == str(here)

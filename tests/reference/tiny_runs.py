@@ -1,0 +1,60 @@
+"""Tiny networks, learners and probe worlds that several rooms share."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ialp_jax.algorithms import a2c
+from ialp_jax.envs.simulator import Simulator, SimulatorConfig
+from ialp_jax.envs.types import Observation
+from ialp_jax.envs.world import DenseRatings, Departure, World
+from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
+
+
+def tiny_network(items=14, encoder="gru", width=6):
+    return Network(ActorCritic(items, PolicyConfig(encoder=encoder, embedding=width, hidden=8)))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def tiny_params(network, history=4, seed=0, spread=0.3):
+    """Parameters with nothing left at zero."""
+    key, noise_key = jax.random.split(jax.random.key(seed))
+    leaves, structure = jax.tree.flatten(network.init(key, history))
+    keys = jax.random.split(noise_key, len(leaves))
+    noisy = [leaf + spread * jax.random.normal(k, leaf.shape) for leaf, k in zip(leaves, keys, strict=True)]
+    return jax.tree.unflatten(structure, noisy)
+
+
+def tiny_learner(network, simulator=None, **shape):
+    """A2C with few users."""
+    shape = {"users": 3, "rollout": 5, "updates": 4, "pool": 4, "block_rows": 4, "bins": 5} | shape
+    return a2c.A2C(a2c.Config(**shape), Simulator(simulator or SimulatorConfig(turn_cap=3)), network)
+
+
+def observations(items, feedback):
+    """Histories [B, H] of item ids and feedback."""
+    return Observation(jnp.asarray(items, jnp.int32), jnp.asarray(feedback, jnp.float32))
+
+
+def probe_world(ratings, histories, vectors=None, distance=0.0, floor=-1.0, allowed=None, noise=0.0):
+    """A world written down by hand: ratings [U, N] in [0, 1], one known history [U, H] per user, liked fully."""
+    ratings, histories = np.asarray(ratings, np.float32), np.asarray(histories, np.int32)
+    users, items = ratings.shape
+    vectors = np.eye(items) if vectors is None else vectors
+    return World(
+        ratings=DenseRatings(jnp.asarray(ratings)),
+        rating_low=jnp.float32(0.0),
+        rating_high=jnp.float32(1.0),
+        rating_noise=jnp.float32(noise),
+        item_vectors=jnp.asarray(vectors, jnp.float32),
+        item_categories=jnp.zeros((items, 1), bool),
+        session_users=jnp.arange(users, dtype=jnp.int32),
+        initial_items=jnp.asarray(histories),
+        initial_feedback=jnp.asarray(histories < items, jnp.float32),
+        allowed_items=jnp.zeros((users, 0), jnp.int32) if allowed is None else jnp.asarray(allowed, jnp.int32),
+        departure=Departure(
+            jnp.float32(distance), jnp.float32(floor), jnp.int32(1), jnp.float32(1.0), jnp.float32(0.0), jnp.float32(0.0)
+        ),
+    )
