@@ -21,7 +21,17 @@ import numpy as np
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
-RECORDED_PACKAGES = ("ialp-jax", "jax", "jaxlib", "flax", "optax", "distrax", "numpy", "polars", "scikit-learn")
+RECORDED_PACKAGES = (
+    "ialp-jax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "distrax",
+    "numpy",
+    "polars",
+    "scikit-learn",
+)
 
 
 class InputError(ValueError):
@@ -121,7 +131,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError("the file does not exist", file=path, fix="run the step that writes it first") from None
+        raise InputError(
+            "the file does not exist", file=path, fix="run the step that writes it first"
+        ) from None
     except ValueError as error:
         raise InputError(f"not valid JSON ({error})", file=path, fix="delete it and run again") from error
 
@@ -138,9 +150,13 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except FileNotFoundError:
-        raise InputError("the file does not exist", file=path, fix="run the step that writes it first") from None
+        raise InputError(
+            "the file does not exist", file=path, fix="run the step that writes it first"
+        ) from None
     except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"not a readable .npz ({error})", file=path, fix="delete it and run again") from error
+        raise InputError(
+            f"not a readable .npz ({error})", file=path, fix="delete it and run again"
+        ) from error
 
 
 def versions() -> dict[str, str]:

@@ -14,7 +14,10 @@ BAD_INPUT, INTERRUPTED = 2, 130
 
 def main() -> None:
     """Runs a command. Bad input ends with one line and status 2, an interruption with status 130."""
-    available = {module.name: f"{commands.__name__}.{module.name}" for module in pkgutil.iter_modules(commands.__path__)}
+    available = {
+        module.name: f"{commands.__name__}.{module.name}"
+        for module in pkgutil.iter_modules(commands.__path__)
+    }
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     console = Console(stderr=True)
     if name not in available:

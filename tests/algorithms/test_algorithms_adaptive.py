@@ -21,7 +21,9 @@ ON = np.array([0.1, 0.0, 0.3, 0.6])
 
 def rows_of(probabilities, rows=ROWS):
     logits = np.where(probabilities > 0, np.log(np.maximum(probabilities, 1e-30)), MASKED)
-    return CatalogueDistribution(jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (rows, len(probabilities))))
+    return CatalogueDistribution(
+        jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (rows, len(probabilities)))
+    )
 
 
 def p_value(items, probabilities):
@@ -34,16 +36,18 @@ def p_value(items, probabilities):
 @pytest.mark.parametrize("weight", [0.0, 1e-6, 0.3, 1.0])
 def test_the_mixtures_log_probability_is_the_log_of_the_mixture(weight):
     pre, on = np.array([0.5, 0.01, 0.2]), np.array([0.1, 0.6, 1e-4])
-    found = mixture_log_prob(jnp.float32(weight), jnp.log(jnp.asarray(pre, jnp.float32)), jnp.log(jnp.asarray(on, jnp.float32)))
+    found = mixture_log_prob(
+        jnp.float32(weight), jnp.log(jnp.asarray(pre, jnp.float32)), jnp.log(jnp.asarray(on, jnp.float32))
+    )
     np.testing.assert_allclose(found, np.log(weight * pre + (1 - weight) * on), atol=2e-6)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
 def test_the_mixture_acts_by_its_weight(weight):
     """w = 1 is the pre-trained policy, w = 0 the online one, and between them items come at the mixture's rate."""
-    item, choice = jax.jit(lambda key: choose_by_weight(key, rows_of(PRE), rows_of(ON), jnp.float32(weight), False))(
-        jax.random.key(0)
-    )
+    item, choice = jax.jit(
+        lambda key: choose_by_weight(key, rows_of(PRE), rows_of(ON), jnp.float32(weight), False)
+    )(jax.random.key(0))
     item, mixture = np.asarray(item), weight * PRE + (1 - weight) * ON
     assert p_value(item, mixture) > 1e-3
     assert p_value(item, 0.95 * mixture + 0.05 * (mixture > 0) / np.sum(mixture > 0)) < 1e-3
@@ -54,7 +58,9 @@ def test_the_mixture_acts_by_its_weight(weight):
 
 def test_the_greedy_mixture_takes_its_most_probable_item():
     for weight, best in ((1.0, 0), (0.0, 3), (0.4, 3), (0.9, 0)):
-        item, _ = choose_by_weight(jax.random.key(0), rows_of(PRE, 2), rows_of(ON, 2), jnp.float32(weight), True)
+        item, _ = choose_by_weight(
+            jax.random.key(0), rows_of(PRE, 2), rows_of(ON, 2), jnp.float32(weight), True
+        )
         np.testing.assert_array_equal(item, [best, best])
 
 
@@ -65,7 +71,9 @@ def test_the_value_choice_has_the_probability_it_claims():
     exact = PRE * (prefers @ ON) + ON * (prefers @ PRE)
     assert exact.sum() == pytest.approx(1.0)
     score = lambda items: jnp.asarray(scores, jnp.float32)[items]  # noqa: E731
-    item, choice = jax.jit(lambda key: choose_by_value(key, rows_of(PRE), rows_of(ON), score, False))(jax.random.key(1))
+    item, choice = jax.jit(lambda key: choose_by_value(key, rows_of(PRE), rows_of(ON), score, False))(
+        jax.random.key(1)
+    )
     item, claimed = np.asarray(item), np.exp(np.asarray(choice.behaviour))
     assert p_value(item, exact) > 1e-3
     for one in range(4):
@@ -106,11 +114,15 @@ def weights(config, hyper, world, pretrained, online):
     simulator = Simulator(SimulatorConfig(turn_cap=1, rules=(), repeats="allowed"))
     algorithm = adaptive.AdaptiveA2C(config, simulator, tiny_network(ITEMS))
     run = algorithm.init(jax.random.key(0), hyper, world, pretrained, online)
-    return jax.lax.scan(lambda run, _: algorithm.update(run, hyper, world), run, None, length=config.updates)[1]["weight"]
+    return jax.lax.scan(lambda run, _: algorithm.update(run, hyper, world), run, None, length=config.updates)[
+        1
+    ]["weight"]
 
 
 def config(weight, updates=8):
-    return adaptive.Config(users=64, rollout=2, updates=updates, pool=2, block_rows=128, bins=2, weight=weight)
+    return adaptive.Config(
+        users=64, rollout=2, updates=updates, pool=2, block_rows=128, bins=2, weight=weight
+    )
 
 
 EVEN = [0.2] * 5

@@ -9,12 +9,19 @@ from tiny_runs import observations, probe_world, tiny_learner, tiny_network
 from ialp_jax.algorithms import a2c
 from ialp_jax.envs.simulator import SimulatorConfig
 
-ITEMS, CAP, SEEDS, UPDATES = 9, 4, 3, 150
+pytestmark = pytest.mark.usefixtures("batched_keys")
+ITEMS, CAP, SEEDS, UPDATES = 9, 4, 3, 240
 NETWORK = tiny_network(ITEMS)
 HISTORIES = [[ITEMS, 0], [ITEMS, 1]]
 
 learner = tiny_learner(
-    NETWORK, SimulatorConfig(turn_cap=CAP, window=2), users=48, rollout=4, updates=UPDATES, pool=16, block_rows=256
+    NETWORK,
+    SimulatorConfig(turn_cap=CAP, window=2),
+    users=48,
+    rollout=4,
+    updates=UPDATES,
+    pool=16,
+    block_rows=256,
 )
 
 
@@ -41,7 +48,10 @@ def test_it_finds_the_items_that_pay():
 
 def test_it_reads_the_history():
     """Who has met item 0 likes items 1 to 4, who has met item 1 likes items 5 to 8: blind to the history, half pays."""
-    pays = [np.isin(np.arange(ITEMS), (1, 2, 3, 4)).astype(float), np.isin(np.arange(ITEMS), (5, 6, 7, 8)).astype(float)]
+    pays = [
+        np.isin(np.arange(ITEMS), (1, 2, 3, 4)).astype(float),
+        np.isin(np.arange(ITEMS), (5, 6, 7, 8)).astype(float),
+    ]
     reward = late_transitions(probe_world(pays, HISTORIES), 0.9)["reward"]
     assert np.all(reward > 0.85), reward
 
@@ -49,7 +59,7 @@ def test_it_reads_the_history():
 def test_it_weighs_what_pays_now_against_users_who_stay():
     """Item 0 pays .8 but is so like all others that the user leaves at the next recommendation; the others pay .4.
 
-    Greedy for now: .8 + .4, then the user is gone. Far-sighted: three others first, item 0 as the last.
+    Greedy for now: .8 + .4, then the user is gone. Far-sighted: 1.6 for four others, 2 if item 0 is the last.
     """
     points = 0.9 * np.eye(ITEMS)
     points[0] = 0.0  # others are 1.27 apart, and 0.9 from item 0
@@ -59,27 +69,32 @@ def test_it_weighs_what_pays_now_against_users_who_stay():
     length = {name: 1 / np.asarray(found["departures"]) for name, found in (("short", short), ("far", far))}
     assert np.all(length["short"] < 2.3), length
     assert np.all(length["far"] > 3.6), length
-    assert np.all(far["reward"] * length["far"] > short["reward"] * length["short"] + 0.4)
+    assert np.all(far["reward"] * length["far"] > short["reward"] * length["short"] + 0.3)
 
 
 def test_values_converge_to_the_exact_ones():
     """Each user may only be recommended one item, so the policy is known; three users, three exact values.
 
-    User 0 earns 1 for ever (cut every three turns), user 1 earns .5 for ever, user 2 earns .2 and leaves.
+    User 0 earns 1 for ever (cut every ten turns: nobody acts from the state in which a session is cut, so its
+    value rests on memories like it), user 1 earns .5 for ever, user 2 earns .2 and leaves.
     """
     discount, ratings = 0.8, np.diag([1.0, 0.5, 0.2])
     world = probe_world(ratings, [[0, 0], [1, 1], [2, 2]], floor=0.3, allowed=[[0], [1], [2]])
     world = world.replace(initial_feedback=jnp.asarray([[1.0, 1.0], [0.5, 0.5], [0.2, 0.2]]))
     network = tiny_network(3)
     tabular = tiny_learner(
-        network, SimulatorConfig(turn_cap=3, rules=("rating",), repeats="allowed"), users=24, pool=12, updates=300
+        network,
+        SimulatorConfig(turn_cap=10, rules=("rating",), repeats="allowed"),
+        users=24,
+        pool=12,
+        updates=300,
     )
     hyper = a2c.Hyper(learning_rate=1e-2, discount=discount)
 
     @jax.jit
     def learn(key):
         run = tabular.init(key, hyper, world, network.init(jax.random.key(1), 2))
-        run, _ = jax.lax.scan(lambda run, _: tabular.update(run, hyper, world), run, None, length=300)
+        run, _ = jax.lax.scan(lambda run, _: tabular.update(run, hyper, world), run, None, length=400)
         start = observations(world.initial_items, world.initial_feedback)
         features = network.begin(run.params, start).features
         return network.value(run.params, features), network.action_value(run.params, features, jnp.arange(3))

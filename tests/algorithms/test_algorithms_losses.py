@@ -70,7 +70,10 @@ def loss_of(network, first, opening, transitions, behaviour, hyper):
 def test_the_ratio_is_one_for_the_policy_that_acted(served):
     network, params, first, opening, transitions = served
     plain = transitions.replace(extras=())
-    given = [loss_of(network, first, opening, plain, behaviour, HYPER) for behaviour in (None, transitions.extras[1])]
+    given = [
+        loss_of(network, first, opening, plain, behaviour, HYPER)
+        for behaviour in (None, transitions.extras[1])
+    ]
     (loss, metrics), gradient, (other, found), gradient_found = jax.jit(
         lambda params: [part for one in given for part in jax.value_and_grad(one, has_aux=True)(params)]
     )(params)
@@ -116,7 +119,9 @@ def test_the_gradient_is_that_of_the_definition(served):
     network, params, first, opening, transitions = served
     behaviour = transitions.extras[1] - 0.3 * transitions.reward  # off-policy, so that ratios matter too
     transitions = transitions.replace(extras=())
-    ours = jax.jit(jax.value_and_grad(loss_of(network, first, opening, transitions, behaviour, HYPER), has_aux=True))
+    ours = jax.jit(
+        jax.value_and_grad(loss_of(network, first, opening, transitions, behaviour, HYPER), has_aux=True)
+    )
     (loss, (metrics, targets)), gradient = ours(params)
     assert 0.3 < metrics["ratio"] < 1.0 + 1e-6
     definition = jax.jit(written_out(network, first, opening, transitions, targets, HYPER))
@@ -127,11 +132,18 @@ def test_the_gradient_is_that_of_the_definition(served):
         size = np.sqrt(sum(np.sum(np.square(leaf)) for leaf in leaves))
         count = sum(leaf.size for leaf in leaves)
         # Half along the gradient, so that the slope is not lost in rounding; half at random.
-        way = [np.asarray(leaf) / size + generator.normal(size=leaf.shape) / np.sqrt(count) for leaf in leaves]
+        way = [
+            np.asarray(leaf) / size + generator.normal(size=leaf.shape) / np.sqrt(count) for leaf in leaves
+        ]
         way = jax.tree.unflatten(structure, [jnp.asarray(part, jnp.float32) for part in way])
-        slope = sum(jnp.vdot(g, w) for g, w in zip(jax.tree.leaves(gradient[group]), jax.tree.leaves(way), strict=True))
+        slope = sum(
+            jnp.vdot(g, w)
+            for g, w in zip(jax.tree.leaves(gradient[group]), jax.tree.leaves(way), strict=True)
+        )
         ends = [
-            definition({**params, group: jax.tree.map(lambda p, w, s=sign: p + s * step * w, params[group], way)})
+            definition(
+                {**params, group: jax.tree.map(lambda p, w, s=sign: p + s * step * w, params[group], way)}
+            )
             for sign in (1.0, -1.0)
         ]
         assert float(slope) == pytest.approx(float(ends[0] - ends[1]) / (2 * step), rel=0.02, abs=1e-4), group

@@ -29,7 +29,9 @@ def column(*numbers):
 
 def test_gae_golden_numbers():
     """../shared/reference/golden_fixtures.out."""
-    found = targets(column(1, 0, 2), column(0.5, 0.4, 0.3), column(0.4, 0.3, 0.0), column(0, 0, TERMINATED), 0.9, 0.95)
+    found = targets(
+        column(1, 0, 2), column(0.5, 0.4, 0.3), column(0.4, 0.3, 0.0), column(0, 0, TERMINATED), 0.9, 0.95
+    )
     np.testing.assert_allclose(found.advantages[:, 0], [1.991593, 1.3235, 1.7], atol=1e-6)
     np.testing.assert_allclose(found.values[:, 0], [2.491593, 1.7235, 2.0], atol=1e-6)
     np.testing.assert_allclose(found.action_values, found.values, atol=1e-6)

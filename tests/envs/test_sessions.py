@@ -27,7 +27,11 @@ def stream():
     @jax.jit
     def run(key):
         first_key, *keys = jax.random.split(key, 5)
-        sessions, ledger, parts = open_sessions(draw_pool(first_key, USERS, actor, simulator, world)), empty_ledger(BINS), []
+        sessions, ledger, parts = (
+            open_sessions(draw_pool(first_key, USERS, actor, simulator, world)),
+            empty_ledger(BINS),
+            [],
+        )
         for start, turns, pool_key, serve_key in ((0, 9, *keys[:2]), (9, 8, *keys[2:])):
             pool = draw_pool(pool_key, POOL, actor, simulator, world)
             before = sessions.timestep.excluded
@@ -98,7 +102,9 @@ def test_rewards_are_scaled_by_the_highest_rating_and_feedback_to_the_unit_inter
     world, _, parts = stream
     low, high = float(world.rating_low), float(world.rating_high)
     for _, _, transitions, _ in parts:
-        np.testing.assert_allclose(transitions.reward * high, low + transitions.feedback * (high - low), rtol=1e-5)
+        np.testing.assert_allclose(
+            transitions.reward * high, low + transitions.feedback * (high - low), rtol=1e-5
+        )
 
 
 def test_equal_keys_bring_equal_users_to_every_method():

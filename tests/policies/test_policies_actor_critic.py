@@ -23,7 +23,11 @@ def heads(network, params, observation, action=3):
     """Query, V and Q read from whole histories."""
     features = network.begin(params, observation).features
     chosen = jnp.full(features.shape[0], action)
-    return network.query(params, features), network.value(params, features), network.action_value(params, features, chosen)
+    return (
+        network.query(params, features),
+        network.value(params, features),
+        network.action_value(params, features, chosen),
+    )
 
 
 def test_a_carried_memory_equals_reading_the_whole_history_at_once(policy):
@@ -96,7 +100,9 @@ def test_item_ids_are_only_names(policy):
     def both(params, moved):
         plain = heads(network, params, observations(items, feedback), 3)
         other = heads(network, moved, observations(renamed[items], feedback), renamed[3])
-        logits = [query @ p["items"].T + p["bias"][None] for (query, *_), p in ((plain, params), (other, moved))]
+        logits = [
+            query @ p["items"].T + p["bias"][None] for (query, *_), p in ((plain, params), (other, moved))
+        ]
         return plain, other, logits
 
     plain, other, logits = both(params, moved)
@@ -107,7 +113,9 @@ def test_item_ids_are_only_names(policy):
 def test_what_does_not_enter_the_history_changes_nothing(policy):
     network, params = policy
     recall = jax.jit(network.begin)(params, observations([[1, 2, 3, 4]] * 2, np.ones((2, 4))))
-    after = jax.jit(network.advance)(params, recall, jnp.array([7, 7]), jnp.zeros(2), jnp.array([False, True]))
+    after = jax.jit(network.advance)(
+        params, recall, jnp.array([7, 7]), jnp.zeros(2), jnp.array([False, True])
+    )
     for before, now in zip(jax.tree.leaves(recall), jax.tree.leaves(after), strict=True):
         np.testing.assert_allclose(now[0], before[0], atol=1e-6)
     assert np.abs(after.features[1] - recall.features[1]).max() > 1e-3

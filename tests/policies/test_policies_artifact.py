@@ -115,7 +115,9 @@ def test_a_fresh_process_recommends_without_the_trainer(saved):
         " 'ialp_jax.algorithms', 'ialp_jax.study'))]\n"
         "assert not loaded, loaded"
     )
-    done = subprocess.run([sys.executable, "-c", program, saved[0]], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, saved[0]], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     here = [one.item for one in load_policy(saved[0]).recommend([1, 2], k=3)]
     assert done.stdout.strip() == str(here)

@@ -69,7 +69,10 @@ def test_log_prob_entropy_mode_and_top_k_are_exact(name):
     distribution = CatalogueDistribution(jnp.asarray(logits))
     log_probs, entropy = exact(logits)
     best = np.argmax(logits, axis=-1)
-    near = {"rtol": 1e-5, "atol": 1e-6 * max(10.0, np.abs(logits[logits > MASKED]).max())}  # float32 at that size
+    near = {
+        "rtol": 1e-5,
+        "atol": 1e-6 * max(10.0, np.abs(logits[logits > MASKED]).max()),
+    }  # float32 at that size
     for item in (best, np.zeros_like(best)):
         expected = log_probs[np.arange(len(item)), item]
         np.testing.assert_allclose(distribution.log_prob(jnp.asarray(item)), expected, **near)
@@ -148,7 +151,9 @@ def head_case(rows, items, allowed=0, scale=1.0, width=3, seed=0):
     orders = np.stack([generator.permutation(items) for _ in range(rows)])
     actions = orders[:, 0]
     excluded = np.concatenate([orders[:, 1:3], np.full((rows, 2), items)], axis=1)
-    permitted = np.concatenate([orders[:, :allowed], np.full((rows, 1), items)], axis=1) if allowed else orders[:, :0]
+    permitted = (
+        np.concatenate([orders[:, :allowed], np.full((rows, 1), items)], axis=1) if allowed else orders[:, :0]
+    )
     floats = [generator.normal(0, scale, shape) for shape in ((rows, width), (items, width), items)]
     return [np.asarray(array, np.float32) for array in floats] + [
         np.asarray(array, np.int32) for array in (actions, excluded, permitted)

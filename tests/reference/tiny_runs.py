@@ -53,8 +53,15 @@ def probe_world(ratings, histories, vectors=None, distance=0.0, floor=-1.0, allo
         session_users=jnp.arange(users, dtype=jnp.int32),
         initial_items=jnp.asarray(histories),
         initial_feedback=jnp.asarray(histories < items, jnp.float32),
-        allowed_items=jnp.zeros((users, 0), jnp.int32) if allowed is None else jnp.asarray(allowed, jnp.int32),
+        allowed_items=jnp.zeros((users, 0), jnp.int32)
+        if allowed is None
+        else jnp.asarray(allowed, jnp.int32),
         departure=Departure(
-            jnp.float32(distance), jnp.float32(floor), jnp.int32(1), jnp.float32(1.0), jnp.float32(0.0), jnp.float32(0.0)
+            jnp.float32(distance),
+            jnp.float32(floor),
+            jnp.int32(1),
+            jnp.float32(1.0),
+            jnp.float32(0.0),
+            jnp.float32(0.0),
         ),
     )

@@ -85,7 +85,9 @@ class A2C:
         """Opens B sessions; `params` are fresh ones, or a trained policy's to continue from (A-iALP_ft)."""
         del hyper
         pool_key, key = jax.random.split(key)
-        pool = draw_pool(pool_key, self.config.users, policy_actor(self.network, params), self.simulator, world)
+        pool = draw_pool(
+            pool_key, self.config.users, policy_actor(self.network, params), self.simulator, world
+        )
         return RunState(
             params=params,
             optimiser=optimiser().init(params),

@@ -72,7 +72,9 @@ class RunState:
     update: Int[Array, ""]
     weight_logit: Float[Array, ""]
     weight_optimiser: optax.OptState
-    return_spread: Float[Array, ""]  # running spread of the Q targets: makes kappa independent of the reward's unit
+    return_spread: Float[
+        Array, ""
+    ]  # running spread of the Q targets: makes kappa independent of the reward's unit
 
 
 @struct.dataclass
@@ -92,9 +94,7 @@ class AdaptiveA2C:
     simulator: Simulator
     network: Network
 
-    def init(
-        self, key: PRNGKeyArray, hyper: Hyper, world: World, pretrained: dict, online: dict
-    ) -> RunState:
+    def init(self, key: PRNGKeyArray, hyper: Hyper, world: World, pretrained: dict, online: dict) -> RunState:
         """Opens B sessions; `pretrained` stays as it is, `online` is where the learning policy starts."""
         pool_key, key = jax.random.split(key)
         weight = jnp.asarray(hyper.weight, jnp.float32)
@@ -131,7 +131,7 @@ class AdaptiveA2C:
         params, optimiser = a2c.gradient_step(run.params, run.optimiser, gradients, hyper)
         weight_logit, weight_optimiser = self._step_weight(run, hyper, choice, targets.gains)
         metrics = {**metrics, "weight": self._weight(run, hyper)}
-        return run.replace(
+        return run.replace(  # type: ignore[attr-defined]
             params=params, optimiser=optimiser, sessions=sessions, ledger=ledger, key=key, update=run.update + 1,
             weight_logit=weight_logit, weight_optimiser=weight_optimiser,
             return_spread=0.9 * run.return_spread + 0.1 * metrics["return_spread"],
@@ -165,7 +165,9 @@ class AdaptiveA2C:
         scaled = gains / (jnp.std(gains) + 1e-6)
 
         def loss(logit: Float[Array, ""]) -> Float[Array, ""]:
-            return -jnp.mean(scaled * mixture_log_prob(jax.nn.sigmoid(logit), choice.pretrained, choice.online))
+            return -jnp.mean(
+                scaled * mixture_log_prob(jax.nn.sigmoid(logit), choice.pretrained, choice.online)
+            )
 
         return a2c.adam_step(
             run.weight_logit, run.weight_optimiser, jax.grad(loss)(run.weight_logit), hyper.weight_rate

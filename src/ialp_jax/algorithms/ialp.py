@@ -55,8 +55,9 @@ class IALP(a2c.A2C):
 
         return Actor(actor.begin, actor.advance, act)
 
-    def taught(self, transitions: Transition, hyper: Hyper) -> tuple[Array, float]:
+    def taught(self, transitions: Transition, hyper: ActorCriticHyper) -> tuple[Array, float]:
         """The noted items."""
+        assert isinstance(hyper, Hyper)
         return transitions.extras, hyper.supervised
 
 

@@ -110,9 +110,15 @@ def actor_critic_loss(
     frozen = jax.lax.stop_gradient((values.reshape(shape), next_values.reshape(shape)))
     targets = jax.lax.stop_gradient(
         advantage_targets(
-            transitions.reward, *frozen, transitions.terminated, transitions.done,
-            hyper.discount, hyper.trace, ratios, hyper.ratio_clip,
-        )  # fmt: skip
+            transitions.reward,
+            *frozen,
+            transitions.terminated,
+            transitions.done,
+            hyper.discount,
+            hyper.trace,
+            ratios,
+            hyper.ratio_clip,
+        )
     )
     # A scale only: dividing by the spread makes step size and entropy weight independent of the reward's unit.
     advantages = targets.advantages / (jnp.std(targets.advantages) + 1e-6)
@@ -127,7 +133,9 @@ def actor_critic_loss(
         likelihood, _ = head_statistics(
             block_rows, query, items, bias, items_taught, flat.excluded, flat.allowed
         )
-        loss = loss - taught[1] * jnp.sum(jnp.where(known > 0, likelihood, 0.0)) / jnp.maximum(jnp.sum(known), 1.0)
+        loss = loss - taught[1] * jnp.sum(jnp.where(known > 0, likelihood, 0.0)) / jnp.maximum(
+            jnp.sum(known), 1.0
+        )
     metrics = {
         "reward": jnp.mean(transitions.reward),
         "entropy": jnp.mean(entropy),

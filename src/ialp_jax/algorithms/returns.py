@@ -29,10 +29,10 @@ def advantage_targets(
     next_values: Float[Array, "T B"],
     terminated: Bool[Array, "T B"],
     done: Bool[Array, "T B"],
-    discount: Float[Array, ""],
-    trace: Float[Array, ""],
+    discount: Float[Array, ""] | float,
+    trace: Float[Array, ""] | float,
     ratios: Float[Array, "T B"],
-    ratio_clip: Float[Array, ""],
+    ratio_clip: Float[Array, ""] | float,
 ) -> Targets:
     """GAE(lambda), and V-trace where the behaviour policy differs from the one that learns.
 

@@ -40,7 +40,9 @@ class Train(Start):
 
 def run(arguments: Sequence[str]) -> None:
     """Parses the command line and runs the study."""
-    start, _ = tyro.cli(Start, args=[a for a in arguments if a not in ("-h", "--help")], return_unknown_args=True)
+    start, _ = tyro.cli(
+        Start, args=[a for a in arguments if a not in ("-h", "--help")], return_unknown_args=True
+    )
     name, environment = environments.get(start.env)
     defaults = Train(env=start.env, preset=start.preset, study=preset(environment, start.preset))
     train = tyro.cli(Train, args=arguments, default=defaults, prog="ialp train")
@@ -48,4 +50,6 @@ def run(arguments: Sequence[str]) -> None:
     prepare_device()
     from ialp_jax.study.run import Study
 
-    Study(name, environment, train.data, train.study, train.out or Path("runs") / name, train.resume).run(console)
+    Study(name, environment, train.data, train.study, train.out or Path("runs") / name, train.resume).run(
+        console
+    )

@@ -56,7 +56,9 @@ class Environment:
             raise InputError(f"the environment {name!r} is always synthetic and reads no logs", column="data",
                              fix="leave DATA out, or register an environment with load=...")  # fmt: skip
         if not directory.is_dir():
-            raise InputError("there is no such folder", file=directory, fix="point DATA to the folder of logs")
+            raise InputError(
+                "there is no such folder", file=directory, fix="point DATA to the folder of logs"
+            )
         return self.load(directory, config)
 
 

@@ -174,10 +174,11 @@ def serve_turn(
         reopened=reopened,
         extras=extras,
     )
-    ended = sessions.replace(state=state, timestep=timestep, recall=recall, reward=sessions.reward + timestep.reward)
+    ended = Sessions(state, timestep, recall, sessions.started, sessions.reward + timestep.reward)
     ledger = record(ledger, ended, timestep.done, clock)
-    fresh = jax.tree.map(lambda leaf: leaf[reopened], (pool.state, pool.timestep, pool.recall))
-    opened = Sessions(*fresh, jnp.broadcast_to(turn + 1, (users,)), jnp.zeros(users))
+    fresh: Pool = jax.tree.map(lambda leaf: leaf[reopened], pool)
+    starts = jnp.broadcast_to(turn + 1, (users,))
+    opened = Sessions(fresh.state, fresh.timestep, fresh.recall, starts, jnp.zeros(users))
     return select(timestep.done, opened, ended), ledger, transition
 
 
@@ -198,7 +199,7 @@ def serve(
     def one_turn(carry, inputs):  # type: ignore[no-untyped-def]
         turn_key, turn = inputs
         sessions, ledger, transition = serve_turn(
-            turn_key, *carry, turn, pool, actor, simulator, world, clock
+            turn_key, carry[0], carry[1], turn, pool, actor, simulator, world, clock
         )
         return (sessions, ledger), transition
 

@@ -1,0 +1,1 @@
+"""Rollouts with finished policies, metrics and intervals."""

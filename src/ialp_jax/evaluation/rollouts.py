@@ -31,13 +31,17 @@ class PlayedSessions:
     reason: Int[Array, "S"]
 
 
-def play(key: PRNGKeyArray, actor: Actor, simulator: Simulator, world: World, sessions: int) -> PlayedSessions:
+def play(
+    key: PRNGKeyArray, actor: Actor, simulator: Simulator, world: World, sessions: int
+) -> PlayedSessions:
     """Plays `sessions` sessions of users drawn from `world.session_users`.
 
     Users and their noise depend on the key alone, so equal keys give every policy the same users.
     """
     reset_key, act_key, step_key = jax.random.split(key, 3)
-    state, timestep = jax.vmap(simulator.reset, in_axes=(0, None))(jax.random.split(reset_key, sessions), world)
+    state, timestep = jax.vmap(simulator.reset, in_axes=(0, None))(
+        jax.random.split(reset_key, sessions), world
+    )
     recall = actor.begin(timestep.observation)
 
     def turn(carry, keys):  # type: ignore[no-untyped-def]

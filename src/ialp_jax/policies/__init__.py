@@ -1,0 +1,1 @@
+"""Encoders, the catalogue head, the actor-critic, fixed policies, and the policy artefact."""

@@ -98,7 +98,9 @@ class ActorCritic(nn.Module):
 
     def _attend(self, observation: Observation) -> Recall:
         present = observation.items != self.num_items
-        return Recall(observation, self.encoder(present, self._embed(observation.items), observation.feedback))
+        return Recall(
+            observation, self.encoder(present, self._embed(observation.items), observation.feedback)
+        )
 
     def _embed(self, items: Int[Array, "*s"]) -> Float[Array, "*s e"]:
         """Embeddings; the padding item is the zero vector."""
@@ -111,9 +113,7 @@ class Network:
 
     module: ActorCritic
 
-    def init(
-        self, key: Array, history_length: int, item_vectors: Float[Array, "N e"] | None = None
-    ) -> dict:
+    def init(self, key: Array, history_length: int, item_vectors: Float[Array, "N e"] | None = None) -> dict:
         """Fresh parameters; item embeddings start at `item_vectors` if given (what the items' texts say)."""
         empty = Observation(
             jnp.full(history_length, self.module.num_items, jnp.int32), jnp.zeros(history_length)

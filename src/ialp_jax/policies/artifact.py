@@ -12,7 +12,15 @@ import polars as pl
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array
 
-from ialp_jax.artifacts import InputError, atomic_path, plain, read_arrays, read_manifest, write_arrays, write_manifest
+from ialp_jax.artifacts import (
+    InputError,
+    atomic_path,
+    plain,
+    read_arrays,
+    read_manifest,
+    write_arrays,
+    write_manifest,
+)
 from ialp_jax.envs.types import Observation
 from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
 from ialp_jax.policies.catalogue import catalogue_logits
@@ -69,16 +77,20 @@ class LoadedPolicy:
         if read:
             items[-read:], values[-read:] = list(history)[-read:], grades[-read:]
         excluded = jnp.asarray([list(history)], jnp.int32).reshape(1, -1)
-        probabilities = np.asarray(self._probabilities(Observation(jnp.asarray(items), jnp.asarray(values)), excluded))
+        probabilities = np.asarray(
+            self._probabilities(Observation(jnp.asarray(items), jnp.asarray(values)), excluded)
+        )
         best = np.argsort(-probabilities, kind="stable")[:k]
         rows = self.items.select("raw_id", "title").rows()
-        return [Recommendation(int(item), *rows[item], float(probabilities[item])) for item in best]
+        return [Recommendation(int(i), rows[i][0], rows[i][1], float(probabilities[i])) for i in best]
 
     def _probabilities(self, observation: Observation, excluded: Array) -> Array:
         recall = self.network.begin(self.params, jax.tree.map(lambda leaf: leaf[None], observation))
         items, bias = self.network.catalogue(self.params)
         allowed = jnp.zeros((1, 0), jnp.int32)
-        logits = catalogue_logits(self.network.query(self.params, recall.features), items, bias, excluded, allowed)
+        logits = catalogue_logits(
+            self.network.query(self.params, recall.features), items, bias, excluded, allowed
+        )
         return jax.nn.softmax(logits[0])
 
     def _check(self, history: Sequence[int], feedback: Sequence[float], k: int) -> None:

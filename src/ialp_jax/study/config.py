@@ -4,8 +4,8 @@ import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
-from ialp_jax.artifacts import InputError
 from ialp_jax.algorithms import a2c, adaptive, ialp
+from ialp_jax.artifacts import InputError
 from ialp_jax.data.build import DataConfig
 from ialp_jax.environments import Environment
 from ialp_jax.envs.fit_config import FitConfig
@@ -52,8 +52,6 @@ class EvaluationConfig:
     """Sessions per seed, the same users and noise for every method."""
     fixed_share: float = 0.25
     """Policies that never change are measured on this share of the online budget."""
-    confidence: float = 0.95
-    """Of the bootstrap intervals."""
 
 
 @dataclass(frozen=True)

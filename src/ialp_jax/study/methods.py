@@ -17,7 +17,11 @@ from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.prepare import Prepared
 from ialp_jax.training.loop import seed_keys
 
-PARAMS_STREAM, PRETRAIN_STREAM, ONLINE_STREAM = 0, 1, 2  # purposes of the seeds' keys; all online methods share one
+PARAMS_STREAM, PRETRAIN_STREAM, ONLINE_STREAM = (
+    0,
+    1,
+    2,
+)  # purposes of the seeds' keys; all online methods share one
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,9 @@ def fresh_params(prepared: Prepared, config: StudyConfig) -> dict:
     """Untrained parameters of every seed, the same for iALP and for A2C from scratch."""
     network, length = network_of(prepared, config), config.data.history_length
     vectors = jnp.asarray(prepared.text_vectors) if config.policy.item_start == "text" else None
-    return jax.jit(jax.vmap(lambda key: network.init(key, length, vectors)))(seed_keys(config.seeds, PARAMS_STREAM))
+    return jax.jit(jax.vmap(lambda key: network.init(key, length, vectors)))(
+        seed_keys(config.seeds, PARAMS_STREAM)
+    )
 
 
 def pretraining(prepared: Prepared, config: StudyConfig) -> Method:
@@ -58,7 +64,16 @@ def pretraining(prepared: Prepared, config: StudyConfig) -> Method:
     learner = ialp.IALP if config.pretrain_hyper.supervised > 0.0 else a2c.A2C
     algorithm = learner(config.pretrain, Simulator(config.simulator), network_of(prepared, config))
     params = (fresh_params(prepared, config),)
-    return _method(algorithm, config.pretrain_hyper, prepared.llm_world, config.seeds, PRETRAIN_STREAM, params, None, True)
+    return _method(
+        algorithm,
+        config.pretrain_hyper,
+        prepared.llm_world,
+        config.seeds,
+        PRETRAIN_STREAM,
+        params,
+        None,
+        True,
+    )
 
 
 def online_method(name: str, prepared: Prepared, config: StudyConfig, pretrained: dict) -> Method:
@@ -108,6 +123,8 @@ def _method(
 
     def start() -> Any:
         axes = (0, hyper_axis, None, *[0] * len(params))
-        return jax.jit(jax.vmap(algorithm.init, in_axes=axes))(seed_keys(seeds, stream), hyper, world, *params)
+        return jax.jit(jax.vmap(algorithm.init, in_axes=axes))(
+            seed_keys(seeds, stream), hyper, world, *params
+        )
 
     return Method(algorithm, hyper, hyper_axis, start, learns, uses_table)

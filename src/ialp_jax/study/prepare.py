@@ -1,5 +1,6 @@
 """From logs to two worlds: the users', and the LLM's imagined users'."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,9 @@ def prepare(
     with console.status("completing the preference table"):
         vectors = text_vectors(documents(dataset), config.policy.embedding, config.fit.seed)
         completed, llm_world, scores = _imagine(dataset, table, world, vectors, config)
-    return Prepared(dataset, world, fit, table, completed, llm_world, vectors, scores, offline_popularity(dataset))
+    return Prepared(
+        dataset, world, fit, table, completed, llm_world, vectors, scores, offline_popularity(dataset)
+    )
 
 
 def offline_popularity(dataset: Dataset) -> Float[np.ndarray, "N"]:
@@ -162,7 +165,11 @@ def _stored_fingerprint(directory: Path) -> str | None:
 
 
 def _source(dataset: Dataset, data: Path | None) -> str:
-    return f"the logs in {data}" if dataset.source == "logs" else "[yellow]INVENTED logs (no DATA was given)[/yellow]"
+    return (
+        f"the logs in {data}"
+        if dataset.source == "logs"
+        else "[yellow]INVENTED logs (no DATA was given)[/yellow]"
+    )
 
 
 def _check_room(world: World, config: StudyConfig) -> None:
@@ -178,7 +185,9 @@ def _check_room(world: World, config: StudyConfig) -> None:
 
 def _print_fit(fit: FitReport, console: Console) -> None:
     rows = ", ".join(f"{name} {accuracy.auc:.3f}" for name, accuracy in fit.held_out.items())
-    console.print(f"users' world: held-out AUC {rows}; item means explain {fit.item_mean_share:.0%} of the ratings")
+    console.print(
+        f"users' world: held-out AUC {rows}; item means explain {fit.item_mean_share:.0%} of the ratings"
+    )
 
 
 def _judge(dataset: Dataset, config: PreferenceConfig, directory: Path, console: Console) -> PreferenceTable:
@@ -206,7 +215,7 @@ def _imagine(
     items, feedback, _ = histories(dataset, config.data.history_length)
     distances = sampled_distances(vectors, config.fit.seed)
     threshold = float(np.percentile(distances, chosen.distance_percentile))
-    departure = world.departure.replace(distance_threshold=jnp.float32(threshold))
+    departure = dataclasses.replace(world.departure, distance_threshold=jnp.float32(threshold))
     imagined = preference_world(
         rewards, items[table.users], feedback[table.users], vectors, np.asarray(world.item_categories), departure,
         completed.judged if completed.option == "candidates" else None,

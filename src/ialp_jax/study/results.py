@@ -72,7 +72,9 @@ def measure(method: Method, trained: Trained, prepared: Prepared, config: StudyC
     )
 
 
-def _play(method: Method, trained: Trained, world: World, config: StudyConfig, greedy: bool) -> PlayedSessions:
+def _play(
+    method: Method, trained: Trained, world: World, config: StudyConfig, greedy: bool
+) -> PlayedSessions:
     """Sessions of all seeds with the final policies; users and noise are the same for every method."""
     simulator: Simulator = method.algorithm.simulator
 

@@ -15,11 +15,12 @@ from ialp_jax.policies.artifact import save_policy
 from ialp_jax.report import print_summary, write_report
 from ialp_jax.study.config import METHODS, StudyConfig
 from ialp_jax.study.methods import Method, online_method, pretraining
-from ialp_jax.study.prepare import Prepared, prepare, preference_summary, world_summary
+from ialp_jax.study.prepare import Prepared, preference_summary, prepare, world_summary
 from ialp_jax.study.results import MethodResult, measure
 from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.loop import Trained, train
 
+RESULT_FILES = ("results.json", "curves.npz", "summary.json", "report.html")
 EXPORTED = "a_ialp_ft"  # one network, adapted to the users; what a deployment would take
 
 
@@ -85,8 +86,12 @@ class Study:
         if self.resume:
             console.print(f"[yellow]{self.out} holds no run to resume; starting one[/yellow]")
         elif path.exists():
-            console.print(f"[yellow]{self.out} holds an earlier run; starting anew (RESUME=1 would go on)[/yellow]")
+            console.print(
+                f"[yellow]{self.out} holds an earlier run; starting anew (RESUME=1 would go on)[/yellow]"
+            )
         CheckpointStore(self.out / "checkpoints").clear()
+        for name in RESULT_FILES:  # an interrupted new run must not lie beside an old one's results
+            (self.out / name).unlink(missing_ok=True)
         write_json(path, record)
 
     def _announce(self, console: Console) -> None:
@@ -107,7 +112,10 @@ class Study:
     def _export(self, trained: Trained, prepared: Prepared) -> None:
         """Writes the first seed's adapted policy as an artefact that loads without the trainer."""
         params = jax.tree.map(lambda leaf: np.asarray(leaf[0]), trained.run.params)
-        statements = [*prepared.completed.statements, f"Trained by {EXPORTED}, seed 0, on {prepared.dataset.source}."]
+        statements = [
+            *prepared.completed.statements,
+            f"Trained by {EXPORTED}, seed 0, on {prepared.dataset.source}.",
+        ]
         save_policy(self.out / "policy", params, self.config.policy, prepared.dataset.items,
                     self.config.data.history_length, statements)  # fmt: skip
 
@@ -120,7 +128,11 @@ class Study:
                                "per_seed": result.per_seed, "departures": result.departures}
                         for name, result in results.items()},
         })  # fmt: skip
-        arrays = {f"{name}/{curve}": values for name, result in results.items() for curve, values in result.curves.items()}
+        arrays = {
+            f"{name}/{curve}": values
+            for name, result in results.items()
+            for curve, values in result.curves.items()
+        }
         edges = np.linspace(0.0, config.online.steps, config.online.bins + 1)
         write_arrays(self.out / "curves.npz", {"bins": edges, **arrays})
 

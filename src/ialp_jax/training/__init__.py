@@ -1,0 +1,1 @@
+"""The host loop, checkpoints and progress, for any algorithm."""

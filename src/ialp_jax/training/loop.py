@@ -96,7 +96,9 @@ def train(
     steps = seeds * chunk * algorithm.config.users * algorithm.config.rollout
     saved, last_save = finished, time.monotonic()
     with step_progress(console) as progress:
-        bar = progress.add_task(name, total=steps * updates // chunk, note="", completed=steps * finished // chunk)
+        bar = progress.add_task(
+            name, total=steps * updates // chunk, note="", completed=steps * finished // chunk
+        )
         while finished < updates:
             run, latest = advance(run, hyper, world)
             metrics = _write_column(metrics, latest, finished // chunk)
@@ -117,7 +119,9 @@ def _compile_chunk(
     """`chunk` updates of R runs as one compiled program; metrics are averaged over the chunk on the device."""
 
     def one_run(run: Any, hyper: Any, world: World) -> tuple[Any, dict[str, Array]]:
-        run, metrics = jax.lax.scan(lambda now, _: algorithm.update(now, hyper, world), run, None, length=chunk)
+        run, metrics = jax.lax.scan(
+            lambda now, _: algorithm.update(now, hyper, world), run, None, length=chunk
+        )
         return run, jax.tree.map(lambda values: jnp.mean(values, axis=0), metrics)
 
     return jax.jit(jax.vmap(one_run, in_axes=(0, hyper_axis, None)), donate_argnums=0)

@@ -1,0 +1,160 @@
+"""The host loop: interruption and resumption change no bit, seeds are independent, numbers are data."""
+
+import io
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import struct
+from random_worlds import random_world
+from rich.console import Console
+from tiny_runs import tiny_learner, tiny_network
+
+from ialp_jax.algorithms import a2c
+from ialp_jax.training import loop
+from ialp_jax.training.checkpoint import CheckpointStore
+from ialp_jax.training.loop import LoopConfig, seed_keys, train
+
+pytestmark = pytest.mark.usefixtures("batched_keys")
+UPDATES, CHUNK, SEEDS = 8, 2, 2
+EVERY_CHUNK = LoopConfig(chunk=CHUNK, checkpoint_seconds=-1.0)
+WORLD = random_world(users=6, items=14, history=4)
+
+
+@struct.dataclass
+class Place:
+    """A walker: where it is, its key, and an array without elements."""
+
+    position: jax.Array
+    key: jax.Array
+    nothing: jax.Array
+
+
+class Walk:
+    """The least algorithm: a random walk whose steps are `hyper` wide; counts how often it is traced."""
+
+    def __init__(self):
+        self.config, self.traced = SimpleNamespace(updates=UPDATES, users=3, rollout=5), []
+
+    def update(self, run, hyper, world):
+        self.traced.append(1)
+        key, step_key = jax.random.split(run.key)
+        position = run.position + hyper * jax.random.normal(step_key, (3,))
+        return run.replace(position=position, key=key), {"reward": jnp.sum(position), "worst": jnp.min(position)}
+
+
+def start(keys=None):
+    """Where the walkers of all seeds begin."""
+    keys = seed_keys(SEEDS, 1) if keys is None else keys
+    return Place(jnp.ones((len(keys), 3)), keys, jnp.zeros((len(keys), 0)))
+
+
+def run(folder, walk=None, hyper=0.5, hyper_axis=None):
+    console = Console(file=io.StringIO())
+    return train("name", walk or Walk(), start, hyper, WORLD, EVERY_CHUNK, folder, console, hyper_axis)
+
+
+def leaves(trained):
+    """All numbers of a run as NumPy arrays, keys as their words."""
+    words = jax.tree.map(
+        lambda leaf: jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf,
+        (trained.run, trained.metrics),
+    )
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(words)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An uninterrupted run."""
+    with jax.debug_key_reuse(False):
+        return run(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.mark.parametrize("chunks_done", [2, 3])
+def test_interruption_and_resumption_change_no_bit(whole, tmp_path, monkeypatch, chunks_done):
+    """Interrupted while a checkpoint is written: the one before it counts."""
+    save = CheckpointStore.save
+
+    def interrupted(store, number, tree):
+        if number > chunks_done * CHUNK:
+            (store._directory / f"{number:010d}.orbax-checkpoint-tmp-1").mkdir()
+            raise KeyboardInterrupt
+        save(store, number, tree)
+
+    monkeypatch.setattr(CheckpointStore, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    monkeypatch.undo()
+    assert CheckpointStore(tmp_path).latest() == chunks_done * CHUNK
+    resumed = run(tmp_path)
+    for left, right in zip(leaves(whole), leaves(resumed), strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{UPDATES:010d}"]
+
+
+def test_a_finished_run_is_read_back_without_running(whole, tmp_path):
+    run(tmp_path)
+    before = (tmp_path / f"{UPDATES:010d}").stat().st_mtime_ns
+    again = run(tmp_path)
+    for left, right in zip(leaves(whole), leaves(again), strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert (tmp_path / f"{UPDATES:010d}").stat().st_mtime_ns == before
+
+
+def test_metrics_are_means_of_chunks(whole):
+    """Against the same walk, one step at a time."""
+    walk, one = Walk(), jax.tree.map(lambda leaf: leaf[1], start())
+    rewards = []
+    for _ in range(UPDATES):
+        one, metrics = walk.update(one, 0.5, WORLD)
+        rewards.append(float(metrics["reward"]))
+    np.testing.assert_allclose(whole.metrics["reward"][1], np.reshape(rewards, (-1, CHUNK)).mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(whole.run.position[1], one.position, rtol=1e-5)
+
+
+def test_hyper_parameters_are_data(tmp_path):
+    """Other values compile nothing; a sweep axis gives every run its own."""
+    walk = Walk()
+    advance = loop._compile_chunk(walk, CHUNK, None)
+    moved = [np.asarray(advance(start(), width, WORLD)[0].position) - 1.0 for width in (0.5, 0.25, 0.0)]
+    assert len(walk.traced) == 1
+    np.testing.assert_allclose(moved[0], 2 * moved[1], rtol=1e-4)
+    assert np.abs(moved[0]).min() > 0 == np.abs(moved[2]).max()
+    swept = run(tmp_path, hyper=jnp.array([0.5, 0.0]), hyper_axis=0)
+    np.testing.assert_array_equal(swept.run.position[1], np.ones(3))
+    assert np.abs(swept.run.position[0] - 1.0).min() > 0
+
+
+def test_a_learner_alone_is_the_same_learner_among_others():
+    """A2C for one chunk: seed 1 beside seed 0, and seed 1 without vmap."""
+    network = tiny_network()
+    learner, hyper = tiny_learner(network), a2c.Hyper()
+
+    def begin(key):
+        param_key, key = jax.random.split(key)
+        return learner.init(key, hyper, WORLD, network.init(param_key, 4))
+
+    keys = seed_keys(SEEDS, 1)
+    together, _ = loop._compile_chunk(learner, CHUNK, None)(jax.jit(jax.vmap(begin))(keys), hyper, WORLD)
+    alone = jax.jit(begin)(keys[1])
+    update = jax.jit(learner.update)
+    for _ in range(CHUNK):
+        alone, _ = update(alone, hyper, WORLD)
+    for name in ("params", "optimiser", "ledger", "sessions"):
+        for left, right in zip(*(jax.tree.leaves(getattr(state, name)) for state in (together, alone)), strict=True):
+            np.testing.assert_allclose(left[1], right, rtol=1e-4, atol=1e-5)
+    assert np.abs(together.params["items"][0] - together.params["items"][1]).max() > 1e-3
+
+
+def test_updates_that_do_not_fill_chunks_are_refused(tmp_path):
+    odd = SimpleNamespace(config=SimpleNamespace(updates=5))
+    with pytest.raises(ValueError, match="5 updates are not a multiple of the chunk of 2"):
+        train("name", odd, lambda: None, None, WORLD, EVERY_CHUNK, tmp_path, Console())
+
+
+def test_purposes_and_seeds_have_keys_of_their_own():
+    words = np.concatenate([jax.random.key_data(seed_keys(4, purpose)) for purpose in (1, 2, 3)])
+    assert len(np.unique(words, axis=0)) == 12
+    np.testing.assert_array_equal(jax.random.key_data(seed_keys(2, 1)), words[:2])
