@@ -15,19 +15,13 @@ from ialp_jax.training.device import prepare_device
 
 
 @dataclass(frozen=True)
-class Start:
-    """What decides the defaults of everything else."""
+class Train:
+    """From logs to an adapted policy, and a report that compares it with what it must beat."""
 
     env: tyro.conf.Positional[str] = "synthetic"
     """Environment: a name (see `ialp envs`) or a .py file that registers one."""
     preset: Preset = "quick"
     """Size of the study: quick takes minutes on two cores."""
-
-
-@dataclass(frozen=True)
-class Train(Start):
-    """From logs to an adapted policy, and a report that compares it with what it must beat."""
-
     data: Path | None = None
     """Folder of logs. Without it the environment's users are invented, and every result says so."""
     out: Path | None = None
@@ -40,11 +34,10 @@ class Train(Start):
 
 def run(arguments: Sequence[str]) -> None:
     """Parses the command line and runs the study."""
-    start, _ = tyro.cli(
-        Start, args=[a for a in arguments if a not in ("-h", "--help")], return_unknown_args=True
-    )
-    name, environment = environments.get(start.env)
-    defaults = Train(env=start.env, preset=start.preset, study=preset(environment, start.preset))
+    # Twice: the environment and the preset decide the defaults of everything else.
+    asked = tyro.cli(Train, args=[a for a in arguments if a not in ("-h", "--help")], prog="ialp train")
+    name, environment = environments.get(asked.env)
+    defaults = Train(env=asked.env, preset=asked.preset, study=preset(environment, asked.preset))
     train = tyro.cli(Train, args=arguments, default=defaults, prog="ialp train")
     console = Console(width=None if os.environ.get("COLUMNS") or Console().is_terminal else 100)
     prepare_device()

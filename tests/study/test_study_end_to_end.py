@@ -1,0 +1,211 @@
+"""The main job through the command line: its files, its refusals, and what interruption does to its numbers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ialp_jax import cli
+from ialp_jax.artifacts import read_arrays
+from ialp_jax.policies.artifact import load_policy
+
+TINY = '''
+from ialp_jax.data.build import DataConfig
+from ialp_jax.data.synthetic import SyntheticConfig
+from ialp_jax.environments import Environment, register
+from ialp_jax.envs.simulator import SimulatorConfig
+
+
+@register("tiny")
+def tiny():
+    return Environment(
+        "fifty invented users",
+        synthetic=SyntheticConfig(num_users=50, num_items=60, mean_interactions=12.0),
+        data=DataConfig(k_core=2, history_length=4),
+        simulator=SimulatorConfig(turn_cap=4),
+    )
+'''
+SETTINGS = (
+    "--seeds 2 --policy.embedding 4 --policy.hidden 4 --evaluation.sessions 8 --loop.chunk 2 "
+    "--pretrain.users 8 --pretrain.rollout 4 --pretrain.updates 8 --pretrain.pool 4 "
+    "--online.users 8 --online.rollout 4 --online.updates 12 --online.pool 4 --online.bins 4"
+).split()
+METHODS = (
+    "random", "popular", "table_greedy", "oracle", "a2c", "ialp", "a_ialp_ft", "a_ialp_ap_mixture", "a_ialp_ap_value",
+)  # fmt: skip
+METRICS = ("initial_reward", "final_reward", "auc", "length", "reward_per_turn", "coverage")
+LIMIT = 600  # seconds; only met if something hangs
+
+
+def begin(place, out, *more):
+    """Starts `ialp train` in a process of its own."""
+    command = [Path(sys.executable).parent / "ialp", "train", "tiny.py", "--out", out, *SETTINGS, *more]
+    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(place / "compiled" / out)}
+    return subprocess.Popen(
+        command, cwd=place, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def end(process):
+    """Waits for a process; returns its exit status and what it said."""
+    said = process.communicate(timeout=LIMIT)[0]
+    return process.returncode, said
+
+
+def interrupt(process, sign, number):
+    """Sends a signal as soon as `sign()` is true; returns as `end`."""
+    deadline = time.monotonic() + LIMIT
+    while not sign():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+        time.sleep(0.01)
+    process.send_signal(number)
+    return end(process)
+
+
+def checkpoints(stage):
+    return [path.name for path in stage.glob("*") if path.name.isdigit()]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Side by side: a run without interruption; and one killed in its second stage, with what it left, and resumed."""
+    place = tmp_path_factory.mktemp("study")
+    (place / "tiny.py").write_text(TINY, encoding="utf-8")
+    whole = begin(place, "whole")
+    often = ("--loop.checkpoint-seconds", "0")
+    broken = begin(place, "broken", *often)
+    killed = interrupt(broken, lambda: checkpoints(place / "broken/checkpoints/random"), signal.SIGKILL)
+    left = sorted(path.name for path in (place / "broken").iterdir())
+    resumed = end(begin(place, "broken", *often, "--resume"))
+    return {"place": place, "whole": end(whole), "killed": killed, "left": left, "resumed": resumed}
+
+
+@pytest.fixture(scope="module")
+def finished(runs):
+    """Folder of the run without interruption, and what it said."""
+    status, said = runs["whole"]
+    assert status == 0, said
+    return runs["place"] / "whole", said
+
+
+@pytest.mark.slow
+def test_every_file_of_the_interface_is_there(finished):
+    out, said = finished
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["env"] == "tiny"
+    assert set(summary["world"]) == {"source", "users", "items", "interactions"}
+    assert summary["world"]["source"] == "synthetic" and summary["world"]["users"] <= 50
+    assert {"judge", "is_llm", "model", "pairs", "auc_vs_world"} <= set(summary["preferences"])
+    assert summary["preferences"]["is_llm"] is False and 0 < summary["preferences"]["auc_vs_world"] <= 1
+    assert summary["budget"] == summary["budget"] | {"online_steps": 8 * 4 * 12, "seeds": 2}
+    assert tuple(summary["methods"]) == METHODS
+    for name, method in summary["methods"].items():
+        for metric in METRICS:
+            found = method[metric]
+            assert found["low"] <= found["mean"] <= found["high"], (name, metric)
+            assert len(found["per_seed"]) == 2
+        assert 1 <= method["length"]["mean"] <= 4 and 0 < method["coverage"]["mean"] <= 1
+        assert method["online_steps"] > 0
+        assert (method["judgements"] > 0) == (name in ("table_greedy", "ialp") or name.startswith("a_ialp"))
+    config = json.loads((out / "config.json").read_text())
+    assert config["study"]["online"]["updates"] == 12 and config["environment"] == "tiny"
+    page = (out / "report.html").read_text()
+    assert "not an LLM" in page or "No LLM" in page
+    assert "INVENTED" in said and "did not come from an LLM" in " ".join(said.split())
+
+
+@pytest.mark.slow
+def test_curves_hold_all_sessions_and_no_unfinished_ones(finished):
+    curves = read_arrays(finished[0] / "curves.npz")
+    np.testing.assert_allclose(curves["bins"], np.linspace(0, 384, 5))
+    for name in METHODS:
+        sessions, reward, length = (curves[f"{name}/{kind}"] for kind in ("sessions", "reward", "length"))
+        assert sessions.shape == (2, 4) and np.all(sessions[:, 0] > 0)
+        assert np.all(length >= sessions) and np.all(length <= 4 * sessions) and np.all(reward <= length)
+    weight = curves["a_ialp_ap_mixture/weight"]
+    assert weight.shape == (2, 4) and np.all((weight >= 0) & (weight <= 1))
+
+
+@pytest.mark.slow
+def test_the_policy_recommends(finished):
+    policy = load_policy(finished[0] / "policy")
+    assert len(policy.recommend([0, 1], k=5)) == 5
+    assert any("not come from an LLM" in statement for statement in policy.statements)
+
+
+@pytest.mark.slow
+def test_a_killed_run_that_is_resumed_gives_the_same_bytes(runs, finished):
+    assert runs["killed"][0] == -signal.SIGKILL
+    assert "results.json" not in runs["left"] and "summary.json" not in runs["left"]
+    status, said = runs["resumed"]
+    assert status == 0, said
+    for name in ("curves.npz", "results.json", "summary.json"):
+        assert (runs["place"] / "broken" / name).read_bytes() == (finished[0] / name).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    (tmp_path / "tiny.py").write_text(TINY, encoding="utf-8")
+    status, said = interrupt(begin(tmp_path, "out"), (tmp_path / "out/config.json").exists, signal.SIGINT)
+    assert status == cli.INTERRUPTED
+    assert "RESUME=1" in said and "Traceback" not in said
+
+
+def run_here(monkeypatch, capfd, *arguments):
+    """`ialp ARGUMENTS` in this process: exit status, and stderr on one line."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
+    monkeypatch.setattr(sys, "argv", ["ialp", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code, capfd.readouterr().err.strip()
+
+
+@pytest.mark.slow
+def test_resuming_with_other_settings_is_refused_by_name(runs, finished, monkeypatch, capfd):
+    before = (finished[0] / "config.json").read_bytes()
+    settings = ["--online.updates", "14", "--adapt-hyper.discount", "0.5", "--resume"]
+    status, said = run_here(
+        monkeypatch, capfd, "train", runs["place"] / "tiny.py", "--out", finished[0], *SETTINGS, *settings
+    )
+    assert status == cli.BAD_INPUT
+    assert "study.adapt_hyper.discount, study.online.updates)" in said and "seeds" not in said
+    assert (finished[0] / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "nowhere"), "there is no environment 'nowhere'"),
+        (("train", "missing.py"), "there is no such file"),
+        (("train", "steam", "--data", "no/such/folder"), "there is no such folder"),
+        (("train", "synthetic", "--data", "."), "always synthetic"),
+        (("train", "synthetic", "--seeds", "0"), "0 seeds cannot be run"),
+        (("recommend", "no/such/policy"), "does not exist"),
+        (("report", "no/such/run"), "does not exist"),
+    ],
+)
+def test_bad_input_ends_with_one_line_and_status_two(tmp_path, monkeypatch, capfd, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    out = ("--out", tmp_path / "out") if arguments[0] == "train" else ()
+    status, said = run_here(monkeypatch, capfd, *arguments, *out)
+    assert status == cli.BAD_INPUT
+    assert said.startswith("error: ") and message in said and "Fix:" in said and len(said.splitlines()) == 1
+
+
+def test_an_unknown_command_shows_those_that_exist(monkeypatch, capfd):
+    status, said = run_here(monkeypatch, capfd, "tarin")
+    assert status == cli.BAD_INPUT
+    assert all(name in said for name in ("train", "check", "envs", "recommend", "report"))
+    assert run_here(monkeypatch, capfd, "--help")[0] == 0
+
+
+def test_options_may_come_before_the_environment(tmp_path, monkeypatch, capfd):
+    """The environment is found among options the first pass does not know."""
+    status, said = run_here(monkeypatch, capfd, "train", "--out", tmp_path, "--seeds", "2", "nowhere")
+    assert status == cli.BAD_INPUT and "'nowhere'" in said
