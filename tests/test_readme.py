@@ -14,7 +14,9 @@ from ialp_jax.data.build import DataConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKED = re.compile(r"^<!-- test: ([\w-]+) -->\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-BLOCKS = {name: (language, code) for name, language, code in MARKED.findall((ROOT / "README.md").read_text("utf-8"))}
+BLOCKS = {
+    name: (language, code) for name, language, code in MARKED.findall((ROOT / "README.md").read_text("utf-8"))
+}
 
 
 def block(name, language="python"):
@@ -59,7 +61,9 @@ def test_an_environment_from_the_readme_reads_a_newcomers_logs(tmp_path):
 
 def test_bash_blocks_are_commands_that_exist():
     """Every `make` target and `ialp` command that the README shows."""
-    text = "\n".join(re.findall(r"^```bash\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.M | re.S))
+    text = "\n".join(
+        re.findall(r"^```bash\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)
+    )
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
     shown = set(re.findall(r"^\s*make ([a-z-]+)", text, re.M))
     assert shown and shown <= targets
@@ -78,7 +82,9 @@ def test_a_policy_is_used_as_the_readme_says(tmp_path, monkeypatch, capsys):
     network = tiny_network(40)
     names = [str(item) for item in range(40)]
     items = pl.DataFrame({"item": pl.Series(range(40), dtype=pl.Int32), "raw_id": names, "title": names})
-    save_policy(tmp_path / "runs" / "steam" / "policy", tiny_params(network), network.module.config, items, 4, [])
+    save_policy(
+        tmp_path / "runs" / "steam" / "policy", tiny_params(network), network.module.config, items, 4, []
+    )
     monkeypatch.chdir(tmp_path)
     exec(compile(block("policy"), "README.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()

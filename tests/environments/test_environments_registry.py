@@ -10,14 +10,14 @@ from ialp_jax import environments
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.build import DataConfig
 
-OWN = '''
+OWN = """
 from ialp_jax.data.synthetic import SyntheticConfig
 from ialp_jax.environments import Environment, register
 
 @register("{name}")
 def own():
     return Environment("{text}", synthetic=SyntheticConfig(num_users=40, num_items=30, mean_interactions=9.0))
-'''
+"""
 
 
 def write(folder, name="own", text="my users", file="own.py"):

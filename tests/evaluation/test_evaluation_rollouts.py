@@ -67,13 +67,19 @@ def test_equal_keys_give_every_policy_the_same_users_and_noise(played):
     for sessions in played.values():
         np.testing.assert_array_equal(sessions.users, played["random"].users)
     assert len(np.unique(played["random"].users)) == 6
-    always = [played_by(jax.random.key(5), name, WORLD.replace(allowed_items=jnp.full((6, 1), 13))) for name in ACTORS]
+    always = [
+        played_by(jax.random.key(5), name, WORLD.replace(allowed_items=jnp.full((6, 1), 13)))
+        for name in ACTORS
+    ]
     for sessions in always[1:]:  # one permitted item: equal noise gives equal first ratings
         np.testing.assert_array_equal(sessions.rewards[:, 0], always[0].rewards[:, 0])
 
 
 def test_other_keys_give_other_users():
-    assert np.any(played_by(jax.random.key(6), "random", WORLD).users != played_by(jax.random.key(5), "random", WORLD).users)
+    assert np.any(
+        played_by(jax.random.key(6), "random", WORLD).users
+        != played_by(jax.random.key(5), "random", WORLD).users
+    )
 
 
 def test_a_greedy_policy_repeats_itself_and_a_sampled_one_does_not():

@@ -15,7 +15,7 @@ from ialp_jax import cli
 from ialp_jax.artifacts import read_arrays
 from ialp_jax.policies.artifact import load_policy
 
-TINY = '''
+TINY = """
 from ialp_jax.data.build import DataConfig
 from ialp_jax.data.synthetic import SyntheticConfig
 from ialp_jax.environments import Environment, register
@@ -30,12 +30,37 @@ def tiny():
         data=DataConfig(k_core=2, history_length=4),
         simulator=SimulatorConfig(turn_cap=4),
     )
-'''
-SETTINGS = (
-    "--seeds 2 --policy.embedding 4 --policy.hidden 4 --evaluation.sessions 8 --loop.chunk 2 "
-    "--pretrain.users 8 --pretrain.rollout 4 --pretrain.updates 8 --pretrain.pool 4 "
-    "--online.users 8 --online.rollout 4 --online.updates 12 --online.pool 4 --online.bins 4"
-).split()
+"""
+SETTINGS = [
+    "--seeds",
+    "2",
+    "--policy.embedding",
+    "4",
+    "--policy.hidden",
+    "4",
+    "--evaluation.sessions",
+    "8",
+    "--loop.chunk",
+    "2",
+    "--pretrain.users",
+    "8",
+    "--pretrain.rollout",
+    "4",
+    "--pretrain.updates",
+    "8",
+    "--pretrain.pool",
+    "4",
+    "--online.users",
+    "8",
+    "--online.rollout",
+    "4",
+    "--online.updates",
+    "12",
+    "--online.pool",
+    "4",
+    "--online.bins",
+    "4",
+]
 METHODS = (
     "random", "popular", "table_greedy", "oracle", "a2c", "ialp", "a_ialp_ft", "a_ialp_ap_mixture", "a_ialp_ap_value",
 )  # fmt: skip

@@ -63,5 +63,5 @@ def test_the_same_number_can_be_saved_again(tmp_path):
 def test_other_shapes_are_refused(tmp_path):
     store = CheckpointStore(tmp_path)
     store.save(2, {"a": jnp.zeros(3)})
-    with pytest.raises(ValueError, match="shape|Shape"):
+    with pytest.raises(ValueError, match=r"[sS]hape"):
         store.restore(2, {"a": jnp.zeros(4)})

@@ -42,7 +42,10 @@ class Walk:
         self.traced.append(1)
         key, step_key = jax.random.split(run.key)
         position = run.position + hyper * jax.random.normal(step_key, (3,))
-        return run.replace(position=position, key=key), {"reward": jnp.sum(position), "worst": jnp.min(position)}
+        return run.replace(position=position, key=key), {
+            "reward": jnp.sum(position),
+            "worst": jnp.min(position),
+        }
 
 
 def start(keys=None):
@@ -59,7 +62,9 @@ def run(folder, walk=None, hyper=0.5, hyper_axis=None):
 def leaves(trained):
     """All numbers of a run as NumPy arrays, keys as their words."""
     words = jax.tree.map(
-        lambda leaf: jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf,
+        lambda leaf: (
+            jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+        ),
         (trained.run, trained.metrics),
     )
     return [np.asarray(leaf) for leaf in jax.tree.leaves(words)]
@@ -110,7 +115,9 @@ def test_metrics_are_means_of_chunks(whole):
     for _ in range(UPDATES):
         one, metrics = walk.update(one, 0.5, WORLD)
         rewards.append(float(metrics["reward"]))
-    np.testing.assert_allclose(whole.metrics["reward"][1], np.reshape(rewards, (-1, CHUNK)).mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        whole.metrics["reward"][1], np.reshape(rewards, (-1, CHUNK)).mean(axis=1), rtol=1e-5
+    )
     np.testing.assert_allclose(whole.run.position[1], one.position, rtol=1e-5)
 
 
@@ -143,7 +150,9 @@ def test_a_learner_alone_is_the_same_learner_among_others():
     for _ in range(CHUNK):
         alone, _ = update(alone, hyper, WORLD)
     for name in ("params", "optimiser", "ledger", "sessions"):
-        for left, right in zip(*(jax.tree.leaves(getattr(state, name)) for state in (together, alone)), strict=True):
+        for left, right in zip(
+            *(jax.tree.leaves(getattr(state, name)) for state in (together, alone)), strict=True
+        ):
             np.testing.assert_allclose(left[1], right, rtol=1e-4, atol=1e-5)
     assert np.abs(together.params["items"][0] - together.params["items"][1]).max() > 1e-3
 
