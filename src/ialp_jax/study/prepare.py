@@ -136,7 +136,10 @@ def preference_summary(prepared: Prepared) -> dict[str, Any]:
         "pairs": table.num_judgements,
         "states": table.num_states,
         "statements": list(completed.statements),
-        "completion": {"option": completed.option, "heldout": completed.report},
+        "completion": {
+            "option": completed.option,
+            "heldout": {key: value for key, value in completed.report.items() if key != "config"},
+        },
         "auc_vs_world": _auc(completed.scores, affinities),
         "auc_vs_world_personal": _auc(completed.scores, personal),
         "auc_vs_world_popularity": _auc(popularity, affinities),
