@@ -151,7 +151,7 @@ class AdaptiveA2C:
         weight = jnp.asarray(hyper.weight, jnp.float32)
         if self.config.weight == "annealed":
             progress = run.update.astype(jnp.float32) / self.config.updates
-            weight = weight * jnp.maximum(0.0, 1.0 - progress / hyper.anneal)
+            weight = weight * jnp.maximum(0.0, 1.0 - progress / jnp.maximum(hyper.anneal, 1e-6))
         return weight
 
     def _step_weight(

@@ -105,7 +105,7 @@ def load(directory: Path, config: DataConfig, tables: TabularConfig | None = Non
             file=logs_file,
             interactions=logs.select(ROW, user=tables.user, item=tables.item, value=value, **times),
             items=items,
-            statements=(f"Real logs: {tables.interactions.name}, as given.",),
+            statements=(f"Real logs: {logs_file.name}, as given.",),
         ),
         config,
     )

@@ -33,7 +33,7 @@ class Method:
         hyper: its numbers; of a policy that does not learn, its arrays.
         hyper_axis: 0 if every seed has its own, None if they share them.
         start: makes the initial states of all seeds.
-        learns: whether it changes online.
+        stochastic: whether its greedy version is another policy.
         uses_table: whether it rests on the preference table (and so on its judgements).
     """
 
@@ -41,7 +41,7 @@ class Method:
     hyper: Any
     hyper_axis: int | None
     start: Callable[[], Any]
-    learns: bool
+    stochastic: bool
     uses_table: bool
 
 
@@ -83,10 +83,10 @@ def online_method(name: str, prepared: Prepared, config: StudyConfig, pretrained
     if name in ("random", "popular", "table_greedy", "oracle"):
         algorithm: Any = fixed.Fixed(config.fixed(), simulator, fixed_actor)
         policy = _fixed_policy(name, prepared, simulator)
-        return build(algorithm, policy, uses_table=name == "table_greedy", learns=False)
+        return build(algorithm, policy, uses_table=name == "table_greedy", stochastic=False)
     if name == "ialp":
         algorithm = fixed.Fixed(config.fixed(), simulator, partial(a2c.policy_actor, network))
-        return build(algorithm, pretrained, hyper_axis=0, uses_table=True, learns=False)
+        return build(algorithm, pretrained, hyper_axis=0, uses_table=True)
     learner = a2c.A2C(config.online, simulator, network)
     if name == "a2c":
         return build(learner, config.scratch_hyper, params=(fresh_params(prepared, config),))
@@ -117,7 +117,7 @@ def _method(
     params: tuple[dict, ...] = (),
     hyper_axis: int | None = None,
     uses_table: bool = False,
-    learns: bool = True,
+    stochastic: bool = True,
 ) -> Method:
     """A method and its start; `params` are what `algorithm.init` takes after the world, one set per seed."""
 
@@ -127,4 +127,4 @@ def _method(
             seed_keys(seeds, stream), hyper, world, *params
         )
 
-    return Method(algorithm, hyper, hyper_axis, start, learns, uses_table)
+    return Method(algorithm, hyper, hyper_axis, start, stochastic, uses_table)

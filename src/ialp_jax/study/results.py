@@ -45,7 +45,7 @@ def measure(method: Method, trained: Trained, prepared: Prepared, config: StudyC
     """Measures a finished run: its stream of online sessions, then fresh sessions with the policy it ended with."""
     ledger = jax.tree.map(np.asarray, trained.run.ledger)
     sampled = _play(method, trained, prepared.world, config, greedy=False)
-    greedy = _play(method, trained, prepared.world, config, greedy=True)
+    greedy = _play(method, trained, prepared.world, config, greedy=True) if method.stochastic else sampled
     late = {"sessions": ledger.sessions, "last": FINAL}
     length = phase_reward(reward_sum=ledger.length, **late)
     final = phase_reward(reward_sum=ledger.reward, **late)

@@ -1,0 +1,66 @@
+"""A study's folder: what an earlier run left, and when it may be gone on with."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from ialp_jax import environments
+from ialp_jax.artifacts import InputError, read_json
+from ialp_jax.study.config import StudyConfig
+from ialp_jax.study.run import RESULT_FILES, Study
+from ialp_jax.training.loop import LoopConfig
+
+
+def study(out, resume=False, name="synthetic", **changes):
+    _, environment = environments.get(name)
+    return Study(name, environment, None, StudyConfig(**changes), out, resume)
+
+
+def opened(one):
+    """Opens a study's folder; what was said."""
+    console = Console(file=io.StringIO(), width=200)
+    one._open(console)
+    return console.file.getvalue()
+
+
+def leave_results(out):
+    for name in RESULT_FILES:
+        (out / name).write_text("of the first run")
+    (out / "checkpoints" / "a2c" / "0000000010").mkdir(parents=True)
+
+
+def test_starting_anew_leaves_no_results_of_another_run(tmp_path):
+    assert opened(study(tmp_path)) == ""
+    leave_results(tmp_path)
+    assert "starting anew" in opened(study(tmp_path, seeds=3))
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    assert read_json(tmp_path / "config.json")["study"]["seeds"] == 3
+
+
+def test_resuming_keeps_everything(tmp_path):
+    opened(study(tmp_path))
+    leave_results(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    assert opened(study(tmp_path, resume=True)) == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_chunks_matter_and_the_pace_of_checkpoints_does_not(tmp_path):
+    first = study(tmp_path)
+    opened(first)
+    chunk = first.config.loop.chunk
+    opened(study(tmp_path, resume=True, loop=LoopConfig(chunk, checkpoint_seconds=1.0)))
+    with pytest.raises(InputError, match=r"\(study.loop.chunk\)"):
+        opened(study(tmp_path, resume=True, loop=LoopConfig(chunk + 1)))
+
+
+def test_another_environment_is_refused_by_name(tmp_path):
+    opened(study(tmp_path))
+    with pytest.raises(InputError, match=r"another configuration \(environment\)"):
+        opened(study(tmp_path, resume=True, name="steam"))
+
+
+def test_a_folder_without_a_run_is_started_and_that_is_said(tmp_path):
+    assert "holds no run to resume" in opened(study(tmp_path, resume=True))
+    assert (tmp_path / "config.json").exists()
