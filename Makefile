@@ -25,10 +25,10 @@ envs: $(VENV)/installed
 	$(BIN)/ialp envs
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 test-fast: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
