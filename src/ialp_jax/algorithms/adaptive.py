@@ -72,9 +72,8 @@ class RunState:
     update: Int[Array, ""]
     weight_logit: Float[Array, ""]
     weight_optimiser: optax.OptState
-    return_spread: Float[
-        Array, ""
-    ]  # running spread of the Q targets: makes kappa independent of the reward's unit
+    # Running spread of the Q targets: makes kappa independent of the reward's unit.
+    return_spread: Float[Array, ""]
 
 
 @struct.dataclass

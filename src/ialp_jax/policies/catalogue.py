@@ -124,8 +124,8 @@ def head_statistics(
 ) -> tuple[Float[Array, "R"], Float[Array, "R"]]:
     """Log-probability of each row's action and each row's entropy, in blocks of rows.
 
-    The backward pass recomputes the logits block by block, so neither pass holds an R x N array: 3.3x faster than
-    plain autodiff on two CPU cores (../shared/DESIGN.md section 6), and memory is block_rows x N.
+    The backward pass recomputes the logits block by block, so neither pass holds an R x N array: memory is
+    block_rows x N. The block size was chosen by measurement (docs/performance.md).
 
     Args:
         block_rows: rows per block; the last block is padded.

@@ -89,7 +89,7 @@ class StudyConfig:
     evaluation: EvaluationConfig = EvaluationConfig()
     """Comparison of the finished policies."""
     loop: LoopConfig = LoopConfig()
-    """Chunks and checkpoints; changes no result."""
+    """Chunks and checkpoints; updates must be whole chunks."""
 
     def __post_init__(self) -> None:
         if self.seeds < 1:

@@ -17,11 +17,10 @@ from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.prepare import Prepared
 from ialp_jax.training.loop import seed_keys
 
-PARAMS_STREAM, PRETRAIN_STREAM, ONLINE_STREAM = (
-    0,
-    1,
-    2,
-)  # purposes of the seeds' keys; all online methods share one
+# Purposes of the seeds' keys; all online methods share one, so that the same users arrive.
+PARAMS_STREAM = 0
+PRETRAIN_STREAM = 1
+ONLINE_STREAM = 2
 
 
 @dataclass(frozen=True)

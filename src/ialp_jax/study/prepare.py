@@ -218,7 +218,12 @@ def _imagine(
     items, feedback, _ = histories(dataset, config.data.history_length)
     distances = sampled_distances(vectors, config.fit.seed)
     threshold = float(np.percentile(distances, chosen.distance_percentile))
-    departure = dataclasses.replace(world.departure, distance_threshold=jnp.float32(threshold))
+    departure = dataclasses.replace(
+        world.departure,
+        distance_threshold=jnp.float32(threshold),
+        # Preferences lie in [0, 1]; a floor on the users' raw scale would make every imagined user leave at once.
+        rating_floor=world.feedback(world.departure.rating_floor),
+    )
     imagined = preference_world(
         rewards, items[table.users], feedback[table.users], vectors, np.asarray(world.item_categories), departure,
         completed.judged if completed.option == "candidates" else None,

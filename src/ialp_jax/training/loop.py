@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from rich.console import Console
 
+from ialp_jax.artifacts import InputError
 from ialp_jax.envs.world import World
 from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.progress import step_progress
@@ -81,10 +82,14 @@ def train(
 
     Returns:
         Final run states and metrics; bitwise the same whether or not the run was interrupted.
+
+    Raises:
+        InputError: if the updates are not a whole number of chunks.
     """
     updates, chunk = algorithm.config.updates, loop.chunk
     if updates % chunk:
-        raise ValueError(f"{updates} updates are not a multiple of the chunk of {chunk}")
+        raise InputError(f"{updates} updates are not a multiple of the chunk of {chunk}", column="updates",
+                         fix=f"use {updates - updates % chunk + chunk} updates, or another loop.chunk")  # fmt: skip
     advance = _compile_chunk(algorithm, chunk, hyper_axis)
     run = start()
     metrics = _empty_metrics(advance, run, hyper, world, updates // chunk)
