@@ -13,17 +13,8 @@ from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ialp_jax.algorithms.losses import ActorCriticHyper, actor_critic_loss
-from ialp_jax.envs.sessions import (
-    Actor,
-    Ledger,
-    Sessions,
-    StreamClock,
-    Transition,
-    draw_pool,
-    empty_ledger,
-    open_sessions,
-    serve,
-)
+from ialp_jax.algorithms.rollout import open_stream, serve_rollout
+from ialp_jax.envs.sessions import Actor, Ledger, Sessions, StreamClock, Transition
 from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.world import World
 from ialp_jax.policies.actor_critic import Network
@@ -84,35 +75,21 @@ class A2C:
     def init(self, key: PRNGKeyArray, hyper: Hyper, world: World, params: dict) -> RunState:
         """Opens B sessions; `params` are fresh ones, or a trained policy's to continue from (A-iALP_ft)."""
         del hyper
-        pool_key, key = jax.random.split(key)
-        pool = draw_pool(
-            pool_key, self.config.users, policy_actor(self.network, params), self.simulator, world
-        )
+        actor = policy_actor(self.network, params)
+        opened = open_stream(key, self.config, self.simulator, actor, world)
         return RunState(
-            params=params,
-            optimiser=optimiser().init(params),
-            sessions=open_sessions(pool),
-            ledger=empty_ledger(self.config.bins),
-            key=key,
-            update=jnp.int32(0),
+            params, optimiser().init(params), opened.sessions, opened.ledger, opened.key, jnp.int32(0)
         )
 
     def update(self, run: RunState, hyper: Hyper, world: World) -> tuple[RunState, dict[str, Array]]:
         """Serves `rollout` turns to every user, then takes one gradient step."""
-        key, pool_key, serve_key = jax.random.split(run.key, 3)
-        actor = self.rollout_actor(run.params)
-        pool = draw_pool(pool_key, self.config.pool, actor, self.simulator, world)
-        sessions, ledger, transitions = serve(
-            serve_key, run.sessions, run.ledger, run.update * self.config.rollout, self.config.rollout, pool,
-            actor, self.simulator, world, self.config.clock(self.simulator.config.turn_cap),
-        )  # fmt: skip
-        gradient = jax.grad(actor_critic_loss, has_aux=True)
-        gradients, (metrics, _) = gradient(
-            run.params, self.network, run.sessions.recall, pool.timestep.observation, transitions, None, hyper,
-            self.config.block_rows, self.taught(transitions, hyper),
+        served = serve_rollout(run, self.config, self.simulator, self.rollout_actor(run.params), world)
+        gradients, (metrics, _) = jax.grad(actor_critic_loss, has_aux=True)(
+            run.params, self.network, run.sessions.recall, served.pool.timestep.observation, served.transitions,
+            None, hyper, self.config.block_rows, self.taught(served.transitions, hyper),
         )  # fmt: skip
         params, state = gradient_step(run.params, run.optimiser, gradients, hyper)
-        return RunState(params, state, sessions, ledger, key, run.update + 1), metrics
+        return RunState(params, state, served.sessions, served.ledger, served.key, run.update + 1), metrics
 
     def rollout_actor(self, params: dict) -> Actor:
         """Who acts while learning."""

@@ -20,7 +20,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ialp_jax.algorithms import a2c
 from ialp_jax.algorithms.losses import ActorCriticHyper, actor_critic_loss
-from ialp_jax.envs.sessions import Actor, Ledger, Sessions, draw_pool, empty_ledger, open_sessions, serve
+from ialp_jax.algorithms.rollout import open_stream, serve_rollout
+from ialp_jax.envs.sessions import Actor, Ledger, Sessions
 from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.world import World
 from ialp_jax.policies.actor_critic import Network, Recall
@@ -95,17 +96,17 @@ class AdaptiveA2C:
 
     def init(self, key: PRNGKeyArray, hyper: Hyper, world: World, pretrained: dict, online: dict) -> RunState:
         """Opens B sessions; `pretrained` stays as it is, `online` is where the learning policy starts."""
-        pool_key, key = jax.random.split(key)
         weight = jnp.asarray(hyper.weight, jnp.float32)
         logit = jnp.log(weight) - jnp.log1p(-weight)
         actor = combined_actor(self.config, self.network, pretrained, online, weight, hyper, jnp.float32(1.0))
+        opened = open_stream(key, self.config, self.simulator, actor, world)
         return RunState(
             params=online,
             pretrained=pretrained,
             optimiser=a2c.optimiser().init(online),
-            sessions=open_sessions(draw_pool(pool_key, self.config.users, actor, self.simulator, world)),
-            ledger=empty_ledger(self.config.bins),
-            key=key,
+            sessions=opened.sessions,
+            ledger=opened.ledger,
+            key=opened.key,
             update=jnp.int32(0),
             weight_logit=logit,
             weight_optimiser=a2c.optimiser().init(logit),
@@ -114,24 +115,18 @@ class AdaptiveA2C:
 
     def update(self, run: RunState, hyper: Hyper, world: World) -> tuple[RunState, dict[str, Array]]:
         """Serves `rollout` turns with the combination, then takes one step on the online policy (and on w)."""
-        config = self.config
-        key, pool_key, serve_key = jax.random.split(run.key, 3)
-        actor = self.actor(run, hyper)
-        pool = draw_pool(pool_key, config.pool, actor, self.simulator, world)
-        sessions, ledger, transitions = serve(
-            serve_key, run.sessions, run.ledger, run.update * config.rollout, config.rollout, pool, actor,
-            self.simulator, world, config.clock(self.simulator.config.turn_cap),
-        )  # fmt: skip
-        choice = transitions.extras
+        served = serve_rollout(run, self.config, self.simulator, self.actor(run, hyper), world)
+        choice = served.transitions.extras
         gradients, (metrics, targets) = jax.grad(actor_critic_loss, has_aux=True)(
-            run.params, self.network, run.sessions.recall.online, pool.timestep.observation, transitions,
-            choice.behaviour, hyper, config.block_rows,
+            run.params, self.network, run.sessions.recall.online, served.pool.timestep.observation,
+            served.transitions, choice.behaviour, hyper, self.config.block_rows,
         )  # fmt: skip
         params, optimiser = a2c.gradient_step(run.params, run.optimiser, gradients, hyper)
         weight_logit, weight_optimiser = self._step_weight(run, hyper, choice, targets.gains)
         metrics = {**metrics, "weight": self._weight(run, hyper)}
         return run.replace(  # type: ignore[attr-defined]
-            params=params, optimiser=optimiser, sessions=sessions, ledger=ledger, key=key, update=run.update + 1,
+            params=params, optimiser=optimiser, sessions=served.sessions, ledger=served.ledger, key=served.key,
+            update=run.update + 1,
             weight_logit=weight_logit, weight_optimiser=weight_optimiser,
             return_spread=0.9 * run.return_spread + 0.1 * metrics["return_spread"],
         ), metrics  # fmt: skip
