@@ -53,7 +53,7 @@ def test_the_mixture_acts_by_its_weight(weight):
     assert p_value(item, 0.95 * mixture + 0.05 * (mixture > 0) / np.sum(mixture > 0)) < 1e-3
     np.testing.assert_allclose(np.exp(choice.behaviour), mixture[item], rtol=1e-5)
     np.testing.assert_allclose(np.exp(choice.pretrained), PRE[item], rtol=1e-5)
-    np.testing.assert_allclose(np.exp(choice.online), ON[item], rtol=1e-5)
+    np.testing.assert_allclose(np.exp(choice.online.log_prob), ON[item], rtol=1e-5)
 
 
 def test_the_greedy_mixture_takes_its_most_probable_item():

@@ -10,7 +10,7 @@ from random_worlds import random_world
 from tiny_runs import tiny_learner, tiny_network, tiny_params
 
 from ialp_jax.algorithms import adaptive, fixed
-from ialp_jax.envs.sessions import StreamClock, draw_pool, empty_ledger, open_sessions, serve
+from ialp_jax.envs.sessions import StreamClock, draw_noise, draw_pool, empty_ledger, open_sessions, serve
 from ialp_jax.envs.simulator import Simulator, SimulatorConfig
 from ialp_jax.policies.fixed import RandomPolicy, fixed_actor
 
@@ -38,7 +38,10 @@ def stream():
             sessions, ledger, transitions = serve(
                 serve_key, sessions, ledger, jnp.int32(start), turns, pool, actor, simulator, world, clock
             )
-            parts.append((before, pool, transitions, sessions))
+            drawn = jax.vmap(lambda one: draw_noise(one, USERS, POOL).reopened)(
+                jax.random.split(jax.random.clone(serve_key), turns)
+            )
+            parts.append((before, pool, transitions, sessions, drawn))
         return ledger, parts
 
     return world, *jax.tree.map(np.asarray, run(jax.random.key(3)))
@@ -80,7 +83,7 @@ def test_no_session_is_longer_than_the_cap_and_some_end_early(stream):
 
 def test_excluded_items_are_never_recommended_and_sessions_exclude_their_items(stream):
     _, _, parts = stream
-    for _, _, transitions, _ in parts:
+    for _, _, transitions, *_ in parts:
         assert not np.any(transitions.excluded == transitions.action[..., None])
         assert np.all((transitions.action >= 0) & (transitions.action < 14))
         follows = np.any(transitions.excluded[1:] == transitions.action[:-1, :, None], axis=-1)
@@ -89,11 +92,11 @@ def test_excluded_items_are_never_recommended_and_sessions_exclude_their_items(s
 
 def test_a_session_that_ends_is_followed_by_a_user_of_the_pool(stream):
     _, _, parts = stream
-    for before, pool, transitions, sessions in parts:
+    for before, pool, transitions, sessions, reopened in parts:
         np.testing.assert_array_equal(transitions.excluded[0], before)
         following = np.concatenate([transitions.excluded[1:], sessions.timestep.excluded[None]])
-        assert np.all((transitions.reopened >= 0) & (transitions.reopened < POOL))
-        fresh = pool.timestep.excluded[transitions.reopened]
+        assert np.all((reopened >= 0) & (reopened < POOL))
+        fresh = pool.timestep.excluded[reopened]
         assert transitions.done.any()
         np.testing.assert_array_equal(following[transitions.done], fresh[transitions.done])
 
@@ -101,7 +104,7 @@ def test_a_session_that_ends_is_followed_by_a_user_of_the_pool(stream):
 def test_rewards_are_scaled_by_the_highest_rating_and_feedback_to_the_unit_interval(stream):
     world, _, parts = stream
     low, high = float(world.rating_low), float(world.rating_high)
-    for _, _, transitions, _ in parts:
+    for _, _, transitions, *_ in parts:
         np.testing.assert_allclose(
             transitions.reward * high, low + transitions.feedback * (high - low), rtol=1e-5
         )

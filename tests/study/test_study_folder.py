@@ -17,10 +17,10 @@ def study(out, resume=False, name="synthetic", **changes):
     return Study(name, environment, None, StudyConfig(**changes), out, resume)
 
 
-def opened(one):
+def opened(one, dataset="these logs"):
     """Opens a study's folder; what was said."""
     console = Console(file=io.StringIO(), width=200)
-    one._open(console)
+    one._open(dataset, console)
     return console.file.getvalue()
 
 
@@ -28,6 +28,7 @@ def leave_results(out):
     for name in RESULT_FILES:
         (out / name).write_text("of the first run")
     (out / "checkpoints" / "a2c" / "0000000010").mkdir(parents=True)
+    (out / "policy").mkdir()
 
 
 def test_starting_anew_leaves_no_results_of_another_run(tmp_path):
@@ -59,6 +60,12 @@ def test_another_environment_is_refused_by_name(tmp_path):
     opened(study(tmp_path))
     with pytest.raises(InputError, match=r"another configuration \(environment\)"):
         opened(study(tmp_path, resume=True, name="steam"))
+
+
+def test_other_logs_under_the_same_settings_are_refused(tmp_path):
+    opened(study(tmp_path))
+    with pytest.raises(InputError, match=r"another configuration \(dataset\)"):
+        opened(study(tmp_path, resume=True), dataset="other logs")
 
 
 def test_a_folder_without_a_run_is_started_and_that_is_said(tmp_path):

@@ -3,6 +3,7 @@
 What differs between those three is the world it learns in and the parameters it starts from, nothing else.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +11,15 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ialp_jax.algorithms.losses import ActorCriticHyper, actor_critic_loss
-from ialp_jax.algorithms.rollout import open_stream, serve_rollout
-from ialp_jax.envs.sessions import Actor, Ledger, Sessions, StreamClock, Transition
+from ialp_jax.algorithms.rollout import Served, open_stream, serve_rollout
+from ialp_jax.envs.sessions import Actor, Ledger, Sessions, StreamClock
 from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.world import World
 from ialp_jax.policies.actor_critic import Network
-from ialp_jax.policies.catalogue import CatalogueDistribution, catalogue_logits
+from ialp_jax.policies.catalogue import CatalogueDistribution, HeadStatistics, catalogue_logits
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Config:
 
 Hyper = ActorCriticHyper
 Tree = Any
+Flag = bool | Bool[Array, ""]
 
 
 @struct.dataclass
@@ -62,6 +64,19 @@ class RunState:
     ledger: Ledger
     key: PRNGKeyArray
     update: Int[Array, ""]
+
+
+@struct.dataclass
+class Decision:
+    """What the update needs to know of a decision.
+
+    Attributes:
+        statistics: the catalogue head's, at the recommended item.
+        taught: an item a teacher preferred instead, -1 for none; None if there is no teacher.
+    """
+
+    statistics: HeadStatistics
+    taught: Int[Array, "B"] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,11 +98,17 @@ class A2C:
 
     def update(self, run: RunState, hyper: Hyper, world: World) -> tuple[RunState, dict[str, Array]]:
         """Serves `rollout` turns to every user, then takes one gradient step."""
-        served = serve_rollout(run, self.config, self.simulator, self.rollout_actor(run.params), world)
-        gradients, (metrics, _) = jax.grad(actor_critic_loss, has_aux=True)(
-            run.params, self.network, run.sessions.recall, served.pool.timestep.observation, served.transitions,
-            None, hyper, self.config.block_rows, self.taught(served.transitions, hyper),
-        )  # fmt: skip
+
+        def loss(params: dict) -> tuple[Array, tuple[Served, dict[str, Array]]]:
+            served = serve_rollout(run, self.config, self.simulator, self.rollout_actor(params), world)
+            now = served.transitions
+            value, (metrics, _) = actor_critic_loss(
+                params, self.network, now.recall, now.reached, now, now.extras.statistics, None, hyper,
+                self.config.block_rows, self.taught(run, now.extras, hyper),
+            )  # fmt: skip
+            return value, (served, metrics)
+
+        gradients, (served, metrics) = jax.grad(loss, has_aux=True)(run.params)
         params, state = gradient_step(run.params, run.optimiser, gradients, hyper)
         return RunState(params, state, served.sessions, served.ledger, served.key, run.update + 1), metrics
 
@@ -95,24 +116,30 @@ class A2C:
         """Who acts while learning."""
         return policy_actor(self.network, params)
 
-    def taught(self, transitions: Transition, hyper: Hyper) -> tuple[Array, float] | None:
+    def taught(
+        self, run: RunState, decisions: Decision, hyper: Hyper
+    ) -> tuple[Array, Float[Array, ""]] | None:
         """Items to imitate and the weight of doing so; plain A2C has no teacher."""
-        del transitions, hyper
+        del run, decisions, hyper
         return None
 
-    def actor(self, run: RunState, hyper: Hyper, greedy: bool = False) -> Actor:
+    def actor(self, run: RunState, hyper: Hyper, greedy: Flag = False) -> Actor:
         """The policy as it stands."""
         del hyper
         return policy_actor(self.network, run.params, greedy)
 
 
-def policy_actor(network: Network, params: dict, greedy: bool = False) -> Actor:
-    """A learnt policy that samples from (or takes the mode of) its distribution over the catalogue."""
+def policy_actor(network: Network, params: dict, greedy: Flag = False) -> Actor:
+    """A learnt policy that samples from (or takes the mode of) its distribution over the catalogue.
+
+    `greedy` may be traced, so that one program plays both ways.
+    """
 
     def act(key, recall, state, timestep, world):  # type: ignore[no-untyped-def]
         del state, world
         distribution = item_distribution(network, params, recall, timestep)
-        return distribution.mode() if greedy else distribution.sample(seed=key), ()
+        item = greedy_or(greedy, distribution.mode, distribution.sample(seed=key))
+        return item, Decision(distribution.statistics(item))
 
     def begin(observation):  # type: ignore[no-untyped-def]
         return network.begin(params, observation)
@@ -123,8 +150,14 @@ def policy_actor(network: Network, params: dict, greedy: bool = False) -> Actor:
     return Actor(begin, advance, act)
 
 
+def greedy_or(greedy: Flag, mode: Callable[[], Array], sample: Array) -> Array:
+    """`mode()` where greedy. A Python `False` keeps it out of the program: an argmax is slow on CPUs."""
+    return sample if greedy is False else jnp.where(greedy, mode(), sample)
+
+
 def item_distribution(network: Network, params: dict, recall, timestep) -> CatalogueDistribution:  # type: ignore[no-untyped-def]
-    """pi(.|s) over the items that may be recommended, one row per user."""
+    """pi(.|s) over the items that may be recommended, one row per user; for acting, so no gradient flows through."""
+    params, recall = jax.lax.stop_gradient((params, recall))
     query = network.query(params, recall.features)
     items, bias = network.catalogue(params)
     return CatalogueDistribution(catalogue_logits(query, items, bias, timestep.excluded, timestep.allowed))

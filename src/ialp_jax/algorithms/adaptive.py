@@ -20,12 +20,13 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ialp_jax.algorithms import a2c
 from ialp_jax.algorithms.losses import ActorCriticHyper, actor_critic_loss
-from ialp_jax.algorithms.rollout import open_stream, serve_rollout
+from ialp_jax.algorithms.returns import Targets
+from ialp_jax.algorithms.rollout import Served, open_stream, serve_rollout
 from ialp_jax.envs.sessions import Actor, Ledger, Sessions
 from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.world import World
 from ialp_jax.policies.actor_critic import Network, Recall
-from ialp_jax.policies.catalogue import CatalogueDistribution
+from ialp_jax.policies.catalogue import CatalogueDistribution, HeadStatistics
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,17 @@ class RunState:
 
 @struct.dataclass
 class Choice:
-    """What the update needs to know of how an item was chosen. Log-probabilities at the executed item."""
+    """What the update needs to know of how an item was chosen; everything is of the executed item.
+
+    Attributes:
+        behaviour: log-probability under the combination.
+        pretrained: log-probability under the pre-trained policy.
+        online: the online policy's catalogue head.
+    """
 
     behaviour: Float[Array, "B"]
     pretrained: Float[Array, "B"]
-    online: Float[Array, "B"]
+    online: HeadStatistics
 
 
 @dataclass(frozen=True)
@@ -115,12 +122,19 @@ class AdaptiveA2C:
 
     def update(self, run: RunState, hyper: Hyper, world: World) -> tuple[RunState, dict[str, Array]]:
         """Serves `rollout` turns with the combination, then takes one step on the online policy (and on w)."""
-        served = serve_rollout(run, self.config, self.simulator, self.actor(run, hyper), world)
+
+        def loss(params: dict) -> tuple[Array, tuple[Served, dict[str, Array], Targets]]:
+            actor = self.actor(run.replace(params=params), hyper)  # type: ignore[attr-defined]
+            served = serve_rollout(run, self.config, self.simulator, actor, world)
+            now = served.transitions
+            value, (metrics, targets) = actor_critic_loss(
+                params, self.network, now.recall.online, now.reached.online, now, now.extras.online,
+                now.extras.behaviour, hyper, self.config.block_rows,
+            )  # fmt: skip
+            return value, (served, metrics, targets)
+
+        gradients, (served, metrics, targets) = jax.grad(loss, has_aux=True)(run.params)
         choice = served.transitions.extras
-        gradients, (metrics, targets) = jax.grad(actor_critic_loss, has_aux=True)(
-            run.params, self.network, run.sessions.recall.online, served.pool.timestep.observation,
-            served.transitions, choice.behaviour, hyper, self.config.block_rows,
-        )  # fmt: skip
         params, optimiser = a2c.gradient_step(run.params, run.optimiser, gradients, hyper)
         weight_logit, weight_optimiser = self._step_weight(run, hyper, choice, targets.gains)
         metrics = {**metrics, "weight": self._weight(run, hyper)}
@@ -131,7 +145,7 @@ class AdaptiveA2C:
             return_spread=0.9 * run.return_spread + 0.1 * metrics["return_spread"],
         ), metrics  # fmt: skip
 
-    def actor(self, run: RunState, hyper: Hyper, greedy: bool = False) -> Actor:
+    def actor(self, run: RunState, hyper: Hyper, greedy: a2c.Flag = False) -> Actor:
         """The combination as it stands."""
         return combined_actor(
             self.config, self.network, run.pretrained, run.params, self._weight(run, hyper), hyper,
@@ -160,7 +174,7 @@ class AdaptiveA2C:
 
         def loss(logit: Float[Array, ""]) -> Float[Array, ""]:
             return -jnp.mean(
-                scaled * mixture_log_prob(jax.nn.sigmoid(logit), choice.pretrained, choice.online)
+                scaled * mixture_log_prob(jax.nn.sigmoid(logit), choice.pretrained, choice.online.log_prob)
             )
 
         return a2c.adam_step(
@@ -185,7 +199,7 @@ def combined_actor(
     weight: Float[Array, ""],
     hyper: Hyper,
     return_spread: Float[Array, ""],
-    greedy: bool = False,
+    greedy: a2c.Flag = False,
 ) -> Actor:
     """Serves users with both policies at once."""
 
@@ -200,6 +214,7 @@ def combined_actor(
 
     def act(key, recall, state, timestep, world):  # type: ignore[no-untyped-def]
         del state, world
+        recall, frozen = jax.lax.stop_gradient((recall, online))
         first = a2c.item_distribution(network, pretrained, recall.pretrained, timestep)
         second = a2c.item_distribution(network, online, recall.online, timestep)
         if config.reading == "mixture":
@@ -207,7 +222,7 @@ def combined_actor(
 
         def score(items: Array) -> Array:
             scale = hyper.kappa / (return_spread + 1e-6)
-            return scale * network.action_value(online, recall.online.features, items)
+            return scale * network.action_value(frozen, recall.online.features, items)
 
         return choose_by_value(key, first, second, score, greedy)
 
@@ -219,23 +234,28 @@ def choose_by_weight(
     pretrained: CatalogueDistribution,
     online: CatalogueDistribution,
     weight: Float[Array, ""],
-    greedy: bool,
+    greedy: a2c.Flag,
 ) -> tuple[Int[Array, "B"], Choice]:
     """Samples from (or takes the mode of) the mixture w pi_pre + (1 - w) pi_on."""
     pick_key, item_key = jax.random.split(key)
-    if greedy:
+    takes_pretrained = jax.random.uniform(pick_key, pretrained.batch_shape) < weight
+    logits = jnp.where(takes_pretrained[:, None], pretrained.logits, online.logits)
+
+    def mode() -> Int[Array, "B"]:
         probs = weight * jax.nn.softmax(pretrained.logits) + (1.0 - weight) * jax.nn.softmax(online.logits)
-        item = jnp.argmax(probs, axis=-1).astype(jnp.int32)
-    else:
-        takes_pretrained = jax.random.uniform(pick_key, pretrained.batch_shape) < weight
-        logits = jnp.where(takes_pretrained[:, None], pretrained.logits, online.logits)
-        item = CatalogueDistribution(logits).sample(seed=item_key)
-    first, second = pretrained.log_prob(item), online.log_prob(item)
-    return item, Choice(mixture_log_prob(weight, first, second), first, second)
+        return jnp.argmax(probs, axis=-1).astype(jnp.int32)
+
+    item = a2c.greedy_or(greedy, mode, CatalogueDistribution(logits).sample(seed=item_key))
+    first, second = pretrained.log_prob(item), online.statistics(item)
+    return item, Choice(mixture_log_prob(weight, first, second.log_prob), first, second)
 
 
 def choose_by_value(  # type: ignore[no-untyped-def]
-    key: PRNGKeyArray, pretrained: CatalogueDistribution, online: CatalogueDistribution, score, greedy: bool
+    key: PRNGKeyArray,
+    pretrained: CatalogueDistribution,
+    online: CatalogueDistribution,
+    score,
+    greedy: a2c.Flag,
 ) -> tuple[Int[Array, "B"], Choice]:
     """Each policy proposes; item i is taken with probability softmax(score)_i.
 
@@ -246,17 +266,15 @@ def choose_by_value(  # type: ignore[no-untyped-def]
     is estimated without bias by one fresh rival b from each policy.
     """
     first_key, second_key, choice_key = jax.random.split(key, 3)
-    if greedy:
-        offers = (pretrained.mode(), online.mode())
-        item = jnp.where(score(offers[0]) > score(offers[1]), *offers)
-        rivals = offers
-    else:
-        offer_pre, rival_pre = pretrained.sample(seed=first_key, sample_shape=(2,))
-        offer_on, rival_on = online.sample(seed=second_key, sample_shape=(2,))
-        preference = jax.nn.sigmoid(score(offer_pre) - score(offer_on))
-        item = jnp.where(jax.random.uniform(choice_key, preference.shape) < preference, offer_pre, offer_on)
-        rivals = (rival_pre, rival_on)
-    first, second, value = pretrained.log_prob(item), online.log_prob(item), score(item)
+    offer_pre, rival_pre = pretrained.sample(seed=first_key, sample_shape=(2,))
+    offer_on, rival_on = online.sample(seed=second_key, sample_shape=(2,))
+    offer_pre = a2c.greedy_or(greedy, pretrained.mode, offer_pre)
+    offer_on = a2c.greedy_or(greedy, online.mode, offer_on)
+    preference = jax.nn.sigmoid(score(offer_pre) - score(offer_on))
+    level = jnp.where(greedy, 0.5, jax.random.uniform(choice_key, preference.shape))
+    item = jnp.where(level < preference, offer_pre, offer_on)
+    rivals = (rival_pre, rival_on)
+    first, second, value = pretrained.log_prob(item), online.statistics(item), score(item)
     by_pretrained = first + jax.nn.log_sigmoid(value - score(rivals[1]))
-    by_online = second + jax.nn.log_sigmoid(value - score(rivals[0]))
+    by_online = second.log_prob + jax.nn.log_sigmoid(value - score(rivals[0]))
     return item, Choice(jnp.logaddexp(by_pretrained, by_online), first, second)

@@ -31,7 +31,7 @@ class Fixed:
 
     config: a2c.Config
     simulator: Simulator
-    actor_of: Callable[[Any, bool], Actor]
+    actor_of: Callable[[Any, a2c.Flag], Actor]
 
     def init(self, key: PRNGKeyArray, policy: Any, world: World) -> RunState:
         """Opens B sessions; the users that arrive are those a learner with the same key would meet."""
@@ -44,7 +44,7 @@ class Fixed:
         metrics = {"reward": jnp.mean(served.transitions.reward)}
         return RunState(served.sessions, served.ledger, served.key, run.update + 1), metrics
 
-    def actor(self, run: RunState, policy: Any, greedy: bool = False) -> Actor:
+    def actor(self, run: RunState, policy: Any, greedy: a2c.Flag = False) -> Actor:
         """The policy itself, or its greedy version."""
         del run
         return self.actor_of(policy, greedy)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ialp_jax.algorithms import a2c
 from ialp_jax.algorithms.losses import ActorCriticHyper
-from ialp_jax.envs.sessions import Actor, Transition
+from ialp_jax.envs.sessions import Actor
 from ialp_jax.envs.types import State, TimeStep
 from ialp_jax.envs.world import World
 from ialp_jax.policies.catalogue import inverse_cdf
@@ -36,7 +36,9 @@ class Hyper(ActorCriticHyper):
     entropy: float = 0.05
     """eta, weight of the policy's entropy: what is left of it is what online learning can explore with."""
     supervised: float = 0.0
-    """c_s, weight of the supervised term; 0 is plain actor-critic."""
+    """c_s, weight of the supervised term at the start; 0 is plain actor-critic."""
+    supervised_share: float = 0.5
+    """Share of pre-training over which that weight falls linearly to 0; what follows is plain actor-critic."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +51,20 @@ class IALP(a2c.A2C):
 
         def act(key, recall, state, timestep, world):  # type: ignore[no-untyped-def]
             act_key, teach_key = jax.random.split(key)
-            item, _ = actor.act(act_key, recall, state, timestep, world)
+            item, decision = actor.act(act_key, recall, state, timestep, world)
             keys = jax.random.split(teach_key, item.shape[0])
-            return item, jax.vmap(preferred_item, (0, 0, 0, None))(keys, state, timestep, world)
+            taught = jax.vmap(preferred_item, (0, 0, 0, None))(keys, state, timestep, world)
+            return item, decision.replace(taught=taught)
 
         return Actor(actor.begin, actor.advance, act)
 
-    def taught(self, transitions: Transition, hyper: ActorCriticHyper) -> tuple[Array, float]:
-        """The noted items."""
-        assert isinstance(hyper, Hyper)
-        return transitions.extras, hyper.supervised
+    def taught(
+        self, run: RunState, decisions: a2c.Decision, hyper: ActorCriticHyper
+    ) -> tuple[Array, Float[Array, ""]]:
+        """The noted items, and a weight that falls from c_s to 0."""
+        assert isinstance(hyper, Hyper) and decisions.taught is not None
+        left = 1.0 - run.update / (hyper.supervised_share * self.config.updates)
+        return decisions.taught, hyper.supervised * jnp.maximum(left, 0.0)
 
 
 def preferred_item(key: PRNGKeyArray, state: State, timestep: TimeStep, world: World) -> Int[Array, ""]:

@@ -6,10 +6,9 @@ from flax import struct
 from jaxtyping import Array, Float, Int
 
 from ialp_jax.algorithms.returns import Targets, advantage_targets
-from ialp_jax.envs.sessions import Transition, select
-from ialp_jax.envs.types import Observation
+from ialp_jax.envs.sessions import Transition
 from ialp_jax.policies.actor_critic import Network, Recall
-from ialp_jax.policies.catalogue import head_statistics
+from ialp_jax.policies.catalogue import HeadStatistics, head_statistics
 
 
 @struct.dataclass
@@ -34,37 +33,13 @@ class ActorCriticHyper:
     """Gradients are scaled down to at most this global norm."""
 
 
-def replay(
-    network: Network, params: dict, first: Recall, opening: Observation, transitions: Transition
-) -> tuple[Float[Array, "T B h"], Float[Array, "T B h"]]:
-    """Recomputes the features of a rollout, differentiably.
-
-    Args:
-        network: batched network functions.
-        params: parameters to differentiate.
-        first: recall of the B sessions when the rollout began (not differentiated).
-        opening: histories of the pool's users [P], read anew so that gradients reach the reading of histories.
-        transitions: [T, B].
-
-    Returns:
-        Features when acting, and features after the action before any reset.
-    """
-    opened = network.begin(params, opening)
-
-    def one_turn(recall: Recall, now: Transition) -> tuple[Recall, tuple[Array, Array]]:
-        after = network.advance(params, recall, now.action, now.feedback, now.appended)
-        fresh = jax.tree.map(lambda leaf: leaf[now.reopened], opened)
-        return select(now.done, fresh, after), (recall.features, after.features)
-
-    return jax.lax.scan(one_turn, jax.lax.stop_gradient(first), transitions)[1]
-
-
 def actor_critic_loss(
     params: dict,
     network: Network,
-    first: Recall,
-    opening: Observation,
+    recall: Recall,
+    reached: Recall,
     transitions: Transition,
+    statistics: HeadStatistics,
     behaviour_log_prob: Float[Array, "T B"] | None,
     hyper: ActorCriticHyper,
     block_rows: int,
@@ -74,14 +49,17 @@ def actor_critic_loss(
 
         L = -mean(A log pi(a|s)) / std(A) - eta mean(H(pi)) + c_v mean((V - v)^2) / 2 + c_q mean((Q - q)^2) / 2
 
-    with the targets of `advantage_targets`. The catalogue head is applied once, outside the recurrence, in blocks.
+    with the targets of `advantage_targets`. Nothing of the rollout is computed again: the features and the head's
+    statistics are the rollout's own, gradients flow back through its recurrence, and the backward pass of the
+    catalogue head runs once for all turns, in blocks.
 
     Args:
         params: parameters of the learning policy.
         network: batched network functions.
-        first: recall at the start of the rollout.
-        opening: histories of the pool.
+        recall: of the learning policy when it acted [T, B], as functions of `params`.
+        reached: of the learning policy after the action, before any reset [T, B].
         transitions: the rollout.
+        statistics: the head's, at the executed actions under `params` [T, B].
         behaviour_log_prob: log-probability of each action under the policy that acted; None means on-policy.
         hyper: weights.
         block_rows: rows per block of the catalogue head.
@@ -92,13 +70,14 @@ def actor_critic_loss(
         (loss, (metrics, targets)).
     """
     turns, users = transitions.action.shape
-    acting, after = replay(network, params, first, opening, transitions)
-    rows = acting.reshape(turns * users, -1)
-    flat = jax.tree.map(lambda leaf: leaf.reshape(turns * users, *leaf.shape[2:]), transitions)
+    rows, next_rows, flat, known = jax.tree.map(
+        lambda leaf: leaf.reshape(turns * users, *leaf.shape[2:]),
+        (recall.features, reached.features, transitions, statistics),
+    )
     items, bias = network.catalogue(params)
     query = network.query(params, rows)
     log_prob, entropy = head_statistics(
-        block_rows, query, items, bias, flat.action, flat.excluded, flat.allowed
+        block_rows, query, items, bias, flat.action, flat.excluded, flat.allowed, known
     )
     values = network.value(params, rows)
     action_values = network.action_value(params, rows, flat.action)
@@ -106,7 +85,7 @@ def actor_critic_loss(
     ratios = jnp.ones(shape)
     if behaviour_log_prob is not None:
         ratios = jnp.exp(jax.lax.stop_gradient(log_prob).reshape(shape) - behaviour_log_prob)
-    next_values = network.value(params, after.reshape(turns * users, -1))
+    next_values = network.value(params, next_rows)
     frozen = jax.lax.stop_gradient((values.reshape(shape), next_values.reshape(shape)))
     targets = jax.lax.stop_gradient(
         advantage_targets(

@@ -8,7 +8,6 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from ialp_jax.envs.sessions import (
     Actor,
     Ledger,
-    Pool,
     Sessions,
     StreamClock,
     Transition,
@@ -67,7 +66,6 @@ class Served(NamedTuple):
     sessions: Sessions
     ledger: Ledger
     key: PRNGKeyArray
-    pool: Pool
     transitions: Transition
 
 
@@ -87,4 +85,4 @@ def serve_rollout(run: Serving, shape: Shape, simulator: Simulator, actor: Actor
         serve_key, run.sessions, run.ledger, run.update * shape.rollout, shape.rollout, pool, actor, simulator,
         world, clock,
     )  # fmt: skip
-    return Served(sessions, ledger, key, pool, transitions)
+    return Served(sessions, ledger, key, transitions)

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ialp_jax.envs.simulator import Simulator
-from ialp_jax.envs.types import Observation, State, TimeStep
+from ialp_jax.envs.simulator import Simulator, sample_noise
+from ialp_jax.envs.types import Noise, Observation, State, TimeStep
 from ialp_jax.envs.world import World
 
 Recall = Any
@@ -58,6 +58,8 @@ class Transition:
     """One decision per user and turn, leading axes [T, B] after a scan.
 
     Attributes:
+        recall: what the actor remembered when it acted.
+        reached: what it remembered after the action, before another session opened.
         excluded: items that must not be recommended.
         allowed: the only items that may be, if it has columns.
         action: recommended item.
@@ -66,10 +68,11 @@ class Transition:
         appended: whether the item entered the history.
         terminated: the user left.
         done: the session ended, either way.
-        reopened: pool index of the user whose session opened next (used where done).
         extras: what the actor kept.
     """
 
+    recall: Recall
+    reached: Recall
     excluded: Int[Array, "B E"]
     allowed: Int[Array, "B K"]
     action: Int[Array, "B"]
@@ -78,7 +81,6 @@ class Transition:
     appended: Bool[Array, "B"]
     terminated: Bool[Array, "B"]
     done: Bool[Array, "B"]
-    reopened: Int[Array, "B"]
     extras: Extras
 
 
@@ -142,8 +144,23 @@ def record(ledger: Ledger, sessions: Sessions, done: Bool[Array, "B"], clock: St
     )
 
 
+class TurnNoise(NamedTuple):
+    """All randomness of one turn of B users."""
+
+    act: PRNGKeyArray
+    step: Noise
+    reopened: Int[Array, "B"]  # pool index of the user whose session opens next where one ends
+
+
+def draw_noise(key: PRNGKeyArray, users: int, opening: int) -> TurnNoise:
+    """Randomness of one turn; apart from the turn, so that a rollout draws all of its own at once."""
+    act_key, step_key, open_key = jax.random.split(key, 3)
+    step = jax.vmap(sample_noise)(jax.random.split(step_key, users))
+    return TurnNoise(act_key, step, jax.random.randint(open_key, (users,), 0, opening))
+
+
 def serve_turn(
-    key: PRNGKeyArray,
+    noise: TurnNoise,
     sessions: Sessions,
     ledger: Ledger,
     turn: Int[Array, ""],
@@ -154,15 +171,14 @@ def serve_turn(
     clock: StreamClock,
 ) -> tuple[Sessions, Ledger, Transition]:
     """Recommends one item to each of B users and replaces those whose session ended by users of the pool."""
-    act_key, step_key, open_key = jax.random.split(key, 3)
-    users, opening = sessions.reward.shape[0], pool.state.user.shape[0]
     before = sessions.timestep
-    action, extras = actor.act(act_key, sessions.recall, sessions.state, before, world)
-    step_keys = jax.random.split(step_key, users)
-    state, timestep = jax.vmap(simulator.step, (0, 0, 0, None))(step_keys, sessions.state, action, world)
+    action, extras = actor.act(noise.act, sessions.recall, sessions.state, before, world)
+    transition_of = jax.vmap(simulator.transition, (0, 0, 0, None))
+    state, timestep = transition_of(sessions.state, action, noise.step, world)
     recall = actor.advance(sessions.recall, action, timestep.feedback, timestep.appended)
-    reopened = jax.random.randint(open_key, (users,), 0, opening)
     transition = Transition(
+        recall=sessions.recall,
+        reached=recall,
         excluded=before.excluded,
         allowed=before.allowed,
         action=action,
@@ -171,14 +187,13 @@ def serve_turn(
         appended=timestep.appended,
         terminated=timestep.terminated,
         done=timestep.done,
-        reopened=reopened,
         extras=extras,
     )
     ended = Sessions(state, timestep, recall, sessions.started, sessions.reward + timestep.reward)
     ledger = record(ledger, ended, timestep.done, clock)
-    fresh: Pool = jax.tree.map(lambda leaf: leaf[reopened], pool)
-    starts = jnp.broadcast_to(turn + 1, (users,))
-    opened = Sessions(fresh.state, fresh.timestep, fresh.recall, starts, jnp.zeros(users))
+    fresh: Pool = jax.tree.map(lambda leaf: leaf[noise.reopened], pool)
+    starts = jnp.full_like(sessions.started, turn + 1)
+    opened = Sessions(fresh.state, fresh.timestep, fresh.recall, starts, jnp.zeros_like(sessions.reward))
     return select(timestep.done, opened, ended), ledger, transition
 
 
@@ -197,12 +212,15 @@ def serve(
     """`serve_turn` for several turns; transitions are stacked to [T, B]."""
 
     def one_turn(carry, inputs):  # type: ignore[no-untyped-def]
-        turn_key, turn = inputs
+        noise, turn = inputs
         sessions, ledger, transition = serve_turn(
-            turn_key, carry[0], carry[1], turn, pool, actor, simulator, world, clock
+            noise, carry[0], carry[1], turn, pool, actor, simulator, world, clock
         )
         return (sessions, ledger), transition
 
-    inputs = (jax.random.split(key, turns), first_turn + jnp.arange(turns, dtype=jnp.int32))
+    noise = jax.vmap(lambda one: draw_noise(one, sessions.reward.shape[0], pool.state.user.shape[0]))(
+        jax.random.split(key, turns)
+    )
+    inputs = (noise, first_turn + jnp.arange(turns, dtype=jnp.int32))
     (sessions, ledger), transitions = jax.lax.scan(one_turn, (sessions, ledger), inputs)
     return sessions, ledger, transitions

@@ -50,13 +50,15 @@ class ActorCritic(nn.Module):
         """Creates the parameters."""
         config = self.config
         scale = nn.initializers.normal(config.embedding**-0.5)
+        # Not orthogonal: its QR, vmapped over seeds, can deadlock on two cores (docs/performance.md).
+        small = nn.initializers.variance_scaling(0.1**2, "fan_in", "normal")
         self.items = self.param("items", scale, (self.num_items, config.embedding))
         self.bias = self.param("bias", nn.initializers.zeros, (self.num_items,))
         encoder = {"gru": GRUEncoder, "sasrec": SASRecEncoder}[config.encoder]
         self.encoder = encoder(config.hidden)
-        self.query_head = nn.Dense(config.embedding, kernel_init=nn.initializers.orthogonal(0.1))
+        self.query_head = nn.Dense(config.embedding, kernel_init=small)
         self.value_hidden = nn.Dense(config.hidden)
-        self.value_out = nn.Dense(1, kernel_init=nn.initializers.orthogonal(0.1))
+        self.value_out = nn.Dense(1, kernel_init=small)
         self.advantage_head = nn.Dense(config.embedding, kernel_init=nn.initializers.zeros)
 
     def __call__(self, observation: Observation) -> tuple[Array, ...]:

@@ -9,10 +9,26 @@ from functools import partial
 import distrax
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 MASKED = -1e30  # finite, so that exp is exactly 0 and no inf - inf ever appears
 BLOCK_ITEMS = 64
+
+
+@struct.dataclass
+class HeadStatistics:
+    """What a policy gradient needs of one decision per row.
+
+    Attributes:
+        log_prob: log-probability of the recommended item.
+        entropy: of the whole distribution, in nats.
+        log_total: logarithm of the summed exponentials of the logits, from which the backward pass goes on.
+    """
+
+    log_prob: Float[Array, "*batch"]
+    entropy: Float[Array, "*batch"]
+    log_total: Float[Array, "*batch"]
 
 
 class CatalogueDistribution(distrax.Distribution):
@@ -20,11 +36,15 @@ class CatalogueDistribution(distrax.Distribution):
 
     Sampling is two-level inverse-CDF: one uniform number per row chooses a block of items by its mass, then an
     item of the block. `distrax.Categorical` draws N Gumbel numbers per row, which costs more than the softmax.
+    All methods share one exponential per item.
     """
 
     def __init__(self, logits: Float[Array, "*batch N"]) -> None:
         self._logits = logits
-        self._log_total = jax.nn.logsumexp(logits, axis=-1)
+        top = jnp.max(logits, axis=-1, keepdims=True)
+        self._weights = jnp.exp(logits - top)
+        self._mass = jnp.sum(self._weights, axis=-1)
+        self._log_total = jnp.log(self._mass) + top[..., 0]
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -43,9 +63,8 @@ class CatalogueDistribution(distrax.Distribution):
 
     def _sample_n(self, key: PRNGKeyArray, n: int) -> Int[Array, "n *batch"]:
         uniform = jax.random.uniform(key, (n, *self.batch_shape))
-        weights = jnp.exp(self._logits - jnp.max(self._logits, axis=-1, keepdims=True))
         draw = jnp.vectorize(inverse_cdf, signature="(),(m)->()")
-        return draw(uniform, jnp.broadcast_to(weights, (n, *weights.shape)))
+        return draw(uniform, jnp.broadcast_to(self._weights, (n, *self._weights.shape)))
 
     def log_prob(self, value: Int[Array, "*draws"]) -> Float[Array, "*draws"]:
         """Log-probability of item ids; their shape is broadcast against the rows'."""
@@ -56,8 +75,11 @@ class CatalogueDistribution(distrax.Distribution):
 
     def entropy(self) -> Float[Array, "*batch"]:
         """Entropy in nats; masked items contribute nothing."""
-        log_probs = self._logits - self._log_total[..., None]
-        return -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
+        return self._log_total - jnp.sum(self._weights * self._logits, axis=-1) / self._mass
+
+    def statistics(self, value: Int[Array, "*batch"]) -> HeadStatistics:
+        """Everything a policy gradient needs of these items, while the logits are at hand."""
+        return HeadStatistics(self.log_prob(value), self.entropy(), self._log_total)
 
     def mode(self) -> Int[Array, "*batch"]:
         """The most probable item (the lowest id among equals)."""
@@ -70,10 +92,13 @@ class CatalogueDistribution(distrax.Distribution):
 
 def inverse_cdf(uniform: Float[Array, ""], weights: Float[Array, "N"]) -> Int[Array, ""]:
     """Item whose interval of the cumulative weights holds `uniform` in [0, 1); zero weights are never chosen."""
-    blocks = -(-weights.shape[0] // BLOCK_ITEMS)
-    padded = jnp.pad(weights, (0, blocks * BLOCK_ITEMS - weights.shape[0])).reshape(blocks, BLOCK_ITEMS)
-    block, rest = _locate(uniform, jnp.sum(padded, axis=1))
-    item, _ = _locate(rest, padded[block])
+    whole = weights.shape[0] // BLOCK_ITEMS * BLOCK_ITEMS
+    masses = jnp.sum(weights[:whole].reshape(-1, BLOCK_ITEMS), axis=1)
+    if whole < weights.shape[0]:  # the last, shorter block apart: padding would copy all the weights
+        masses = jnp.append(masses, jnp.sum(weights[whole:]))
+    block, rest = _locate(uniform, masses)
+    slots = block * BLOCK_ITEMS + jnp.arange(BLOCK_ITEMS, dtype=jnp.int32)
+    item, _ = _locate(rest, weights.at[slots].get(mode="fill", fill_value=0.0))
     return block * BLOCK_ITEMS + item
 
 
@@ -121,6 +146,7 @@ def head_statistics(
     actions: Int[Array, "R"],
     excluded: Int[Array, "R E"],
     allowed: Int[Array, "R K"],
+    known: HeadStatistics | None = None,
 ) -> tuple[Float[Array, "R"], Float[Array, "R"]]:
     """Log-probability of each row's action and each row's entropy, in blocks of rows.
 
@@ -135,11 +161,13 @@ def head_statistics(
         actions: item ids.
         excluded: items that may not be recommended.
         allowed: if it has columns, the only items that may be.
+        known: the statistics, if the rollout has computed them with these same parameters; the forward pass is
+            then free.
 
     Returns:
         (log_prob, entropy), each [R].
     """
-    return _forward(block_rows, query, items, bias, actions, excluded, allowed)[0]
+    return _forward(block_rows, query, items, bias, actions, excluded, allowed, known)[0]
 
 
 def _in_blocks(block_rows: int, rows: tuple[Array, ...]) -> tuple[tuple[Array, ...], int]:
@@ -152,21 +180,18 @@ def _in_blocks(block_rows: int, rows: tuple[Array, ...]) -> tuple[tuple[Array, .
     return tuple(array[index].reshape(blocks, size, *array.shape[1:]) for array in rows), total
 
 
-def _forward(block_rows, query, items, bias, actions, excluded, allowed):  # type: ignore[no-untyped-def]
-    def statistics(block):  # type: ignore[no-untyped-def]
-        logits = catalogue_logits(block[0], items, bias, block[2], block[3])
-        top = jnp.max(logits, axis=1, keepdims=True)
-        weights = jnp.exp(logits - top)
-        mass = jnp.sum(weights, axis=1)
-        log_total = jnp.log(mass) + top[:, 0]
-        entropy = log_total - jnp.sum(weights * logits, axis=1) / mass
-        chosen = jnp.take_along_axis(logits, block[1][:, None], axis=1)[:, 0]
-        return chosen - log_total, entropy, log_total
+def _forward(block_rows, query, items, bias, actions, excluded, allowed, known):  # type: ignore[no-untyped-def]
+    if known is None:
 
-    blocks, total = _in_blocks(block_rows, (query, actions, excluded, allowed))
-    outputs = jax.lax.map(statistics, blocks)
-    log_prob, entropy, log_total = (output.reshape(-1)[:total] for output in outputs)
-    return (log_prob, entropy), (query, items, bias, actions, excluded, allowed, log_total, entropy)
+        def statistics(block):  # type: ignore[no-untyped-def]
+            return CatalogueDistribution(
+                catalogue_logits(block[0], items, bias, block[2], block[3])
+            ).statistics(block[1])
+
+        blocks, total = _in_blocks(block_rows, (query, actions, excluded, allowed))
+        known = jax.tree.map(lambda output: output.reshape(-1)[:total], jax.lax.map(statistics, blocks))
+    residuals = (query, items, bias, actions, excluded, allowed, known.log_total, known.entropy)
+    return (known.log_prob, known.entropy), residuals
 
 
 def _backward(block_rows, residuals, cotangents):  # type: ignore[no-untyped-def]
@@ -189,7 +214,7 @@ def _backward(block_rows, residuals, cotangents):  # type: ignore[no-untyped-def
     start = (jnp.zeros_like(items), jnp.zeros_like(bias))
     (d_items, d_bias), d_query = jax.lax.scan(accumulate, start, (blocks, filled.astype(query.dtype)))
     d_query = d_query.reshape(-1, query.shape[1])[:total]
-    return d_query, d_items, d_bias, None, None, None
+    return d_query, d_items, d_bias, None, None, None, None
 
 
 head_statistics.defvjp(_forward, _backward)

@@ -22,7 +22,7 @@ class FixedPolicy(Protocol):
         ...
 
 
-def fixed_actor(policy: FixedPolicy, greedy: bool = False) -> Actor:
+def fixed_actor(policy: FixedPolicy, greedy: bool | Bool[Array, ""] = False) -> Actor:
     """A fixed policy as an `Actor`: it remembers nothing, and is its own greedy version."""
     del greedy
 

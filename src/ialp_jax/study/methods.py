@@ -2,17 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ialp_jax.algorithms import a2c, adaptive, fixed, ialp
 from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.world import World
 from ialp_jax.policies.actor_critic import ActorCritic, Network
-from ialp_jax.policies.fixed import FixedPolicy, OraclePolicy, RandomPolicy, ScorePolicy, fixed_actor
+from ialp_jax.policies.fixed import FixedPolicy, OraclePolicy, ScorePolicy, fixed_actor
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.prepare import Prepared
 from ialp_jax.training.loop import seed_keys
@@ -100,11 +101,15 @@ def online_method(name: str, prepared: Prepared, config: StudyConfig, pretrained
 
 def _fixed_policy(name: str, prepared: Prepared, simulator: Simulator) -> FixedPolicy:
     """The policies that need no network."""
-    if name == "random":
-        return RandomPolicy()
     if name == "oracle":
         return OraclePolicy(simulator)
-    return ScorePolicy(jnp.asarray(prepared.popularity[None] if name == "popular" else prepared.table_scores))
+    scores = {
+        "random": np.zeros(1, np.float32),  # all tied, and ties are broken uniformly at random
+        "popular": prepared.popularity,
+        "table_greedy": prepared.table_scores,
+    }[name]
+    # A row per user for all three, so that they share one compiled program.
+    return ScorePolicy(jnp.asarray(np.broadcast_to(scores, prepared.table_scores.shape)))
 
 
 def _method(
@@ -121,9 +126,13 @@ def _method(
     """A method and its start; `params` are what `algorithm.init` takes after the world, one set per seed."""
 
     def start() -> Any:
-        axes = (0, hyper_axis, None, *[0] * len(params))
-        return jax.jit(jax.vmap(algorithm.init, in_axes=axes))(
-            seed_keys(seeds, stream), hyper, world, *params
-        )
+        init = _compiled_init(algorithm, hyper_axis, len(params))
+        return init(seed_keys(seeds, stream), hyper, world, *params)
 
     return Method(algorithm, hyper, hyper_axis, start, stochastic, uses_table)
+
+
+@cache
+def _compiled_init(algorithm: Any, hyper_axis: int | None, starts: int) -> Callable[..., Any]:
+    """`algorithm.init` over seeds; methods with equal algorithms share the program."""
+    return jax.jit(jax.vmap(algorithm.init, in_axes=(0, hyper_axis, None, *[0] * starts)))

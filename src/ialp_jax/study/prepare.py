@@ -13,7 +13,6 @@ from rich.console import Console
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.dataset import Dataset, histories
-from ialp_jax.environments import Environment
 from ialp_jax.envs.departure import REASONS
 from ialp_jax.envs.fit import fit_world
 from ialp_jax.envs.fit_report import TOP_PERCENTILE, FitReport, affinity_rows
@@ -58,14 +57,9 @@ class Prepared:
     popularity: Float[np.ndarray, "N"]
 
 
-def prepare(
-    name: str, environment: Environment, data: Path | None, config: StudyConfig, out: Path, console: Console
-) -> Prepared:
-    """Reads the logs, fits the users, asks the judge, and builds both worlds; leaves the files in `out`."""
-    dataset = environment.dataset(data, config.data, name)
+def prepare(dataset: Dataset, config: StudyConfig, out: Path, console: Console) -> Prepared:
+    """Fits the users, asks the judge, and builds both worlds; leaves the files in `out`."""
     _keep_dataset(dataset, out / "dataset")
-    console.print(f"[bold]{name}[/bold]: {dataset.num_users:,} users, {dataset.num_items:,} items, "
-                  f"{dataset.num_interactions:,} interactions, from {_source(dataset, data)}")  # fmt: skip
     with console.status("fitting the users' world"):
         world, fit = fit_world(dataset, config.fit, config.data.history_length)
     _check_room(world, config)
@@ -165,14 +159,6 @@ def _stored_fingerprint(directory: Path) -> str | None:
         return Dataset.load(directory).fingerprint
     except InputError:
         return None
-
-
-def _source(dataset: Dataset, data: Path | None) -> str:
-    return (
-        f"the logs in {data}"
-        if dataset.source == "logs"
-        else "[yellow]INVENTED logs (no DATA was given)[/yellow]"
-    )
 
 
 def _check_room(world: World, config: StudyConfig) -> None:

@@ -1,6 +1,8 @@
 """From finished runs to numbers: metrics of every seed, learning curves."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jax
@@ -8,7 +10,6 @@ import numpy as np
 from jaxtyping import Float
 
 from ialp_jax.envs.departure import REASONS
-from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.world import World
 from ialp_jax.evaluation.metrics import coverage, diversity, novelty
 from ialp_jax.evaluation.rollouts import PlayedSessions, play
@@ -76,15 +77,19 @@ def _play(
     method: Method, trained: Trained, world: World, config: StudyConfig, greedy: bool
 ) -> PlayedSessions:
     """Sessions of all seeds with the final policies; users and noise are the same for every method."""
-    simulator: Simulator = method.algorithm.simulator
-
-    def one_seed(key: Any, run: Any, hyper: Any, world: World) -> PlayedSessions:
-        actor = method.algorithm.actor(run, hyper, greedy)
-        return play(key, actor, simulator, world, config.evaluation.sessions)
-
-    played = jax.jit(jax.vmap(one_seed, in_axes=(0, 0, method.hyper_axis, None)))
+    played = _compiled_play(method.algorithm, config.evaluation.sessions, method.hyper_axis)
     keys = seed_keys(config.seeds, EVALUATION_STREAM)
-    return jax.tree.map(np.asarray, played(keys, trained.run, method.hyper, world))
+    return jax.tree.map(np.asarray, played(keys, trained.run, method.hyper, world, greedy))
+
+
+@cache
+def _compiled_play(algorithm: Any, sessions: int, hyper_axis: int | None) -> Callable[..., PlayedSessions]:
+    """`play` over seeds; sampled and greedy sessions, and methods with equal algorithms, share the program."""
+
+    def one_seed(key: Any, run: Any, hyper: Any, world: World, greedy: Any) -> PlayedSessions:
+        return play(key, algorithm.actor(run, hyper, greedy), algorithm.simulator, world, sessions)
+
+    return jax.jit(jax.vmap(one_seed, in_axes=(0, 0, hyper_axis, None, None)))
 
 
 def _catalogue_metrics(played: PlayedSessions, prepared: Prepared) -> dict[str, list[float]]:

@@ -1,5 +1,6 @@
 """The main job: prepare, pre-train, adapt, measure, report."""
 
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError, fingerprint, plain, read_json, versions, write_arrays, write_json
+from ialp_jax.data.dataset import Dataset
 from ialp_jax.environments import Environment
 from ialp_jax.policies.artifact import save_policy
 from ialp_jax.report import print_summary, write_report
@@ -47,8 +49,10 @@ class Study:
     def run(self, console: Console) -> dict[str, Any]:
         """Runs the study and returns the summary; every file of the interface is in `out` afterwards."""
         started = time.monotonic()
-        self._open(console)
-        prepared = prepare(self.name, self.environment, self.data, self.config, self.out, console)
+        dataset = self.environment.dataset(self.data, self.config.data, self.name)
+        self._open(dataset.fingerprint, console)
+        _announce_dataset(self.name, dataset, self.data, console)
+        prepared = prepare(dataset, self.config, self.out, console)
         write_json(self.out / "world.json", world_summary(self.name, prepared, self.config))
         write_json(self.out / "preferences.json", preference_summary(prepared))
         self._announce(console)
@@ -67,14 +71,15 @@ class Study:
         console.print(f"{self.out / 'report.html'}  ({time.monotonic() - started:.0f} s)")
         return summary
 
-    def _open(self, console: Console) -> None:
-        """Makes `out` this study's: checks what lies there when resuming, clears old checkpoints when not."""
+    def _open(self, dataset: str, console: Console) -> None:
+        """Makes `out` this study's: checks what lies there when resuming, clears an earlier run when not."""
         path = self.out / "config.json"
         identity = {
-            "environment": self.name, "data": None if self.data is None else self.data.resolve(),
+            "environment": self.name, "dataset": dataset,
             "study": plain(self.config) | {"loop": {"chunk": self.config.loop.chunk}},
         }  # fmt: skip
         record = {"fingerprint": fingerprint(identity), **plain(identity), "versions": versions(),
+                  "data": None if self.data is None else str(self.data.resolve()),
                   "devices": [device.device_kind for device in jax.devices()]}  # fmt: skip
         if self.resume and path.exists():
             found = read_json(path)
@@ -92,6 +97,8 @@ class Study:
         CheckpointStore(self.out / "checkpoints").clear()
         for name in RESULT_FILES:  # an interrupted new run must not lie beside an old one's results
             (self.out / name).unlink(missing_ok=True)
+        if (self.out / "policy").exists():
+            shutil.rmtree(self.out / "policy")
         write_json(path, record)
 
     def _announce(self, console: Console) -> None:
@@ -137,6 +144,16 @@ class Study:
         write_arrays(self.out / "curves.npz", {"bins": edges, **arrays})
 
 
+def _announce_dataset(name: str, dataset: Dataset, data: Path | None, console: Console) -> None:
+    source = (
+        f"the logs in {data}"
+        if dataset.source == "logs"
+        else "[yellow]INVENTED logs (no DATA was given)[/yellow]"
+    )
+    console.print(f"[bold]{name}[/bold]: {dataset.num_users:,} users, {dataset.num_items:,} items, "
+                  f"{dataset.num_interactions:,} interactions, from {source}")  # fmt: skip
+
+
 def _differences(found: dict[str, Any], record: dict[str, Any]) -> str:
     """Dotted names of the settings that differ."""
     names = []
@@ -148,6 +165,6 @@ def _differences(found: dict[str, Any], record: dict[str, Any]) -> str:
         elif left != right:
             names.append(prefix)
 
-    keys = ("environment", "data", "study")
+    keys = ("environment", "dataset", "study")
     compare("", {key: found.get(key) for key in keys}, {key: record.get(key) for key in keys})
     return ", ".join(names) or "another version of this file"

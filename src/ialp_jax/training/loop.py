@@ -1,8 +1,9 @@
 """The host loop: compiled chunks of updates for all seeds at once; progress, checkpoints and resume between them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,8 +19,8 @@ from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.progress import step_progress
 
 
-class Algorithm(Protocol):
-    """What the loop needs of an algorithm: a static shape and a pure update of one run."""
+class Algorithm(Hashable, Protocol):
+    """What the loop needs of an algorithm: a static shape and a pure update of one run; equal ones share a program."""
 
     config: Any
 
@@ -118,10 +119,14 @@ def train(
     return Trained(run, {key: np.asarray(value) for key, value in metrics.items()})
 
 
+@cache
 def _compile_chunk(
     algorithm: Algorithm, chunk: int, hyper_axis: int | None
 ) -> Callable[[Any, Any, World], tuple[Any, dict[str, Array]]]:
-    """`chunk` updates of R runs as one compiled program; metrics are averaged over the chunk on the device."""
+    """`chunk` updates of R runs as one compiled program; metrics are averaged over the chunk on the device.
+
+    Methods with equal algorithms share the program.
+    """
 
     def one_run(run: Any, hyper: Any, world: World) -> tuple[Any, dict[str, Array]]:
         run, metrics = jax.lax.scan(
