@@ -6,7 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from tiny_runs import observations, tiny_network, tiny_params
+
+from ialp_jax.policies.encoders import interaction_features
 
 ITEMS, HISTORY, PADDING = 14, 4, 14
 ENCODERS = ("gru", "sasrec")
@@ -47,6 +50,26 @@ def test_a_carried_memory_equals_reading_the_whole_history_at_once(policy):
         return recall.features, network.begin(params, observations(items, feedback)).features
 
     np.testing.assert_allclose(*carried(params), atol=1e-5)
+
+
+def test_the_recurrence_is_flaxs_gru():
+    """The same numbers in the gates of `flax.linen.GRUCell`, along a history."""
+    network = tiny_network(ITEMS, "gru")
+    params = tiny_params(network, HISTORY)
+    ours, items, feedback = params["encoder"], jnp.array([5, 0, 13, 2]), jnp.array([0.1, 1.0, 0.0, 0.6])
+    inputs, hidden = (
+        np.split(np.asarray(ours[name]["kernel"]), 3, axis=1) for name in ("from_input", "from_hidden")
+    )
+    biases = np.split(np.asarray(ours["from_input"]["bias"]), 3)
+    cell = {f"i{gate}": {"kernel": inputs[at], "bias": biases[at]} for at, gate in enumerate("rzn")}
+    cell |= {f"h{gate}": {"kernel": hidden[at]} for at, gate in enumerate("rzn")}
+    cell["hn"]["bias"] = np.asarray(ours["candidate_bias"])
+    carry = jnp.zeros(8)
+    for item, grade in zip(items, feedback, strict=True):
+        features = interaction_features(params["items"][item], grade)
+        carry, _ = nn.GRUCell(8).apply({"params": cell}, carry, features)
+    found = network.begin(params, observations(items[None], feedback[None])).memory.hidden[0]
+    np.testing.assert_allclose(found, carry, atol=1e-6)
 
 
 def test_a_full_window_forgets_its_oldest_item_only_with_attention():

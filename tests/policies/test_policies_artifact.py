@@ -121,3 +121,12 @@ def test_a_fresh_process_recommends_without_the_trainer(saved):
     assert done.returncode == 0, done.stderr
     here = [one.item for one in load_policy(saved[0]).recommend([1, 2], k=3)]
     assert done.stdout.strip() == str(here)
+
+
+def test_a_policy_of_another_network_is_refused(saved, tmp_path):
+    _, network, params = saved
+    other = {**params, "encoder": {"cell": params["encoder"]["from_hidden"]}}
+    catalogue = pl.read_parquet(saved[0] / "items.parquet").with_columns(text=pl.lit(""))
+    save_policy(tmp_path / "policy", other, network.module.config, catalogue, HISTORY, [])
+    with pytest.raises(InputError, match=r"this version's network.*train the policy again"):
+        load_policy(tmp_path / "policy")

@@ -177,8 +177,9 @@ HEADS = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["computed", "known from the rollout"])
 @pytest.mark.parametrize("name", HEADS)
-def test_the_blocked_head_and_its_gradients_are_exact(name):
+def test_the_blocked_head_and_its_gradients_are_exact(name, known):
     """Gradients by central differences of the float64 definition, in every coordinate."""
     rows, num_items, allowed, block_rows = HEADS[name]
     *floats, actions, excluded, permitted = head_case(rows, num_items, allowed)
@@ -186,7 +187,11 @@ def test_the_blocked_head_and_its_gradients_are_exact(name):
     upstream = np.random.default_rng(9).normal(size=(2, rows)).astype(np.float32)
 
     def ours(query, items, bias):
-        log_prob, entropy = head_statistics(block_rows, query, items, bias, *lists)
+        statistics = None
+        if known:
+            dense = CatalogueDistribution(catalogue_logits(query, items, bias, lists[1], lists[2]))
+            statistics = jax.lax.stop_gradient(dense.statistics(lists[0]))
+        log_prob, entropy = head_statistics(block_rows, query, items, bias, *lists, statistics)
         return jnp.sum(upstream[0] * log_prob + upstream[1] * entropy), (log_prob, entropy)
 
     def theirs(parameters):

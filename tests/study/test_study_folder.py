@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from ialp_jax import environments
+from ialp_jax.algorithms import a2c
 from ialp_jax.artifacts import InputError, read_json
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.run import RESULT_FILES, Study
@@ -53,7 +54,7 @@ def test_chunks_matter_and_the_pace_of_checkpoints_does_not(tmp_path):
     chunk = first.config.loop.chunk
     opened(study(tmp_path, resume=True, loop=LoopConfig(chunk, checkpoint_seconds=1.0)))
     with pytest.raises(InputError, match=r"\(study.loop.chunk\)"):
-        opened(study(tmp_path, resume=True, loop=LoopConfig(chunk + 1)))
+        opened(study(tmp_path, resume=True, loop=LoopConfig(chunk // 2)))
 
 
 def test_another_environment_is_refused_by_name(tmp_path):
@@ -66,6 +67,34 @@ def test_other_logs_under_the_same_settings_are_refused(tmp_path):
     opened(study(tmp_path))
     with pytest.raises(InputError, match=r"another configuration \(dataset\)"):
         opened(study(tmp_path, resume=True), dataset="other logs")
+
+
+def test_folders_of_somebody_else_are_not_cleared(tmp_path):
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "policy" / "theirs.txt").write_text("kept")
+    for resume in (False, True):
+        with pytest.raises(InputError, match="'policy' that no study wrote"):
+            opened(study(tmp_path, resume))
+    assert [path.name for path in tmp_path.rglob("*")] == ["policy", "theirs.txt"]
+
+
+def test_other_versions_of_the_packages_are_said(tmp_path, monkeypatch):
+    opened(study(tmp_path))
+    monkeypatch.setattr("ialp_jax.study.run.versions", lambda: {"jax": "0.0.1"})
+    assert "not bitwise the uninterrupted one" in opened(study(tmp_path, resume=True)).replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("online.updates", {"online": a2c.Config(updates=15)}),
+        ("pretrain.updates", {"pretrain": a2c.Config(updates=15)}),
+        ("loop.chunk", {"loop": LoopConfig(chunk=0)}),
+    ],
+)
+def test_odd_chunks_are_refused_before_anything_starts(tmp_path, field, changes):
+    with pytest.raises(InputError, match=field):
+        study(tmp_path, **changes)
 
 
 def test_a_folder_without_a_run_is_started_and_that_is_said(tmp_path):

@@ -157,6 +157,12 @@ def test_a_learner_alone_is_the_same_learner_among_others():
     assert np.abs(together.params["items"][0] - together.params["items"][1]).max() > 1e-3
 
 
+def test_equal_algorithms_share_a_program():
+    learners = [tiny_learner(tiny_network()) for _ in range(2)]
+    first, second = (loop._compile_chunk(one, CHUNK, None) for one in learners)
+    assert first is second is not loop._compile_chunk(tiny_learner(tiny_network(), users=4), CHUNK, None)
+
+
 def test_updates_that_do_not_fill_chunks_are_refused(tmp_path):
     odd = SimpleNamespace(config=SimpleNamespace(updates=5))
     with pytest.raises(ValueError, match="5 updates are not a multiple of the chunk of 2"):

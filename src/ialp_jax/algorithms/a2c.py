@@ -163,6 +163,12 @@ def item_distribution(network: Network, params: dict, recall, timestep) -> Catal
     return CatalogueDistribution(catalogue_logits(query, items, bias, timestep.excluded, timestep.allowed))
 
 
+def remaining(update: Int[Array, ""], updates: int, share: Float[Array, ""] | float) -> Float[Array, ""]:
+    """1 at the start of a run of `updates`, falling linearly to 0 when `share` of it is over."""
+    progress = update.astype(jnp.float32) / updates
+    return jnp.maximum(0.0, 1.0 - progress / jnp.maximum(share, 1e-6))
+
+
 def optimiser() -> optax.GradientTransformation:
     """Adam without its learning rate, which is data (`Hyper`) and not part of the compiled program."""
     return optax.scale_by_adam(eps=1e-5)

@@ -158,8 +158,7 @@ class AdaptiveA2C:
             return jax.nn.sigmoid(run.weight_logit)
         weight = jnp.asarray(hyper.weight, jnp.float32)
         if self.config.weight == "annealed":
-            progress = run.update.astype(jnp.float32) / self.config.updates
-            weight = weight * jnp.maximum(0.0, 1.0 - progress / jnp.maximum(hyper.anneal, 1e-6))
+            weight = weight * a2c.remaining(run.update, self.config.updates, hyper.anneal)
         return weight
 
     def _step_weight(

@@ -63,8 +63,8 @@ class IALP(a2c.A2C):
     ) -> tuple[Array, Float[Array, ""]]:
         """The noted items, and a weight that falls from c_s to 0."""
         assert isinstance(hyper, Hyper) and decisions.taught is not None
-        left = 1.0 - run.update / (hyper.supervised_share * self.config.updates)
-        return decisions.taught, hyper.supervised * jnp.maximum(left, 0.0)
+        left = a2c.remaining(run.update, self.config.updates, hyper.supervised_share)
+        return decisions.taught, hyper.supervised * left
 
 
 def preferred_item(key: PRNGKeyArray, state: State, timestep: TimeStep, world: World) -> Int[Array, ""]:

@@ -49,9 +49,9 @@ def actor_critic_loss(
 
         L = -mean(A log pi(a|s)) / std(A) - eta mean(H(pi)) + c_v mean((V - v)^2) / 2 + c_q mean((Q - q)^2) / 2
 
-    with the targets of `advantage_targets`. Nothing of the rollout is computed again: the features and the head's
-    statistics are the rollout's own, gradients flow back through its recurrence, and the backward pass of the
-    catalogue head runs once for all turns, in blocks.
+    with the targets of `advantage_targets`. Features and the head's statistics are the rollout's own, and gradients
+    flow back through its recurrence; the backward pass of the catalogue head runs once for all turns, recomputing
+    the logits in blocks.
 
     Args:
         params: parameters of the learning policy.
@@ -107,14 +107,7 @@ def actor_critic_loss(
     loss = policy_loss - hyper.entropy * jnp.mean(entropy)
     loss = loss + hyper.value_weight * value_loss + hyper.action_value_weight * action_value_loss
     if taught is not None:
-        known = (taught[0] >= 0).reshape(-1).astype(jnp.float32)
-        items_taught = jnp.maximum(taught[0].reshape(-1), 0)
-        likelihood, _ = head_statistics(
-            block_rows, query, items, bias, items_taught, flat.excluded, flat.allowed
-        )
-        loss = loss - taught[1] * jnp.sum(jnp.where(known > 0, likelihood, 0.0)) / jnp.maximum(
-            jnp.sum(known), 1.0
-        )
+        loss = loss - taught[1] * _teaching(taught[0].reshape(-1), flat.action, log_prob, query, items, bias)
     metrics = {
         "reward": jnp.mean(transitions.reward),
         "entropy": jnp.mean(entropy),
@@ -125,3 +118,21 @@ def actor_critic_loss(
         "departures": jnp.mean(transitions.done.astype(jnp.float32)),
     }
     return loss, (metrics, targets)
+
+
+def _teaching(
+    taught: Int[Array, "R"],
+    actions: Int[Array, "R"],
+    log_prob: Float[Array, "R"],
+    query: Float[Array, "R e"],
+    items: Float[Array, "N e"],
+    bias: Float[Array, "N"],
+) -> Float[Array, ""]:
+    """Mean log-probability of the taught items over the rows that have one (-1: none).
+
+    log pi(b) = log pi(a) + logit_b - logit_a, so no second softmax over the catalogue is needed.
+    """
+    has_teacher = (taught >= 0).astype(jnp.float32)
+    other = jnp.maximum(taught, 0)
+    difference = jnp.sum(query * (items[other] - items[actions]), axis=1) + bias[other] - bias[actions]
+    return jnp.sum(has_teacher * (log_prob + difference)) / jnp.maximum(jnp.sum(has_teacher), 1.0)

@@ -145,7 +145,7 @@ def record(ledger: Ledger, sessions: Sessions, done: Bool[Array, "B"], clock: St
 
 
 class TurnNoise(NamedTuple):
-    """All randomness of one turn of B users."""
+    """All randomness of one turn of B users; what the actor draws, it draws from its key."""
 
     act: PRNGKeyArray
     step: Noise

@@ -129,11 +129,16 @@ def load_policy(directory: Path) -> LoadedPolicy:
     """Reads a policy that `save_policy` wrote.
 
     Raises:
-        InputError: if a file is missing, altered, or of another kind.
+        InputError: if a file is missing, altered, of another kind, or of another version's network.
     """
     manifest = read_manifest(directory, KIND)
     items = pl.read_parquet(directory / "items.parquet")
     arrays = read_arrays(directory / "params.npz")
     params = unflatten_dict({tuple(name.split("/")): jnp.asarray(value) for name, value in arrays.items()})
     network = Network(ActorCritic(items.height, PolicyConfig(**manifest.config["policy"])))
+    length = manifest.config["history_length"]
+    expected = jax.eval_shape(lambda key: network.init(key, length), jax.random.key(0))
+    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, expected):
+        raise InputError("the parameters are not those of this version's network",
+                         file=directory / "params.npz", fix="train the policy again")  # fmt: skip
     return LoadedPolicy(network, params, items, manifest.config["history_length"], manifest.statements)

@@ -33,8 +33,8 @@ class GRUEncoder(nn.Module):
     Beside the hidden state goes p <- 0.9 p + 0.1 feedback e, so that "more of what was liked" is linear in the
     features and need not be discovered through the recurrence.
 
-    The cell is flax's `GRUCell` with the three gates in one product, and the inputs' products apart from the
-    recurrence: a whole history needs them only once (docs/performance.md).
+    The cell computes what flax's `GRUCell` does, with the three gates in one product and the inputs' products apart
+    from the recurrence: a whole history needs them only once. It does not start orthogonal (docs/performance.md).
     """
 
     hidden: int

@@ -94,6 +94,15 @@ class StudyConfig:
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise InputError(f"{self.seeds} seeds cannot be run", column="seeds", fix="use 1 or more")
+        chunk = self.loop.chunk
+        if chunk < 1:
+            raise InputError(f"{chunk} updates are no chunk", column="loop.chunk", fix="use 1 or more")
+        for name, updates in (("pretrain", self.pretrain.updates), ("online", self.online.updates)):
+            if updates % chunk:
+                raise InputError(f"{updates} updates are not a multiple of the chunk of {chunk}",
+                                 column=f"{name}.updates",
+                                 fix=f"use {updates - updates % chunk + chunk} updates, or another loop.chunk",
+                                 )  # fmt: skip
 
     def adaptive(self, reading: Literal["mixture", "value"]) -> adaptive.Config:
         """Static shape of an A-iALP_ap run."""

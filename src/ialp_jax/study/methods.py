@@ -1,8 +1,8 @@
 """The methods a study compares: what runs, from which start, with which numbers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, partial
+from dataclasses import dataclass, fields
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import jax
@@ -91,7 +91,7 @@ def online_method(name: str, prepared: Prepared, config: StudyConfig, pretrained
     if name == "a2c":
         return build(learner, config.scratch_hyper, params=(fresh_params(prepared, config),))
     if name == "a_ialp_ft":
-        return build(learner, config.adapt_hyper, params=(pretrained,), uses_table=True)
+        return build(learner, _plain(config.adapt_hyper), params=(pretrained,), uses_table=True)
     reading: Literal["mixture", "value"] = "mixture" if name == "a_ialp_ap_mixture" else "value"
     start = config.mixture_start if reading == "mixture" else config.value_start
     online = pretrained if start == "pretrained" else fresh_params(prepared, config)
@@ -110,6 +110,11 @@ def _fixed_policy(name: str, prepared: Prepared, simulator: Simulator) -> FixedP
     }[name]
     # A row per user for all three, so that they share one compiled program.
     return ScorePolicy(jnp.asarray(np.broadcast_to(scores, prepared.table_scores.shape)))
+
+
+def _plain(hyper: a2c.Hyper) -> a2c.Hyper:
+    """The actor-critic's own numbers: fine-tuning then shares the program of A2C from scratch."""
+    return a2c.Hyper(**{field.name: getattr(hyper, field.name) for field in fields(a2c.Hyper)})
 
 
 def _method(
@@ -132,7 +137,7 @@ def _method(
     return Method(algorithm, hyper, hyper_axis, start, stochastic, uses_table)
 
 
-@cache
+@lru_cache(maxsize=16)
 def _compiled_init(algorithm: Any, hyper_axis: int | None, starts: int) -> Callable[..., Any]:
-    """`algorithm.init` over seeds; methods with equal algorithms share the program."""
+    """`algorithm.init` over seeds; equal algorithms share the program."""
     return jax.jit(jax.vmap(algorithm.init, in_axes=(0, hyper_axis, None, *[0] * starts)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -82,9 +82,9 @@ def _play(
     return jax.tree.map(np.asarray, played(keys, trained.run, method.hyper, world, greedy))
 
 
-@cache
+@lru_cache(maxsize=16)
 def _compiled_play(algorithm: Any, sessions: int, hyper_axis: int | None) -> Callable[..., PlayedSessions]:
-    """`play` over seeds; sampled and greedy sessions, and methods with equal algorithms, share the program."""
+    """`play` over seeds; sampled and greedy sessions of equal algorithms share the program."""
 
     def one_seed(key: Any, run: Any, hyper: Any, world: World, greedy: Any) -> PlayedSessions:
         return play(key, algorithm.actor(run, hyper, greedy), algorithm.simulator, world, sessions)

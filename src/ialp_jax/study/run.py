@@ -87,7 +87,11 @@ class Study:
                 raise InputError(f"the run in this folder has another configuration ({_differences(found, record)})",
                                  file=path, fix="resume with the same settings, or leave RESUME out to start anew",
                                  )  # fmt: skip
+            if found.get("versions") != record["versions"]:
+                console.print("[yellow]other versions of the packages than when this run began: what follows is the same "
+                              "study, but not bitwise the uninterrupted one[/yellow]")  # fmt: skip
             return
+        self._refuse_strangers(path)
         if self.resume:
             console.print(f"[yellow]{self.out} holds no run to resume; starting one[/yellow]")
         elif path.exists():
@@ -100,6 +104,13 @@ class Study:
         if (self.out / "policy").exists():
             shutil.rmtree(self.out / "policy")
         write_json(path, record)
+
+    def _refuse_strangers(self, config: Path) -> None:
+        """Folders that a study would clear, in a place where no study has been, are somebody else's."""
+        strangers = [name for name in ("checkpoints", "policy") if (self.out / name).exists()]
+        if strangers and not config.exists():
+            raise InputError(f"holds a folder {strangers[0]!r} that no study wrote", file=self.out,
+                             fix="give an empty or a new folder as OUT")  # fmt: skip
 
     def _announce(self, console: Console) -> None:
         config = self.config

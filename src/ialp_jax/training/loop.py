@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from rich.console import Console
 
-from ialp_jax.artifacts import InputError
 from ialp_jax.envs.world import World
 from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.progress import step_progress
@@ -85,12 +84,11 @@ def train(
         Final run states and metrics; bitwise the same whether or not the run was interrupted.
 
     Raises:
-        InputError: if the updates are not a whole number of chunks.
+        ValueError: if the updates are not a whole number of chunks.
     """
     updates, chunk = algorithm.config.updates, loop.chunk
     if updates % chunk:
-        raise InputError(f"{updates} updates are not a multiple of the chunk of {chunk}", column="updates",
-                         fix=f"use {updates - updates % chunk + chunk} updates, or another loop.chunk")  # fmt: skip
+        raise ValueError(f"{updates} updates are not a multiple of the chunk of {chunk}")
     advance = _compile_chunk(algorithm, chunk, hyper_axis)
     run = start()
     metrics = _empty_metrics(advance, run, hyper, world, updates // chunk)
@@ -119,13 +117,13 @@ def train(
     return Trained(run, {key: np.asarray(value) for key, value in metrics.items()})
 
 
-@cache
+@lru_cache(maxsize=16)
 def _compile_chunk(
     algorithm: Algorithm, chunk: int, hyper_axis: int | None
 ) -> Callable[[Any, Any, World], tuple[Any, dict[str, Array]]]:
     """`chunk` updates of R runs as one compiled program; metrics are averaged over the chunk on the device.
 
-    Methods with equal algorithms share the program.
+    Equal algorithms share the program.
     """
 
     def one_run(run: Any, hyper: Any, world: World) -> tuple[Any, dict[str, Array]]:
