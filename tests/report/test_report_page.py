@@ -182,6 +182,14 @@ def test_merging_bins_keeps_sums_and_skips_empty_points():
     np.testing.assert_allclose(np.delete(curve.middle, 1), 2.5)
 
 
+def test_bins_left_over_at_the_end_join_the_last_point():
+    bins, ones = np.linspace(0, 100, 101), np.ones((3, 100))
+    late = np.where(np.arange(100) < 99, ones, 5.0)
+    curve = session_curve(bins, ones, late)
+    assert curve.steps[-2:].tolist() == [94.5, 98.0]
+    np.testing.assert_allclose(curve.middle[-2:], [1.0, 2.0])
+
+
 def test_labels_move_apart_only_where_they_touch():
     assert _spread([0.0, 5.0], gap=1.0) == [0.0, 5.0]
     assert _spread([1.0, 1.0, 9.0], gap=1.0) == [0.5, 1.5, 9.0]

@@ -31,6 +31,11 @@ def merge_width(bins: Float[np.ndarray, " K+1"]) -> int:
     return -(-(bins.size - 1) // MOST_POINTS)
 
 
+def _starts(bins: int, width: int) -> np.ndarray:
+    """First bin of each merged one; bins left over at the end join the last, which would else hold few sessions."""
+    return np.arange(0, max(1, bins - width + 1), width)
+
+
 def session_curve(
     bins: Float[np.ndarray, " K+1"], sessions: Float[np.ndarray, "R K"], total: Float[np.ndarray, "R K"]
 ) -> Curve:
@@ -47,11 +52,11 @@ def plain_curve(bins: Float[np.ndarray, " K+1"], values: Float[np.ndarray, "R K"
 
 
 def _merge(values: np.ndarray, width: int) -> np.ndarray:
-    return np.add.reduceat(np.asarray(values, dtype=float), np.arange(0, values.shape[1], width), axis=1)
+    return np.add.reduceat(np.asarray(values, dtype=float), _starts(values.shape[1], width), axis=1)
 
 
 def _summarise(bins: np.ndarray, values: np.ndarray) -> Curve:
-    starts = np.arange(0, bins.size - 1, merge_width(bins))
+    starts = _starts(bins.size - 1, merge_width(bins))
     edges = np.append(bins[starts], bins[-1])
     missing = (np.nan, np.nan, np.nan)
     points = [
