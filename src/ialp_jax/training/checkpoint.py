@@ -8,6 +8,8 @@ from typing import Any
 import jax
 from orbax.checkpoint import v1 as ocp
 
+from ialp_jax.artifacts import InputError
+
 logging.getLogger("absl").setLevel(logging.ERROR)  # orbax reports every save at INFO and WARNING
 
 
@@ -34,11 +36,20 @@ class CheckpointStore:
                 shutil.rmtree(path)
 
     def restore(self, number: int, like: Any) -> Any:
-        """Reads a checkpoint into the shapes, types and shardings of `like`."""
+        """Reads a checkpoint into the shapes, types and shardings of `like`.
+
+        Raises:
+            InputError: if its arrays are others.
+        """
         abstract = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), _storable(like)
         )
-        stored = ocp.load(self._directory / f"{number:010d}", abstract)
+        try:
+            stored = ocp.load(self._directory / f"{number:010d}", abstract)
+        except ValueError as error:
+            raise InputError(f"the checkpoint is not of this version's run state ({str(error).splitlines()[0]})",
+                             file=self._directory, fix="start anew, or resume with the version that wrote it",
+                             ) from error  # fmt: skip
         leaves, structure = jax.tree.flatten(like)
         return jax.tree.unflatten(structure, [stored.get(str(i), leaf) for i, leaf in enumerate(leaves)])
 
