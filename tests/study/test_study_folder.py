@@ -2,13 +2,16 @@
 
 import io
 
+import jax
 import pytest
 from rich.console import Console
 
 from ialp_jax import environments
-from ialp_jax.algorithms import a2c
+from ialp_jax.algorithms import a2c, adaptive
 from ialp_jax.artifacts import InputError, read_json
+from ialp_jax.commands import train
 from ialp_jax.study.config import StudyConfig
+from ialp_jax.study.methods import _plain
 from ialp_jax.study.run import RESULT_FILES, Study
 from ialp_jax.training.loop import LoopConfig
 
@@ -69,13 +72,17 @@ def test_other_logs_under_the_same_settings_are_refused(tmp_path):
         opened(study(tmp_path, resume=True), dataset="other logs")
 
 
-def test_folders_of_somebody_else_are_not_cleared(tmp_path):
-    (tmp_path / "policy").mkdir()
-    (tmp_path / "policy" / "theirs.txt").write_text("kept")
-    for resume in (False, True):
-        with pytest.raises(InputError, match="'policy' that no study wrote"):
-            opened(study(tmp_path, resume))
-    assert [path.name for path in tmp_path.rglob("*")] == ["policy", "theirs.txt"]
+@pytest.mark.parametrize("theirs", ["policy/theirs.txt", "checkpoints/theirs.txt"])
+@pytest.mark.parametrize("config", [None, "{}", "[]"])
+def test_what_is_somebody_elses_is_not_cleared(tmp_path, theirs, config):
+    (tmp_path / theirs).parent.mkdir()
+    (tmp_path / theirs).write_text("kept")
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="which no study wrote"):
+        opened(study(tmp_path))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_other_versions_of_the_packages_are_said(tmp_path, monkeypatch):
@@ -94,9 +101,25 @@ def test_other_versions_of_the_packages_are_said(tmp_path, monkeypatch):
 )
 def test_odd_chunks_are_refused_before_anything_starts(tmp_path, field, changes):
     with pytest.raises(InputError, match=field):
-        study(tmp_path, **changes)
+        study(tmp_path, **changes).run(Console(file=io.StringIO()))
+    assert not list(tmp_path.iterdir())
+
+
+def test_chunks_are_judged_by_the_presets_own_updates(monkeypatch):
+    """3,910 updates of `full` are 230 chunks of 17; the bare defaults, 400, are not whole ones."""
+    checked = []
+    monkeypatch.setattr(Study, "run", lambda one, console: checked.append(one.config.check_chunks()))
+    train.run(["steam", "--preset", "full", "--loop.chunk", "17"])
+    assert checked == [None]
 
 
 def test_a_folder_without_a_run_is_started_and_that_is_said(tmp_path):
     assert "holds no run to resume" in opened(study(tmp_path, resume=True))
     assert (tmp_path / "config.json").exists()
+
+
+def test_fine_tuning_and_learning_from_scratch_take_the_same_kind_of_numbers():
+    """Or they would not share a program."""
+    given = _plain(adaptive.Hyper(learning_rate=0.5, entropy=0.2))
+    assert given == a2c.Hyper(learning_rate=0.5, entropy=0.2)
+    assert jax.tree.structure(given) == jax.tree.structure(a2c.Hyper())

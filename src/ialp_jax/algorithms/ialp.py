@@ -5,8 +5,8 @@ one of them per turn; the supervised term also shows a preferred item that was n
 
     L = L_A2C - c_s mean(log pi(a+|s)),     a+ drawn in proportion to the table's reward among permitted items,
 
-as in the supervised actor-critics of Xin et al. (2020, arXiv 2006.05779). It must never be used in the users' world,
-whose ratings no learner may see.
+as in the supervised actor-critics of Xin et al. (2020, arXiv 2006.05779); here c_s falls to 0 on the way. It must never
+be used in the users' world, whose ratings no learner may see.
 """
 
 from dataclasses import dataclass

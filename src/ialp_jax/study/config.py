@@ -94,6 +94,13 @@ class StudyConfig:
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise InputError(f"{self.seeds} seeds cannot be run", column="seeds", fix="use 1 or more")
+
+    def check_chunks(self) -> None:
+        """Refuses updates that are not whole chunks, before any work; a preset's own numbers are not known earlier.
+
+        Raises:
+            InputError: naming the field.
+        """
         chunk = self.loop.chunk
         if chunk < 1:
             raise InputError(f"{chunk} updates are no chunk", column="loop.chunk", fix="use 1 or more")

@@ -71,8 +71,7 @@ def pretraining(prepared: Prepared, config: StudyConfig) -> Method:
         config.seeds,
         PRETRAIN_STREAM,
         params,
-        None,
-        True,
+        uses_table=True,
     )
 
 

@@ -49,6 +49,7 @@ class Study:
     def run(self, console: Console) -> dict[str, Any]:
         """Runs the study and returns the summary; every file of the interface is in `out` afterwards."""
         started = time.monotonic()
+        self.config.check_chunks()
         dataset = self.environment.dataset(self.data, self.config.data, self.name)
         self._open(dataset.fingerprint, console)
         _announce_dataset(self.name, dataset, self.data, console)
@@ -106,10 +107,13 @@ class Study:
         write_json(path, record)
 
     def _refuse_strangers(self, config: Path) -> None:
-        """Folders that a study would clear, in a place where no study has been, are somebody else's."""
-        strangers = [name for name in ("checkpoints", "policy") if (self.out / name).exists()]
-        if strangers and not config.exists():
-            raise InputError(f"holds a folder {strangers[0]!r} that no study wrote", file=self.out,
+        """What a study would clear or overwrite, in a place where no study has been, is somebody else's."""
+        found = read_json(config) if config.exists() else None
+        if isinstance(found, dict) and {"fingerprint", "study"} <= found.keys():
+            return
+        strangers = [name for name in (config.name, "checkpoints", "policy") if (self.out / name).exists()]
+        if strangers:
+            raise InputError(f"holds {strangers[0]!r}, which no study wrote", file=self.out,
                              fix="give an empty or a new folder as OUT")  # fmt: skip
 
     def _announce(self, console: Console) -> None:
