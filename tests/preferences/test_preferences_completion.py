@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import jax
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from ialp_jax.preferences.judges import JudgeInfo
 from ialp_jax.preferences.quality import state_auc
 from ialp_jax.preferences.reward_model import RewardModelConfig, fit_reward_model
 from ialp_jax.preferences.states import UserStates
-from ialp_jax.preferences.table import PreferenceTable
+from ialp_jax.preferences.table import SCHEMA, PreferenceTable, describe, write_table
 
 INFO = JudgeInfo("test", False, "none", "1", "", {"a": 1}, "Not an LLM.")
 QUICK = RewardModelConfig(rank=2, steps=150, batch=32)
@@ -46,12 +47,24 @@ def test_dense_known_answer_and_round_trip(tmp_path):
     scores, found = table.dense()
     np.testing.assert_array_equal(scores, [[0.5, 0, 0.25], [0, 1, 0]])
     np.testing.assert_array_equal(found, judged)
-    table.save(tmp_path / "table")
+    columns = {"state": table.state, "item": table.item, "score": table.score}
+    pairs = pl.concat([pl.DataFrame(schema=SCHEMA), pl.DataFrame(columns)], how="diagonal_relaxed")
+    write_table(tmp_path / "table", pairs, describe(table.users, INFO, 3, "logs", table.statements))
     loaded = PreferenceTable.load(tmp_path / "table")
     for name in ("users", "state", "item", "score"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(table, name))
         assert getattr(loaded, name).dtype == getattr(table, name).dtype
     assert (loaded.info, loaded.num_items, loaded.statements) == (INFO, 3, ("Not an LLM.",))
+    assert loaded.dataset == "logs" and loaded.rejected == 0 and loaded.costs["calls"] == 0
+
+
+def test_rejected_pairs_are_counted_and_count_as_unjudged(tmp_path):
+    columns = {"state": [0, 0, 1], "item": [0, 2, 1], "score": [0.5, None, 0.25], "calls": [1, 0, 1]}
+    pairs = pl.concat([pl.DataFrame(schema=SCHEMA), pl.DataFrame(columns)], how="diagonal_relaxed")
+    write_table(tmp_path / "table", pairs, describe(np.arange(2, dtype=np.int32), INFO, 3, "logs", ()))
+    loaded = PreferenceTable.load(tmp_path / "table")
+    assert (loaded.num_judgements, loaded.rejected, loaded.costs["calls"]) == (2, 1, 2)
+    np.testing.assert_array_equal(loaded.dense()[1], [[True, False, False], [False, True, False]])
 
 
 @settings(deadline=None, max_examples=40)

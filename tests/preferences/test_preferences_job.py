@@ -1,7 +1,6 @@
 """The batch job: what it asks, how it resumes, and what it does with a directory of another job."""
 
 import io
-import json
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +45,11 @@ def _run(dataset, judge, directory, **options):
 
 
 def _bytes(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_what_is_asked_and_what_is_kept(make_dataset, tmp_path):
@@ -56,7 +59,7 @@ def test_what_is_asked_and_what_is_kept(make_dataset, tmp_path):
     request, states = judge.requests[3], user_states(dataset)
     assert request.history == tuple(states.items[3].tolist())
     assert request.history_grades == pytest.approx(states.grades[3])
-    assert request.item_texts[0].startswith(f"Video game: Title{request.items[0]}.")
+    assert request.item_texts[0].startswith(f"Title{request.items[0]}. ")
     assert request.state_text.splitlines()[-1].startswith(f"4. Title{request.history[-1]} (played")
     dense, judged = table.dense()
     np.testing.assert_array_equal(np.flatnonzero(judged[3]), request.items)
@@ -98,8 +101,7 @@ def test_another_job_is_moved_aside_and_said(make_dataset, tmp_path):
     _, shown = _run(make_dataset(), judge, tmp_path / "job", progress=False)
     assert len(judge.requests) == 16
     assert "other judge" in shown and "starts anew" in shown
-    aside = tmp_path / f"job.{json.loads(old['job.json'])['fingerprint']}"
-    assert _bytes(aside) == old
+    assert _bytes(tmp_path / "job.old-1") == old
 
 
 def test_other_data_or_candidates_are_another_job(make_dataset, tmp_path):
@@ -109,7 +111,7 @@ def test_other_data_or_candidates_are_another_job(make_dataset, tmp_path):
     assert "other dataset" in shown and len(judge.requests) == 16
     judge, console = SpyJudge(), Console(file=io.StringIO(), width=200)
     run_job(make_dataset(seed=5), judge, CandidateConfig(2, 2, 2), tmp_path / "job", console=console)
-    assert "candidates" in console.file.getvalue() and len(judge.requests) == 16
+    assert "chosen" in console.file.getvalue() and len(judge.requests) == 16
 
 
 def test_a_directory_of_something_else_is_left_alone(make_dataset, tmp_path):

@@ -21,8 +21,10 @@ def test_known_state_text():
 
 
 def test_known_item_text_and_ratings():
-    assert prompts.item_text("movies", "Alien", "Horror") == "Movie: Alien. Horror"
-    assert prompts.item_text("games", "Braid", "") == "Video game: Braid"
+    assert prompts.item_text("Alien", "Horror") == "Alien. Horror"
+    assert prompts.item_text("Braid", "") == "Braid"
+    assert prompts.item_text("Braid", "Indie, Puzzle", attributes_length=6) == "Braid. Indie…"
+    assert prompts.item_text("", "Horror") == "(untitled). Horror"
     assert prompts.describe_grade("movies", "explicit", 1.0) == "liked it very much"
     assert prompts.describe_grade("movies", "explicit", 0.0) == "disliked it"
 

@@ -1,17 +1,17 @@
-"""The batch job: asks a judge about every candidate of every state, shard by shard; it can be resumed."""
+"""The batch job: asks a judge about every candidate of every state, shard by shard; it can be resumed.
 
-import os
-import shutil
-from dataclasses import dataclass
+A job's directory holds its requests (`requests/`, written by `plan.py`), `job.json` (who judges what), one
+`shard-000000.parquet` per range of states, and a manifest, written last. Several processes may judge the
+shards of one directory: they share nothing but these files.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import polars as pl
-from jaxtyping import Int
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
-from rich.text import Text
 
 from ialp_jax.artifacts import (
     InputError,
@@ -23,22 +23,140 @@ from ialp_jax.artifacts import (
     write_manifest,
 )
 from ialp_jax.data.dataset import Dataset
-from ialp_jax.preferences.candidates import CandidateConfig, choose_candidates
-from ialp_jax.preferences.content_vectors import tfidf
-from ialp_jax.preferences.judges.base import Judge, Judgement, JudgeRequest
-from ialp_jax.preferences.prompts import item_text, state_text, template_hash
-from ialp_jax.preferences.states import UserStates, documents, interactions_of, user_states
+from ialp_jax.preferences.candidates import CandidateConfig
+from ialp_jax.preferences.directory import difference, remove_leftovers, set_aside
+from ialp_jax.preferences.job_progress import JobProgress
+from ialp_jax.preferences.judges.base import Judge, JudgeInfo
+from ialp_jax.preferences.requests import FOLDER, Requests
+from ialp_jax.preferences.shards import shard_frame
 from ialp_jax.preferences.table import (
     JOB_NAME,
     KIND,
-    SCHEMA,
+    MANIFEST,
     SHARD_PATTERN,
     PreferenceTable,
     describe,
+    judged_totals,
     shard_path,
 )
 
-MANIFEST = "manifest.json"
+STATES_PER_SHARD = 16
+"""A shard is what a kill can cost: some thousand pairs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A planned job with its judge.
+
+    Attributes:
+        directory: where it lies.
+        requests: what is asked.
+        record: what `job.json` holds; its fingerprint decides whether shards may be kept.
+        states_per_shard: states judged between two writes.
+    """
+
+    directory: Path
+    requests: Requests = field(repr=False)
+    record: dict[str, Any] = field(repr=False)
+    states_per_shard: int
+
+    @property
+    def num_shards(self) -> int:
+        """Number of shards, finished or not."""
+        return -(-self.requests.num_states // self.states_per_shard)
+
+    def states_of(self, shard: int) -> range:
+        """States judged in a shard."""
+        start = shard * self.states_per_shard
+        return range(start, min(start + self.states_per_shard, self.requests.num_states))
+
+    def part(self, rank: int, world: int) -> range:
+        """Shards of one of `world` processes that share the job: a contiguous range of states."""
+        if not 0 <= rank < world:
+            raise InputError(f"rank {rank} of {world} processes does not exist", column="rank",
+                             fix=f"give a rank from 0 to {world - 1}")  # fmt: skip
+        return range(rank * self.num_shards // world, (rank + 1) * self.num_shards // world)
+
+    def missing(self, shards: Sequence[int]) -> list[int]:
+        """Of these shards, those not yet judged."""
+        return [shard for shard in shards if not shard_path(self.directory, shard).exists()]
+
+
+def open_job(
+    directory: Path, info: JudgeInfo, *, states_per_shard: int = STATES_PER_SHARD, sharing: bool = False,
+    console: Console | None = None,
+) -> Job:  # fmt: skip
+    """Reads the requests in a directory and leaves it ready for this judge.
+
+    Shards of the same job are kept. Those of another judge are moved aside with a message, and the job
+    starts anew.
+
+    Args:
+        directory: the job's, planned before.
+        info: who judges.
+        states_per_shard: states judged between two writes; at least 1.
+        sharing: other processes work in the directory: nothing may be moved or removed.
+        console: where messages go; standard error if None.
+
+    Raises:
+        InputError: if there are no requests, or (with `sharing`) another job's shards.
+    """
+    console = Console(stderr=True) if console is None else console
+    if states_per_shard < 1:
+        raise InputError(
+            f"a shard of {states_per_shard} states is none", column="states_per_shard", fix="give 1 or more"
+        )
+    requests = Requests.load(directory / FOLDER)
+    record = _record(requests, info, states_per_shard)
+    path = directory / JOB_NAME
+    found = read_json(path) if path.exists() else None
+    if found is not None and found.get("fingerprint") != record["fingerprint"]:
+        if sharing:
+            raise InputError(f"another job lies here ({difference(found, record)})", file=directory,
+                             fix="start it with one process first, or name another directory")  # fmt: skip
+        set_aside(directory, difference(found, record), console)
+        requests.save(directory / FOLDER)
+    if not sharing:
+        remove_leftovers(directory, (JOB_NAME, SHARD_PATTERN, MANIFEST))
+    if not path.exists():
+        write_json(path, record)
+    return Job(directory, requests, record, states_per_shard)
+
+
+def judge_shard(job: Job, judge: Judge, shard: int) -> pl.DataFrame:
+    """Judges one shard, writes it and returns its rows.
+
+    Raises:
+        InputError: if the judge answers out of contract; nothing is written then.
+    """
+    asked = [job.requests.make(state) for state in job.states_of(shard)]
+    frame = shard_frame(asked, judge.judge(asked), judge.info.name)
+    with atomic_path(shard_path(job.directory, shard)) as temporary:
+        frame.write_parquet(temporary)
+    return frame
+
+
+def judge_missing(job: Job, judge: Judge, shards: Sequence[int], progress: JobProgress) -> None:
+    """Judges those of the shards that are not there yet; the progress counts the others as done."""
+    missing = set(job.missing(shards))
+    pairs = job.requests.pairs()
+    for shard in shards:
+        states = job.states_of(shard)
+        if shard in missing:
+            progress.judged(judge_shard(job, judge, shard))
+        else:
+            progress.skipped(int(pairs[states.start : states.stop].sum()))
+
+
+def finish_job(job: Job) -> PreferenceTable | None:
+    """Writes the manifest once every shard is there and returns the table; None if some are missing."""
+    if job.missing(range(job.num_shards)):
+        return None
+    if not (job.directory / MANIFEST).exists():
+        config = {key: value for key, value in job.record.items() if key != "users"}
+        write_manifest(job.directory, KIND, config | judged_totals(job.directory), {"dataset": job.record["dataset"]},
+                       job.record["statements"])  # fmt: skip
+    return PreferenceTable.load(job.directory)
 
 
 def run_job(
@@ -52,7 +170,7 @@ def run_job(
     progress: bool = True,
     console: Console | None = None,
 ) -> PreferenceTable:
-    """Judges the candidates of every user state of a split and returns the table, also left in `directory`.
+    """Plans and judges in one go, with a judge that lives in this process; the table is also left in `directory`.
 
     Every finished shard is kept: after an interruption the same call judges only what is missing, and ends
     with the same bytes. A directory with another job (other judge, prompts, data or candidates) is moved
@@ -71,171 +189,26 @@ def run_job(
     Raises:
         InputError: if the directory holds something that is not a job, or the judge answers out of contract.
     """
+    # Planning needs scikit-learn; who only judges planned requests does without.
+    from ialp_jax.preferences.plan import plan_job
+
     console = Console(stderr=True) if console is None else console
-    states = user_states(dataset, split)
-    chosen = _candidates(dataset, states, candidates)
-    job = _describe_job(dataset, judge, candidates, states, states_per_shard, split)
-    _prepare(directory, job, console)
+    plan_job(dataset, candidates, directory, split=split, console=console)
+    job = open_job(directory, judge.info, states_per_shard=states_per_shard, console=console)
     if not (directory / MANIFEST).exists():
-        requests = _Requests.of(dataset, states, chosen)
-        _judge_shards(directory, judge, requests, states_per_shard, progress, console)
-        judgements = int(np.sum(chosen < dataset.num_items))
-        config = {key: value for key, value in job.items() if key != "users"} | {"judgements": judgements}
-        write_manifest(directory, KIND, config, {"dataset": dataset.fingerprint}, job["statements"])
-    return PreferenceTable.load(directory)
+        total = int(job.requests.pairs().sum())
+        with JobProgress(f"judging ({judge.info.name})", total, console, shown=progress) as shown:
+            judge_missing(job, judge, range(job.num_shards), shown)
+    table = finish_job(job)
+    assert table is not None
+    return table
 
 
-@dataclass(frozen=True)
-class _Requests:
-    """Everything the requests are made from; `items[s]` and `texts` are indexed by state and by item id."""
-
-    states: UserStates
-    items: Int[np.ndarray, "S K"]
-    titles: list[str]
-    texts: list[str]
-    about: list[str]
-    domain: str
-    feedback: Literal["implicit", "explicit"]
-
-    @classmethod
-    def of(cls, dataset: Dataset, states: UserStates, items: Int[np.ndarray, "S K"]) -> "_Requests":
-        titles = dataset.items["title"].to_list()
-        words = zip(titles, dataset.items["text"].to_list(), strict=True)
-        texts = [item_text(dataset.domain, title, text) for title, text in words]
-        told = (
-            dataset.users["text"].to_list() if "text" in dataset.users.columns else [""] * dataset.num_users
-        )
-        about = [told[user] for user in states.users]
-        return cls(states, items, titles, texts, about, dataset.domain, dataset.feedback)
-
-    def make(self, state: int) -> JudgeRequest:
-        known = self.states.items[state] < len(self.texts)
-        history = tuple(self.states.items[state][known].tolist())
-        grades = tuple(self.states.grades[state][known].tolist())
-        titles = [self.titles[item] for item in history]
-        items = tuple(self.items[state][self.items[state] < len(self.texts)].tolist())
-        user = state_text(self.domain, self.feedback, titles, grades, self.about[state])
-        texts = tuple(self.texts[item] for item in items)
-        return JudgeRequest(state, user, history, grades, items, texts)
-
-
-def _candidates(dataset: Dataset, states: UserStates, config: CandidateConfig) -> Int[np.ndarray, "S K"]:
-    offline = user_states(dataset).users
-    _, items, _ = interactions_of(dataset, offline)
-    popularity = np.bincount(items, minlength=dataset.num_items)
-    return choose_candidates(states, tfidf(documents(dataset)), popularity, config)
-
-
-def _describe_job(
-    dataset: Dataset,
-    judge: Judge,
-    candidates: CandidateConfig,
-    states: UserStates,
-    states_per_shard: int,
-    split: str,
-) -> dict[str, Any]:
-    """What `job.json` holds; its fingerprint decides whether shards may be kept."""
-    asked = {
-        "dataset": dataset.fingerprint,
-        "template_hash": template_hash(dataset.domain, dataset.feedback),
-        "candidates": candidates,
-        "split": split,
-        "states_per_shard": states_per_shard,
-    }
-    info = judge.info
-    mix = f"{candidates.similar} similar, {candidates.popular} popular and {candidates.random} random items"
-    statements = (info.statement, f"Candidates: at most {mix} for each of {states.users.size} {split} users.")
-    table = describe(states.users, info, dataset.num_items, statements)
-    return {"fingerprint": fingerprint(KIND, asked, table), **asked, **table}
-
-
-def _prepare(directory: Path, job: dict[str, Any], console: Console) -> None:
-    """Leaves `directory` with this job's `job.json` and nothing of another job."""
-    path = directory / JOB_NAME
-    if path.exists():
-        found = read_json(path)
-        if found.get("fingerprint") != job["fingerprint"]:
-            aside = directory.with_name(f"{directory.name}.{found.get('fingerprint', 'unknown')}")
-            shutil.rmtree(aside, ignore_errors=True)
-            os.replace(directory, aside)
-            console.print(f"[yellow]{directory} held another preference job ({_difference(found, job)}); "
-                          f"it was moved to {aside} and the job starts anew.")  # fmt: skip
-    elif directory.is_dir() and any(not name.startswith(".") for name in os.listdir(directory)):
-        raise InputError("the directory holds files but no preference job", file=directory,
-                         fix="name an empty or a new directory")  # fmt: skip
-    for name in (JOB_NAME, SHARD_PATTERN, MANIFEST):  # half-written files of a killed process
-        for leftover in directory.glob(f".{name}.*"):
-            shutil.rmtree(leftover)
-    if not path.exists():
-        write_json(path, job)
-
-
-def _difference(found: dict[str, Any], job: dict[str, Any]) -> str:
-    wanted = plain(job)
-    names = [
-        name
-        for name in wanted
-        if name not in ("fingerprint", "statements") and found.get(name) != wanted[name]
-    ]
-    return f"other {', '.join(names)}" if names else "other layout"
-
-
-def _judge_shards(
-    directory: Path,
-    judge: Judge,
-    requests: _Requests,
-    states_per_shard: int,
-    progress: bool,
-    console: Console,
-) -> None:
-    """Judges and writes every shard that is not there yet."""
-    num_items = len(requests.texts)
-    pairs = np.sum(requests.items < num_items, axis=1)
-    speed = (_PairsPerSecond(), TimeRemainingColumn())
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), *speed)
-    with Progress(*columns, console=console, disable=not progress) as bar:
-        task = bar.add_task(f"judging ({judge.info.name})", total=int(pairs.sum()))
-        for index, start in enumerate(range(0, pairs.size, states_per_shard)):
-            states = range(start, min(start + states_per_shard, pairs.size))
-            path = shard_path(directory, index)
-            if not path.exists():
-                asked = [requests.make(state) for state in states]
-                frame = _frame(asked, judge.judge(asked), judge.info.name)
-                with atomic_path(path) as temporary:
-                    frame.write_parquet(temporary)
-            bar.advance(task, int(pairs[states.start : states.stop].sum()))
-
-
-class _PairsPerSecond(ProgressColumn):
-    """Speed of the judge."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f} pairs/s")
-
-
-def _frame(requests: list[JudgeRequest], judgements: list[Judgement], judge: str) -> pl.DataFrame:
-    """The rows of one shard.
-
-    Raises:
-        InputError: if the judge's answers do not fit the requests or are not probabilities.
-    """
-    fix = f"mend the judge {judge!r}: one Judgement per request, one score in [0, 1] and one answer per item"
-    if len(judgements) != len(requests):
-        raise InputError(f"{len(requests)} requests got {len(judgements)} judgements", fix=fix)
-    for request, judgement in zip(requests, judgements, strict=True):
-        if not len(judgement.scores) == len(judgement.raw) == len(request.items):
-            found = f"{len(judgement.scores)} scores and {len(judgement.raw)} raw answers"
-            raise InputError(f"state {request.state}: {len(request.items)} items got {found}", fix=fix)
-        if not np.all((judgement.scores >= 0) & (judgement.scores <= 1)):
-            raise InputError(f"state {request.state}: a score is not in [0, 1]", fix=fix)
-    return pl.DataFrame(
-        {
-            "state": np.repeat(
-                [request.state for request in requests], [len(request.items) for request in requests]
-            ),
-            "item": [item for request in requests for item in request.items],
-            "score": np.concatenate([judgement.scores for judgement in judgements]),
-            "raw": [answer for judgement in judgements for answer in judgement.raw],
-        }
-    ).cast(SCHEMA)  # type: ignore[arg-type]
+def _record(requests: Requests, info: JudgeInfo, states_per_shard: int) -> dict[str, Any]:
+    """What `job.json` holds."""
+    asked = {"requests": requests.fingerprint(), **requests.source, "states_per_shard": states_per_shard}
+    statements = (info.statement, *requests.statements)
+    table = describe(
+        requests.states["user"].to_numpy(), info, requests.num_items, requests.source["dataset"], statements
+    )
+    return plain({"fingerprint": fingerprint(KIND, asked, table), **asked, **table})

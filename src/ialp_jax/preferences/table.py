@@ -4,7 +4,8 @@ On disk: append-only shards `shard-000000.parquet`, each with the judgements of 
 `job.json`, what was asked of whom; `manifest.json`, written last.
 """
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,24 @@ from ialp_jax.preferences.judges.base import JudgeInfo
 
 KIND = "preferences"
 JOB_NAME = "job.json"
+MANIFEST = "manifest.json"
 SHARD_PATTERN = "shard-*.parquet"
-SCHEMA = {"state": pl.Int32, "item": pl.Int32, "score": pl.Float32, "raw": pl.String}
+SCHEMA = pl.Schema(
+    {
+        "state": pl.Int32,
+        "item": pl.Int32,
+        "score": pl.Float32,
+        "log_yes": pl.Float32,
+        "log_no": pl.Float32,
+        "calls": pl.Int32,
+        "prompt_tokens": pl.Int32,
+        "computed_tokens": pl.Int32,
+        "raw": pl.String,
+    }
+)
+"""Columns of a shard (`judges.base.Judgement`); score is null where the pair was rejected by rule, the
+log-probabilities where the judge has none."""
+COSTS = ("calls", "prompt_tokens", "computed_tokens")
 
 
 @dataclass(frozen=True)
@@ -33,6 +50,9 @@ class PreferenceTable:
         info: who judged.
         num_items: N, size of the catalogue.
         statements: sentences a report on this table must print.
+        dataset: fingerprint of the logs the users are from.
+        rejected: pairs that were asked about and not judged, by rule.
+        costs: calls of a language model, their prompt tokens, and how many of these were computed anew.
     """
 
     users: Int[np.ndarray, " S"]
@@ -42,6 +62,9 @@ class PreferenceTable:
     info: JudgeInfo
     num_items: int
     statements: tuple[str, ...]
+    dataset: str = ""
+    rejected: int = 0
+    costs: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def num_states(self) -> int:
@@ -78,18 +101,6 @@ class PreferenceTable:
         return replace(self, state=state[order], item=self.item[order], score=self.score[order],
                        statements=(*self.statements, statement))  # fmt: skip
 
-    def save(self, directory: Path) -> None:
-        """Writes the table as one shard, replacing the directory; raw answers stay in the job's own."""
-        columns = {"state": self.state, "item": self.item, "score": self.score}
-        frame = pl.DataFrame(columns).with_columns(raw=pl.lit("")).cast(SCHEMA)  # type: ignore[arg-type]
-        job = describe(self.users, self.info, self.num_items, self.statements)
-        with atomic_path(directory) as temporary:
-            temporary.mkdir()
-            frame.write_parquet(shard_path(temporary, 0))
-            write_json(temporary / JOB_NAME, job)
-            write_manifest(temporary, KIND, {"judgements": self.num_judgements, "judge": self.info},
-                           statements=list(self.statements))  # fmt: skip
-
     @classmethod
     def load(cls, directory: Path) -> "PreferenceTable":
         """Reads a finished table.
@@ -97,29 +108,62 @@ class PreferenceTable:
         Raises:
             InputError: if it is not finished, was altered, or is not a table.
         """
-        if (directory / JOB_NAME).exists() and not (directory / "manifest.json").exists():
+        if not (directory / MANIFEST).exists() and (directory / JOB_NAME).exists():
             raise InputError("the job that writes this table has not finished", file=directory,
                              fix="run the job again; it resumes where it stopped")  # fmt: skip
-        read_manifest(directory, KIND)
+        totals = read_manifest(directory, KIND).config
         job = read_json(directory / JOB_NAME)
-        paths = sorted(directory.glob(SHARD_PATTERN))
-        pairs = pl.concat([read_shard(path, job["num_items"], len(job["users"])) for path in paths])
+        pairs = read_pairs(directory, job).filter(pl.col("score").is_not_null()).sort("state", "item")
         return cls(
             np.asarray(job["users"], np.int32), pairs["state"].to_numpy(), pairs["item"].to_numpy(),
             pairs["score"].to_numpy(), JudgeInfo(**job["judge"]), job["num_items"], tuple(job["statements"]),
+            job["dataset"], totals["rejected"], {name: totals[name] for name in COSTS},
         )  # fmt: skip
 
 
+def write_table(
+    directory: Path, pairs: pl.DataFrame, job: dict[str, Any], parents: dict[str, str] | None = None
+) -> None:
+    """Writes judgements of any origin as a finished table of one shard, all or nothing.
+
+    Args:
+        directory: replaced if it is there.
+        pairs: columns of `SCHEMA`.
+        job: what `describe` gives.
+        parents: fingerprints of what the table was made from, beside the dataset.
+    """
+    with atomic_path(directory) as temporary:
+        temporary.mkdir()
+        pairs.select(list(SCHEMA)).cast(SCHEMA).write_parquet(shard_path(temporary, 0))
+        write_json(temporary / JOB_NAME, job)
+        config = {key: value for key, value in job.items() if key != "users"} | judged_totals(temporary)
+        write_manifest(
+            temporary, KIND, config, {"dataset": job["dataset"], **(parents or {})}, job["statements"]
+        )
+
+
 def describe(
-    users: Int[np.ndarray, " S"], info: JudgeInfo, num_items: int, statements: tuple[str, ...]
+    users: Int[np.ndarray, " S"], info: JudgeInfo, num_items: int, dataset: str, statements: Sequence[str]
 ) -> dict[str, Any]:
-    """The part of `job.json` that a table is read back with."""
+    """The part of `job.json` that a table is read back with; `dataset` is the fingerprint of the logs."""
     return {
         "judge": asdict(info),
         "num_items": num_items,
+        "dataset": dataset,
         "statements": list(statements),
         "users": users.tolist(),
     }
+
+
+def judged_totals(directory: Path) -> dict[str, int]:
+    """Judged and rejected pairs and what they cost, over all shards."""
+    pairs = pl.scan_parquet(directory / SHARD_PATTERN)
+    sums = pairs.select(
+        pl.col("score").count().alias("judgements"),
+        pl.col("score").null_count().alias("rejected"),
+        *(pl.col(name).cast(pl.Int64).sum() for name in COSTS),
+    )
+    return {name: int(value) for name, value in sums.collect().row(0, named=True).items()}
 
 
 def shard_path(directory: Path, index: int) -> Path:
@@ -127,14 +171,28 @@ def shard_path(directory: Path, index: int) -> Path:
     return directory / f"shard-{index:06d}.parquet"
 
 
+def read_pairs(directory: Path, job: dict[str, Any]) -> pl.DataFrame:
+    """Every pair that was asked about, with the columns of `SCHEMA`, in the order of the shards.
+
+    Raises:
+        InputError: if a file is not such a shard, or names a state or item outside the table.
+    """
+    return pl.concat(
+        [
+            read_shard(path, job["num_items"], len(job["users"]))
+            for path in sorted(directory.glob(SHARD_PATTERN))
+        ]
+    )
+
+
 def read_shard(path: Path, num_items: int, num_states: int) -> pl.DataFrame:
-    """State, item and score of one shard.
+    """The rows of one shard.
 
     Raises:
         InputError: if the file is not such a shard, or names a state or item outside the table.
     """
     try:
-        frame = pl.read_parquet(path, columns=["state", "item", "score"])
+        frame = pl.read_parquet(path, columns=list(SCHEMA))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(
             f"not a readable shard ({error})", file=path, fix="delete it and run the job again"

@@ -1,7 +1,7 @@
 """Judges, one file each, found by name.
 
 A judge's file defines `Config`, a frozen dataclass of its settings with defaults, and
-`build(dataset, config) -> Judge`. A file is imported only when its judge is asked for, so a judge with heavy
+`build(context, config) -> Judge`. A file is imported only when its judge is asked for, so a judge with heavy
 dependencies costs nothing to those who use another.
 """
 
@@ -12,13 +12,15 @@ from typing import Any
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.dataset import Dataset
-from ialp_jax.preferences.judges.base import Judge, JudgeInfo, Judgement, JudgeRequest
+from ialp_jax.preferences.judges.base import Judge, JudgeContext, JudgeInfo, Judgement, JudgeRequest, Usage
 
 __all__ = [
     "Judge",
+    "JudgeContext",
     "JudgeInfo",
     "JudgeRequest",
     "Judgement",
+    "Usage",
     "available_judges",
     "build_judge",
     "judge_module",
@@ -48,4 +50,5 @@ def judge_module(name: str) -> ModuleType:
 def build_judge(name: str, dataset: Dataset, config: Any = None) -> Judge:
     """Builds a judge for a dataset; `config` None means the defaults of its `Config`."""
     module = judge_module(name)
-    return module.build(dataset, module.Config() if config is None else config)
+    context = JudgeContext(dataset.domain, dataset.feedback, dataset)
+    return module.build(context, module.Config() if config is None else config)

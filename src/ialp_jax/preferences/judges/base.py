@@ -5,7 +5,27 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+
+from ialp_jax.data.dataset import Dataset, Domain, Feedback
+
+REJECTED = "rejected: "
+"""How the raw answer of a pair that was not judged begins; its score is NaN, the reason follows."""
+
+
+@dataclass(frozen=True)
+class JudgeContext:
+    """What a judge is built for.
+
+    Attributes:
+        domain: chooses the words of its prompts.
+        feedback: what the grades in the histories come from.
+        dataset: the logs; None where the job runs from its files alone.
+    """
+
+    domain: Domain
+    feedback: Feedback
+    dataset: Dataset | None = None
 
 
 @dataclass(frozen=True)
@@ -30,16 +50,48 @@ class JudgeRequest:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """A judge's answers for one request.
+class Usage:
+    """What the answers to one request cost, per item; all zero for a judge that calls no model.
+
+    Where one call judges several items, all it cost stands at the first of them, so that sums are exact.
 
     Attributes:
-        scores: Float32[len(items)] in [0, 1]: probability that this user would like this item.
-        raw: the answers as given, one per item, kept in the table's files.
+        calls: of a language model.
+        prompt_tokens: in the prompts of these calls.
+        computed_tokens: of them, computed anew; the others came from the prefix cache.
+    """
+
+    calls: Int[np.ndarray, " K"]
+    prompt_tokens: Int[np.ndarray, " K"]
+    computed_tokens: Int[np.ndarray, " K"]
+
+    @classmethod
+    def nothing(cls, items: int) -> "Usage":
+        """No call for any of `items` items."""
+        return cls(*(np.zeros(items, np.int32) for _ in range(3)))
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A judge's answers for one request of K items.
+
+    Attributes:
+        scores: Float32[K] in [0, 1]: probability that this user would like this item; NaN where the pair was
+            rejected by rule.
+        raw: the answers as given, one per item, kept in the table's files; `REJECTED` and the reason where
+            the score is NaN.
+        log_yes: log-probability of the label that stands for "likes it" among all next tokens; None where
+            the judge knows none.
+        log_no: of the label, or of all labels, that stand against it. Their probabilities' sum is the label
+            mass: how far the model kept to the form of the answer.
+        usage: what the answers cost; None for nothing.
     """
 
     scores: Float[np.ndarray, " K"]
     raw: list[str]
+    log_yes: Float[np.ndarray, " K"] | None = None
+    log_no: Float[np.ndarray, " K"] | None = None
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True)
@@ -48,12 +100,13 @@ class JudgeInfo:
 
     Attributes:
         name: the judge's name in the registry.
-        is_llm: whether a language model judged.
+        is_llm: whether a language model of general knowledge judged.
         model: name of the model, or of the method where there is no model.
         revision: its exact version.
         template_hash: hash of the prompts it reads (`prompts.template_hash`), "" if it reads none.
         settings: whatever else can change an answer (sampling parameters, fitted coefficients, ...).
         statement: one sentence for the reader of a report: what judged, and how.
+        test_double: a model of random weights stood in for one; nothing it says is evidence.
     """
 
     name: str
@@ -63,6 +116,7 @@ class JudgeInfo:
     template_hash: str
     settings: dict[str, Any] = field(default_factory=dict)
     statement: str = ""
+    test_double: bool = False
 
 
 class Judge(Protocol):
@@ -70,7 +124,10 @@ class Judge(Protocol):
 
     @property
     def info(self) -> JudgeInfo:
-        """Who judges; it must not change while the judge lives."""
+        """Who judges; it must not change while the judge lives, and must cost little (no model is loaded)."""
 
     def judge(self, requests: Sequence[JudgeRequest]) -> list[Judgement]:
-        """One `Judgement` per request, in order. All items of a state come in one request, side by side."""
+        """One `Judgement` per request, in order. All items of a state come in one request, side by side.
+
+        Equal calls give equal answers, whatever was judged before: the bytes of a resumed job rest on it.
+        """

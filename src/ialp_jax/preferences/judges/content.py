@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.preferences.content_vectors import history_profiles, similarities, tfidf
-from ialp_jax.preferences.judges.base import JudgeInfo, Judgement, JudgeRequest
+from ialp_jax.preferences.judges.base import JudgeContext, JudgeInfo, Judgement, JudgeRequest
 from ialp_jax.preferences.states import UserStates, documents, interactions_of, user_states
 
 FOLDS = 5
@@ -86,12 +86,16 @@ class ContentJudge:
         ]
 
 
-def build(dataset: Dataset, config: Config) -> ContentJudge:
+def build(context: JudgeContext, config: Config) -> ContentJudge:
     """Fits the judge to the offline users' logs; the online users' interactions are never read.
 
     Raises:
-        InputError: if the offline users have no held-out interactions to calibrate with.
+        InputError: if there are no logs, or no offline user's held-out interactions to calibrate with.
     """
+    if context.dataset is None:
+        raise InputError("the content judge is fitted to logs, and a job's files hold none",
+                         fix="use `ialp train` without PREFS, which has the content judge judge")  # fmt: skip
+    dataset = context.dataset
     states = user_states(dataset)
     vectors = tfidf(documents(dataset))
     log_popularity = _log_popularity(dataset, states) if config.popularity_prior else None
