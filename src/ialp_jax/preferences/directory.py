@@ -10,7 +10,6 @@ from rich.console import Console
 
 from ialp_jax.artifacts import InputError, plain
 
-
 # These follow from the other entries.
 DERIVED = ("fingerprint", "requests", "statements", "statement")
 

@@ -8,7 +8,7 @@ shards of one directory: they share nothing but these files.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 from rich.console import Console
@@ -23,7 +23,6 @@ from ialp_jax.artifacts import (
     write_manifest,
 )
 from ialp_jax.data.dataset import Dataset
-from ialp_jax.preferences.candidates import CandidateConfig
 from ialp_jax.preferences.directory import difference, remove_leftovers, set_aside
 from ialp_jax.preferences.job_progress import JobProgress
 from ialp_jax.preferences.judges.base import Judge, JudgeInfo
@@ -39,6 +38,9 @@ from ialp_jax.preferences.table import (
     judged_totals,
     shard_path,
 )
+
+if TYPE_CHECKING:
+    from ialp_jax.preferences.candidates import CandidateConfig
 
 STATES_PER_SHARD = 16
 """A shard is what a kill can cost: some thousand pairs."""
@@ -162,7 +164,7 @@ def finish_job(job: Job) -> PreferenceTable | None:
 def run_job(
     dataset: Dataset,
     judge: Judge,
-    candidates: CandidateConfig,
+    candidates: "CandidateConfig",
     directory: Path,
     *,
     states_per_shard: int = 256,
