@@ -1,7 +1,9 @@
 """Plans a job: which states, which candidates, in which words; leaves the requests where the job will run."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from rich.console import Console
@@ -24,6 +26,7 @@ def plan_job(
     split: Literal["offline", "online"] = "offline",
     states: int | None = None,
     attributes_length: int = ATTRIBUTES_LENGTH,
+    logs: Mapping[str, Any] | None = None,
     console: Console | None = None,
 ) -> Requests:
     """Chooses the candidates of a split's user states and writes the requests to `directory / "requests"`.
@@ -38,6 +41,7 @@ def plan_job(
         split: whose states; only offline users' states may feed pre-training.
         states: so many users only, drawn by the candidates' seed; all if None.
         attributes_length: characters of an item's attributes that a judge reads.
+        logs: where the dataset was read from (`environments.logs.Logs`), so that later steps find it again.
         console: where messages go; standard error if None.
 
     Raises:
@@ -53,6 +57,7 @@ def plan_job(
         dataset, asked, items, {"shortlist": plain(candidates)}, statement,
         split=split, attributes_length=attributes_length,
     )  # fmt: skip
+    requests = replace(requests, logs=plain(logs or {}))
     keep_requests(requests, directory, Console(stderr=True) if console is None else console)
     return requests
 

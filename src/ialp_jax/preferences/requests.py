@@ -45,6 +45,8 @@ class Requests:
         source: what the requests were made from: dataset (its fingerprint), template_hash, chosen (how the
             candidates were), split; a job of another source is another job.
         statements: sentences a report must print.
+        logs: where the dataset was read from (environment, folder, settings), so that it can be read again;
+            no part of the job's identity.
     """
 
     states: pl.DataFrame = field(repr=False)
@@ -53,6 +55,7 @@ class Requests:
     feedback: Feedback
     source: dict[str, Any]
     statements: tuple[str, ...]
+    logs: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def num_states(self) -> int:
@@ -91,7 +94,7 @@ class Requests:
             temporary.mkdir()
             self.states.write_parquet(temporary / "states.parquet")
             items.write_parquet(temporary / "items.parquet")
-            config = {"domain": self.domain, "feedback": self.feedback, "source": self.source,
+            config = {"domain": self.domain, "feedback": self.feedback, "source": self.source, "logs": self.logs,
                       "content": self.fingerprint()}  # fmt: skip
             write_manifest(
                 temporary, KIND, config, {"dataset": self.source["dataset"]}, list(self.statements)
@@ -112,7 +115,15 @@ class Requests:
                              file=directory, fix="plan the job again with this version (ialp prefs plan)")  # fmt: skip
         texts = pl.read_parquet(directory / "items.parquet")["text"].to_list()
         states = pl.read_parquet(directory / "states.parquet")
-        return cls(states, texts, config["domain"], config["feedback"], source, tuple(manifest.statements))
+        return cls(
+            states,
+            texts,
+            config["domain"],
+            config["feedback"],
+            source,
+            tuple(manifest.statements),
+            config["logs"],
+        )
 
 
 def make_requests(

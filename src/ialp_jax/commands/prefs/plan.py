@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ialp_jax import environments
 from ialp_jax.data.build import DataConfig
+from ialp_jax.environments.logs import Logs
 from ialp_jax.preferences.candidates import CandidateConfig
 from ialp_jax.preferences.plan import plan_job
 from ialp_jax.preferences.prompts import ATTRIBUTES_LENGTH
@@ -33,7 +34,7 @@ class Plan:
     """Characters of an item's attributes that the judge reads; every 4 cost about a token per pair."""
     candidates: CandidateConfig = CandidateConfig()
     """Which items each user is judged on."""
-    dataset: Annotated[DataConfig, tyro.conf.arg(name="study.data")] = DataConfig()
+    dataset: Annotated[DataConfig, tyro.conf.arg(name="data")] = DataConfig()
     """From logs to a dataset; as `ialp train` will be told."""
 
 
@@ -45,10 +46,10 @@ def run(arguments: Sequence[str]) -> None:
     defaults = Plan(asked.env, dataset=environment.data)
     plan = tyro.cli(Plan, args=arguments, default=defaults, prog="ialp prefs plan")
     console, out = Console(), plan.out or Path("prefs") / name
-    dataset = environment.dataset(plan.data, plan.dataset, name)
+    logs = Logs(plan.env, plan.data, plan.dataset)
     requests = plan_job(
-        dataset, plan.candidates, out, split=plan.split, states=plan.states,
-        attributes_length=plan.attributes_length, console=console,
+        logs.dataset(), plan.candidates, out, split=plan.split, states=plan.states,
+        attributes_length=plan.attributes_length, logs=logs.record(), console=console,
     )  # fmt: skip
     console.print(f"{name}: {requests.num_states:,} users x {requests.num_items:,} items; "
                   f"{int(requests.pairs().sum()):,} pairs to judge, in {out}")  # fmt: skip
