@@ -2,6 +2,7 @@
 #
 #   make train ENV=steam [DATA=folder] [PRESET=quick|full] [SEEDS=n] [OUT=folder] [RESUME=1] [ARGS="--online.users 256"]
 #   make check ENV=steam | make report OUT=runs/steam | make test | make lint | make clean
+#   make vllm-env [VLLM=auto|gpu|cpu] | make test-vllm
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,11 @@ BIN := $(VENV)/bin
 ENV ?= synthetic
 PRESET ?= quick
 
-.PHONY: train check report envs test test-fast lint format clean
+# vLLM's pins and JAX's do not meet: an environment of its own, which talks through files.
+VLLM_VENV := .venv-vllm
+VLLM ?= auto
+
+.PHONY: train check report envs test test-fast lint format clean vllm-env test-vllm FORCE
 
 train: $(VENV)/installed
 	$(BIN)/ialp train $(ENV) --preset $(PRESET) $(if $(DATA),--data $(DATA)) $(if $(OUT),--out $(OUT)) \
@@ -50,5 +55,15 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e ".[dev]"
 	touch $@
 
+vllm-env: $(VLLM_VENV)/installed
+
+test-vllm: $(VLLM_VENV)/installed
+	$(VLLM_VENV)/bin/python -m pytest tests/vllm $(ARGS)
+
+# The stamp holds the variant, so that VLLM=gpu after VLLM=cpu makes it anew.
+$(VLLM_VENV)/installed: pyproject.toml $(wildcard requirements/vllm*) \
+  $(if $(filter-out auto $(shell cat $(VLLM_VENV)/installed 2>/dev/null),$(VLLM)),FORCE)
+	PYTHON=$(PYTHON) sh requirements/vllm.sh $(VLLM_VENV) $(VLLM)
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
