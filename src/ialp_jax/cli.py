@@ -46,3 +46,7 @@ def _print_usage(prog: str, available: dict[str, str], console: Console) -> None
     for name, module in available.items():
         summary = (importlib.import_module(module).__doc__ or "").strip().splitlines()[0]
         console.print(f"  {name:<10} {summary}", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

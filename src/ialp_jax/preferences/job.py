@@ -79,6 +79,11 @@ class Job:
                              fix=f"give a rank from 0 to {world - 1}")  # fmt: skip
         return range(rank * self.num_shards // world, (rank + 1) * self.num_shards // world)
 
+    def pairs_in(self, shards: Sequence[int]) -> int:
+        """Pairs to judge in these shards."""
+        counts = self.requests.pairs()
+        return sum(int(counts[self.states_of(shard)].sum()) for shard in shards)
+
     def missing(self, shards: Sequence[int]) -> list[int]:
         """Of these shards, those not yet judged."""
         return [shard for shard in shards if not shard_path(self.directory, shard).exists()]
@@ -138,16 +143,10 @@ def judge_shard(job: Job, judge: Judge, shard: int) -> pl.DataFrame:
     return frame
 
 
-def judge_missing(job: Job, judge: Judge, shards: Sequence[int], progress: JobProgress) -> None:
-    """Judges those of the shards that are not there yet; the progress counts the others as done."""
-    missing = set(job.missing(shards))
-    pairs = job.requests.pairs()
+def judge_shards(job: Job, judge: Judge, shards: Sequence[int], progress: JobProgress) -> None:
+    """Judges shards one after the other, in this process."""
     for shard in shards:
-        states = job.states_of(shard)
-        if shard in missing:
-            progress.judged(judge_shard(job, judge, shard))
-        else:
-            progress.skipped(int(pairs[states.start : states.stop].sum()))
+        progress.judged(judge_shard(job, judge, shard))
 
 
 def finish_job(job: Job) -> PreferenceTable | None:
@@ -197,10 +196,9 @@ def run_job(
     console = Console(stderr=True) if console is None else console
     plan_job(dataset, candidates, directory, split=split, console=console)
     job = open_job(directory, judge.info, states_per_shard=states_per_shard, console=console)
-    if not (directory / MANIFEST).exists():
-        total = int(job.requests.pairs().sum())
-        with JobProgress(f"judging ({judge.info.name})", total, console, shown=progress) as shown:
-            judge_missing(job, judge, range(job.num_shards), shown)
+    missing = job.missing(range(job.num_shards))
+    with JobProgress(f"judging ({judge.info.name})", job.pairs_in(missing), console, shown=progress) as bar:
+        judge_shards(job, judge, missing, bar)
     table = finish_job(job)
     assert table is not None
     return table

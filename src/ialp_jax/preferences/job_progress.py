@@ -15,7 +15,7 @@ class JobProgress:
     def __init__(self, label: str, pairs: int, console: Console, *, shown: bool = True) -> None:
         columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), _PairsPerSecond(), _Tokens())
         self._bar = Progress(*columns, TimeRemainingColumn(), console=console, disable=not shown)
-        self._task = self._bar.add_task(label, total=pairs, prompt=0, computed=0, pairs=0)
+        self._task = self._bar.add_task(label, total=pairs, prompt=0, computed=0)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -26,17 +26,11 @@ class JobProgress:
     ) -> None:
         self._bar.stop()
 
-    def skipped(self, pairs: int) -> None:
-        """Pairs that an earlier run judged."""
-        task = self._bar.tasks[self._task]
-        # Off the total rather than onto the count: they must not count as speed.
-        self._bar.update(self._task, total=(task.total or 0) - pairs)
-
     def judged(self, frame: pl.DataFrame) -> None:
         """Rows of a shard that was just judged."""
         fields = self._bar.tasks[self._task].fields
         self._bar.update(
-            self._task, advance=frame.height, pairs=fields["pairs"] + frame.height,
+            self._task, advance=frame.height,
             prompt=fields["prompt"] + int(frame["prompt_tokens"].sum()),
             computed=fields["computed"] + int(frame["computed_tokens"].sum()),
         )  # fmt: skip
@@ -57,5 +51,5 @@ class _Tokens(ProgressColumn):
         prompt, computed = task.fields["prompt"], task.fields["computed"]
         if not prompt or not task.elapsed:
             return Text("")
-        rate, each = prompt / task.elapsed, computed / task.fields["pairs"]
-        return Text(f"{rate:,.0f} tokens/s, {1 - computed / prompt:.0%} cached ({each:.1f} computed/pair)")
+        rate, cached = prompt / task.elapsed, 1 - computed / prompt
+        return Text(f"{rate / 1000:,.0f}k tokens/s, {cached:.0%} cached")

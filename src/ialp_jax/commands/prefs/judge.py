@@ -1,0 +1,122 @@
+"""Has a planned job judged: by vLLM, by a server, whole or in parts; goes on where it stopped."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import tyro
+from rich.console import Console
+
+from ialp_jax.artifacts import InputError
+from ialp_jax.preferences.estimate import Assumptions, estimate_job
+from ialp_jax.preferences.job import STATES_PER_SHARD, Job, finish_job, judge_shards, open_job
+from ialp_jax.preferences.job_progress import JobProgress
+from ialp_jax.preferences.judges import available_judges, judge_module
+from ialp_jax.preferences.requests import FOLDER, Requests
+from ialp_jax.preferences.sharing import judge_with_processes, judge_with_ray, this_command
+
+Settings = TypeVar("Settings")
+USAGE = (
+    "usage: ialp prefs judge OUT JUDGE [--help] [options]\n\nOUT: folder of a planned job; JUDGE: one of {}"
+)
+
+
+@dataclass(frozen=True)
+class Judging(Generic[Settings]):
+    """Judges what is missing of a planned job. The same command goes on after any interruption."""
+
+    settings: Annotated[Settings, tyro.conf.arg(name="")]
+    """Of the judge."""
+    dry_run: bool = False
+    """Only count prompts and tokens and estimate time and memory."""
+    assume: Assumptions = Assumptions()
+    """For the estimate."""
+    states_per_shard: int = STATES_PER_SHARD
+    """States judged between two writes: what an interruption can cost."""
+    replicas: int = 1
+    """Engines that share the job by ranges of states, each with GPUs of its own."""
+    engine: Literal["local", "ray"] = "local"
+    """Where the replicas run: processes of this machine, or actors of a Ray cluster that sees OUT."""
+    rank: int = 0
+    """With --world: which part of the job this process judges, for other ways to start many (Slurm, ...)."""
+    world: int = 1
+    """Number of processes that share the job."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Parses the command line and judges."""
+    if len(arguments) < 2 or arguments[0].startswith("-") or arguments[1].startswith("-"):
+        Console(stderr=True).print(USAGE.format(", ".join(available_judges())), highlight=False)
+        sys.exit(0 if set(arguments) & {"-h", "--help"} else 2)
+    out, name = Path(arguments[0]), arguments[1]
+    module = judge_module(name)
+    command: Any = Judging  # whose settings are known only now
+    asked = tyro.cli(
+        command[module.Config], args=arguments[2:], prog=f"ialp prefs judge {out} {name}",
+        default=Judging(module.Config()),
+    )  # fmt: skip
+    console = Console(stderr=True)
+    requests = Requests.load(out / FOLDER)
+    judge = module.build(requests.context, asked.settings)
+    if asked.dry_run:
+        _print_estimate(requests, judge, asked)
+        return
+    if asked.replicas > 1 and asked.world > 1:
+        raise InputError(
+            "replicas and world both share the job out", column="replicas", fix="give one of them"
+        )
+    job = open_job(
+        out, judge.info, states_per_shard=asked.states_per_shard, sharing=asked.world > 1, console=console
+    )
+    console.print(judge.info.statement, style="" if judge.info.is_llm else "yellow", highlight=False)
+    _judge(job, judge, name, asked, arguments, console)
+    _finish(job, console)
+
+
+def _judge(
+    job: Job, judge: Any, name: str, asked: Judging, arguments: Sequence[str], console: Console
+) -> None:
+    missing = job.missing(job.part(asked.rank, asked.world))
+    if not missing:
+        return
+    gpus_each = getattr(asked.settings, "tensor_parallel", 0)
+    with JobProgress(f"judging ({name})", job.pairs_in(missing), console) as progress:
+        if asked.engine == "ray":
+            judge_with_ray(job, name, asked.settings, asked.replicas, gpus_each, progress)
+        elif asked.replicas > 1:
+            command = this_command(["prefs", "judge", *arguments, "--replicas", "1"])
+            judge_with_processes(job, command, asked.replicas, gpus_each, progress)
+        else:
+            judge_shards(job, judge, missing, progress)
+
+
+def _print_estimate(requests: Requests, judge: Any, asked: Judging) -> None:
+    if not hasattr(judge, "prompts"):
+        pairs = int(requests.pairs().sum())
+        Console().print(
+            f"{requests.num_states:,} states, {pairs:,} pairs; this judge's tokens cannot be told beforehand"
+        )
+        return
+    settings = asked.settings
+    Console().print(
+        estimate_job(requests, judge, judge.files, block=settings.block_size, dtype=settings.dtype,
+                     states_per_shard=asked.states_per_shard, assumed=asked.assume).table()
+    )  # fmt: skip
+
+
+def _finish(job: Job, console: Console) -> None:
+    """Says what is there now."""
+    table = finish_job(job)
+    if table is None:
+        missing = len(job.missing(range(job.num_shards)))
+        console.print(f"{job.num_shards - missing} of {job.num_shards} shards are judged; the others are other processes', "
+                      "or wait for the same command without --rank and --world")  # fmt: skip
+        return
+    costs = table.costs
+    each = costs["computed_tokens"] / max(1, table.num_judgements)
+    console.print(
+        f"{table.num_judgements:,} pairs of {table.num_states:,} states judged, {table.rejected:,} rejected by rule; "
+        f"{costs['calls']:,} calls, {costs['prompt_tokens']:,} prompt tokens, {each:.1f} computed per pair: {job.directory}"
+    )

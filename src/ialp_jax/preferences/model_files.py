@@ -1,0 +1,99 @@
+"""What a model is, without loading it: exact version, size, and what its folder says of its origin."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ialp_jax.artifacts import InputError, fingerprint, hash_file, read_json
+
+NOTE = "ialp_model.json"
+"""A model's folder may hold this file: {"kind": one of `Kind`, "statement": a sentence for the reader}."""
+
+Kind = Literal["general", "trained_on_logs", "test_double"]
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model on disk or on a hub.
+
+    Attributes:
+        name: as reports show it: the hub's name, or the folder's.
+        path: what to load.
+        revision: hash of the folder's files, or the hub's commit.
+        kind: a general language model, one trained on logs for this task, or random weights.
+        statement: what the folder says of the model, "" if nothing.
+        config: its `config.json`.
+    """
+
+    name: str
+    path: str
+    revision: str
+    kind: Kind
+    statement: str
+    config: dict[str, Any]
+
+
+def find_model(model: str, revision: str | None) -> ModelFiles:
+    """Looks at a model's folder, or asks the hub for the exact commit of a name.
+
+    Raises:
+        InputError: if there is neither, or the folder's note is malformed.
+    """
+    if not model:
+        raise InputError("no model was given", column="model", fix="give a folder or a hub name, MODEL=...")
+    folder = Path(model)
+    if not folder.is_dir():
+        return _on_hub(model, revision)
+    files = {str(path.relative_to(folder)): hash_file(path)
+             for path in sorted(folder.rglob("*")) if path.is_file()}  # fmt: skip
+    note: dict[str, Any] = read_json(folder / NOTE) if (folder / NOTE).exists() else {}
+    kind = note.get("kind", "general")
+    if kind not in get_args(Kind):
+        raise InputError(f"the kind is {kind!r}", file=folder / NOTE, column="kind",
+                         fix=f"give one of {', '.join(get_args(Kind))}")  # fmt: skip
+    config = read_json(folder / "config.json")
+    return ModelFiles(folder.resolve().name, str(folder), fingerprint(files), kind,
+                      note.get("statement", ""), config)  # fmt: skip
+
+
+def _on_hub(model: str, revision: str | None) -> ModelFiles:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        path = Path(hf_hub_download(model, "config.json", revision=revision))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise InputError(f"there is no folder and no model on the hub called {model!r} ({type(error).__name__})",
+                         column="model", fix="give the path of a model's folder, or a hub name this machine can reach",
+                         ) from error  # fmt: skip
+    # .../snapshots/COMMIT/config.json
+    return ModelFiles(model, model, path.parent.name, "general", "", json.loads(path.read_text("utf-8")))
+
+
+def parameters(files: ModelFiles) -> int:
+    """Number of parameters, from the headers of the safetensors files.
+
+    Raises:
+        InputError: if the model has none.
+    """
+    if not Path(files.path).is_dir():
+        from huggingface_hub import get_safetensors_metadata
+
+        return sum(get_safetensors_metadata(files.path, revision=files.revision).parameter_count.values())
+    found = sorted(Path(files.path).glob("*.safetensors"))
+    if not found:
+        raise InputError(
+            "the folder holds no .safetensors file", file=files.path, fix="save the model as safetensors"
+        )
+    from safetensors import safe_open
+
+    total = 0
+    for path in found:
+        with safe_open(path, "numpy") as stored:
+            for name in stored.keys():  # noqa: SIM118 - not a mapping
+                size = 1
+                for length in stored.get_slice(name).get_shape():
+                    size *= length
+                total += size
+    return total

@@ -1,0 +1,144 @@
+"""Several engines on one job: processes of this machine, or actors of a Ray cluster. They share files only."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ialp_jax.artifacts import InputError
+from ialp_jax.preferences.job import Job, judge_shard, open_job
+from ialp_jax.preferences.job_progress import JobProgress
+from ialp_jax.preferences.judges import judge_module
+from ialp_jax.preferences.table import read_shard, shard_path
+
+POLL_SECONDS = 0.5
+LAST_LINES = 12  # of what a failed process said
+
+
+def judge_with_processes(
+    job: Job, command: Sequence[str], count: int, gpus_each: int, progress: JobProgress
+) -> None:
+    """Runs `command` `count` times side by side, each with its own range of states and its own GPUs.
+
+    Args:
+        job: open, so that the processes need not agree on who begins.
+        command: of one process, less `--rank` and `--world`.
+        count: number of processes.
+        gpus_each: GPUs of one process.
+        progress: counts the shards as they appear.
+
+    Raises:
+        InputError: if a process failed, with the last it said; the others are let finish, their shards stay.
+    """
+    with tempfile.TemporaryDirectory(prefix="ialp-judges-") as folder:
+        logs = [Path(folder) / f"{rank}.log" for rank in range(count)]
+        processes = []
+        for rank, log in enumerate(logs):
+            with open(log, "wb") as stream:
+                ranked = [*command, "--rank", str(rank), "--world", str(count)]
+                environment = os.environ | visible_gpus(rank, gpus_each)
+                processes.append(subprocess.Popen(ranked, stdout=stream, stderr=stream, env=environment))
+        try:
+            _watch(job, processes, progress)
+        finally:
+            for process in processes:
+                process.terminate()
+                process.wait()
+        failed = [rank for rank, process in enumerate(processes) if process.returncode != 0]
+        if failed:
+            said = logs[failed[0]].read_text("utf-8", errors="replace").splitlines()[-LAST_LINES:]
+            raise InputError(f"{len(failed)} of {count} judging processes failed; number {failed[0]} ended with status "
+                             f"{processes[failed[0]].returncode}:\n" + "\n".join(said) + "\n",
+                             fix="mend what it says and run the same command again; judged shards are kept")  # fmt: skip
+
+
+def gpus() -> list[str]:
+    """The GPUs this process may use, by the numbers CUDA knows them by; none on a machine without."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if seen is not None:
+        return [device for device in seen.split(",") if device]
+    return [str(number) for number, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
+
+
+def visible_gpus(rank: int, count: int) -> dict[str, str]:
+    """Environment that shows process `rank` its own `count` GPUs of those this process sees; empty without any."""
+    devices = gpus()
+    own = devices[rank * count : (rank + 1) * count]
+    if devices and len(own) < count:
+        raise InputError(f"process {rank} would need GPUs {rank * count} to {(rank + 1) * count - 1} of {len(devices)}",
+                         column="replicas", fix=f"use at most {len(devices) // count} replicas")  # fmt: skip
+    return {"CUDA_VISIBLE_DEVICES": ",".join(own)} if own else {}
+
+
+def judge_with_ray(
+    job: Job, judge: str, settings: Any, count: int, gpus_each: int, progress: JobProgress
+) -> None:
+    """Judges the missing shards with `count` Ray actors, on as many nodes as they need.
+
+    All nodes must see the job's directory. A shard whose actor dies is given to another by Ray Data; nothing
+    is done twice, because a shard that exists is not judged again.
+
+    Raises:
+        InputError: if Ray is not installed.
+    """
+    try:
+        import ray
+        import ray.data
+    except ModuleNotFoundError as error:
+        raise InputError("Ray is not installed here", column="engine",
+                         fix='install "ray[data]" beside vLLM, or use --engine local') from error  # fmt: skip
+    missing = job.missing(range(job.num_shards))
+    shards = ray.data.from_items([{"shard": shard} for shard in missing], override_num_blocks=len(missing))
+    worker = {"directory": job.directory.resolve(), "judge": judge, "settings": settings,
+              "states_per_shard": job.states_per_shard}  # fmt: skip
+    judged = shards.map_batches(
+        _RayWorker,
+        fn_constructor_kwargs=worker,
+        batch_size=1,
+        concurrency=count,
+        num_cpus=1,
+        num_gpus=gpus_each if gpus() else None,
+    )
+    for row in judged.iter_rows():
+        progress.judged(_read(job, int(row["shard"])))
+
+
+class _RayWorker:
+    """An actor with an engine of its own."""
+
+    def __init__(self, directory: Path, judge: str, settings: Any, states_per_shard: int) -> None:
+        from ialp_jax.preferences.requests import FOLDER, Requests
+
+        context = Requests.load(directory / FOLDER).context
+        self._judge = judge_module(judge).build(context, settings)
+        self._job = open_job(directory, self._judge.info, states_per_shard=states_per_shard, sharing=True)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        for shard in self._job.missing([int(shard) for shard in batch["shard"]]):
+            judge_shard(self._job, self._judge, shard)
+        return batch
+
+
+def _watch(job: Job, processes: Sequence[subprocess.Popen], progress: JobProgress) -> None:
+    """Counts shards as they appear, until all processes have ended."""
+    waiting = job.missing(range(job.num_shards))
+    running = True
+    while running:
+        running = any(process.poll() is None for process in processes)
+        for shard in [shard for shard in waiting if shard_path(job.directory, shard).exists()]:
+            progress.judged(_read(job, shard))
+            waiting.remove(shard)
+        time.sleep(POLL_SECONDS if running else 0)
+
+
+def _read(job: Job, shard: int) -> Any:
+    return read_shard(shard_path(job.directory, shard), job.requests.num_items, job.requests.num_states)
+
+
+def this_command(arguments: Sequence[str]) -> list[str]:
+    """The command line that runs `ialp` with these arguments in this environment."""
+    return [sys.executable, "-m", "ialp_jax.cli", *arguments]
