@@ -18,7 +18,9 @@ from ialp_jax.preferences.states import interaction_matrix, interactions_of, use
 def _judge_everything(dataset, judge):
     states, every = user_states(dataset), tuple(range(dataset.num_items))
     requests = [
-        JudgeRequest(state, "", tuple(items.tolist()), tuple(grades.tolist()), every, ())
+        JudgeRequest(
+            state, int(states.users[state]), "", tuple(items.tolist()), tuple(grades.tolist()), every, ()
+        )
         for state, (items, grades) in enumerate(zip(states.items, states.grades, strict=True))
     ]
     return np.stack([judgement.scores for judgement in judge.judge(requests)])
@@ -89,8 +91,8 @@ def test_batches_do_not_matter_and_raw_answers_are_kept(make_dataset):
     dataset = make_dataset()
     judge = build_judge("content", dataset)
     requests = [
-        JudgeRequest(0, "", (1, 4), (0.9, 0.2), (0, 7), ("", "")),
-        JudgeRequest(1, "", (), (), (3,), ("",)),
+        JudgeRequest(0, 0, "", (1, 4), (0.9, 0.2), (0, 7), ("", "")),
+        JudgeRequest(1, 1, "", (), (), (3,), ("",)),
     ]
     together, alone = judge.judge(requests), [judge.judge([request])[0] for request in requests]
     for both, one in zip(together, alone, strict=True):

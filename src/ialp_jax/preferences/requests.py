@@ -85,7 +85,7 @@ class Requests:
         row = self.states.row(state, named=True)
         texts = tuple(self.item_texts[item] for item in row["items"])
         history, grades, items = (tuple(row[name]) for name in ("history", "grades", "items"))
-        return JudgeRequest(state, row["text"], history, grades, items, texts)
+        return JudgeRequest(state, row["user"], row["text"], history, grades, items, texts)
 
     def save(self, directory: Path) -> None:
         """Writes the three files, all or nothing."""

@@ -45,6 +45,12 @@ def user_states(dataset: Dataset, split: Literal["offline", "online"] = "offline
     return UserStates(users.astype(np.int32), items[users], grades[users])
 
 
+def of_users(states: UserStates, users: Int[np.ndarray, " M"]) -> UserStates:
+    """The states of some of the users, in the order of `users`, all of whom must have one."""
+    rows = np.searchsorted(states.users, users)
+    return UserStates(states.users[rows], states.items[rows], states.grades[rows])
+
+
 def documents(dataset: Dataset) -> list[str]:
     """One text per item, by item id: title, attributes, and the categories the attributes do not name."""
     rows = dataset.items.select("title", "text", "categories").iter_rows()

@@ -34,6 +34,7 @@ class JudgeRequest:
 
     Attributes:
         state: index of the state.
+        user: id of the user whose state it is.
         state_text: the history in words (`prompts.state_text`).
         history: item ids, most recent last.
         history_grades: their grades in [0, 1].
@@ -42,6 +43,7 @@ class JudgeRequest:
     """
 
     state: int
+    user: int
     state_text: str
     history: tuple[int, ...]
     history_grades: tuple[float, ...]

@@ -52,12 +52,14 @@ class ContentJudge:
         self,
         vectors: sp.csr_matrix,
         log_popularity: Float[np.ndarray, "FOLDS N"] | None,
+        fold: Int[np.ndarray, " U"],
         weights: Float[np.ndarray, " F"],
         intercept: float,
         info: JudgeInfo,
     ) -> None:
         self._vectors = vectors
         self._log_popularity = log_popularity
+        self._fold = fold
         self._weights = weights
         self._intercept = intercept
         self._info = info
@@ -76,8 +78,8 @@ class ContentJudge:
         items = np.concatenate([np.asarray(request.items, np.int64) for request in requests])
         histories, grades = _padded(requests, self._vectors.shape[0])
         alike = similarities(history_profiles(self._vectors, histories, grades), self._vectors)
-        states = np.asarray([request.state for request in requests], np.int64)
-        features = _features(alike[rows, items], self._log_popularity, states[rows], items)
+        folds = self._fold[[request.user for request in requests]]
+        features = _features(alike[rows, items], self._log_popularity, folds[rows], items)
         scores = expit(features @ self._weights + self._intercept).astype(np.float32)
         ends = np.cumsum(counts)[:-1]
         return [
@@ -100,7 +102,10 @@ def build(context: JudgeContext, config: Config) -> ContentJudge:
     vectors = tfidf(documents(dataset))
     log_popularity = _log_popularity(dataset, states) if config.popularity_prior else None
     weights, intercept, fit = _calibrate(dataset, states, vectors, log_popularity, config)
-    return ContentJudge(vectors, log_popularity, weights, intercept, _info(config, fit))
+    # Online users are in no fold: their logs were not counted, so any fold's counts are clean.
+    fold = np.zeros(dataset.num_users, np.int64)
+    fold[states.users] = _folds(states)
+    return ContentJudge(vectors, log_popularity, fold, weights, intercept, _info(config, fit))
 
 
 def _padded(
@@ -117,12 +122,18 @@ def _padded(
     return items, grades
 
 
+def _folds(states: UserStates) -> Int[np.ndarray, " S"]:
+    """Fold of each state: the offline users in turn."""
+    return np.arange(states.users.size) % FOLDS
+
+
 def _log_popularity(dataset: Dataset, states: UserStates) -> Float[np.ndarray, "FOLDS N"]:
-    """Log share of the offline users outside each fold who met an item; state s is in fold s % FOLDS."""
+    """Log share of the offline users outside each fold who met an item."""
     state, item, _ = interactions_of(dataset, states.users)
+    folds = _folds(states)
     counts = np.zeros((FOLDS, dataset.num_items))
-    np.add.at(counts, (state % FOLDS, item), 1)
-    users = np.bincount(np.arange(states.users.size) % FOLDS, minlength=FOLDS)
+    np.add.at(counts, (folds[state], item), 1)
+    users = np.bincount(folds, minlength=FOLDS)
     others = counts.sum(axis=0) - counts
     # Half a user is added (and one to the users): an item nobody met is rare, not impossible.
     return np.log((others + 0.5) / (users.sum() - users + 1)[:, None])
@@ -131,12 +142,12 @@ def _log_popularity(dataset: Dataset, states: UserStates) -> Float[np.ndarray, "
 def _features(
     alike: Float[np.ndarray, " P"],
     log_popularity: Float[np.ndarray, "FOLDS N"] | None,
-    states: Int[np.ndarray, " P"],
+    folds: Int[np.ndarray, " P"],
     items: Int[np.ndarray, " P"],
 ) -> Float[np.ndarray, "P F"]:
     columns = [alike.astype(np.float64)]
     if log_popularity is not None:
-        columns.append(log_popularity[states % FOLDS, items])
+        columns.append(log_popularity[folds, items])
     return np.stack(columns, axis=1)
 
 
@@ -158,7 +169,7 @@ def _calibrate(
     alike = similarities(history_profiles(vectors, states.items, states.grades), vectors)
     # Every held-out interaction counts twice: as liked by its grade, as not liked by the rest.
     pairs = np.concatenate([state, state, other_state]), np.concatenate([item, item, other_item])
-    features = _features(alike[pairs], log_popularity, *pairs)
+    features = _features(alike[pairs], log_popularity, _folds(states)[pairs[0]], pairs[1])
     labels = np.repeat([1, 0, 0], [likes.size, likes.size, other_state.size])
     mass = np.concatenate([likes, rate * (1 - likes), np.ones(other_state.size)])
     # Standardised for the solver; the penalty is too weak to matter and spares the intercept.

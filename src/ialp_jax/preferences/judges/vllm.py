@@ -56,6 +56,8 @@ class Config:
     """Longest prompt in tokens; a longer one is rejected."""
     block_size: int = 32
     """Tokens in a block of the prefix cache; prompts are padded to it, so it is part of the question."""
+    prefix_caching: bool = True
+    """Off only to measure what the cache saves."""
     max_num_seqs: int = 256
     """Prompts computed side by side."""
     tensor_parallel: int = 1
@@ -222,7 +224,7 @@ def _start_engine(config: Config, files: ModelFiles, revision: str | None) -> An
     return LLM(
         files.path, revision=revision, tokenizer_revision=revision, dtype=config.dtype, seed=0,
         max_model_len=config.max_model_len, max_num_seqs=config.max_num_seqs, block_size=config.block_size,
-        max_logprobs=max(20, config.list_size), enable_prefix_caching=True, enforce_eager=on_cpu,
+        max_logprobs=max(20, config.list_size), enable_prefix_caching=config.prefix_caching, enforce_eager=on_cpu,
         tensor_parallel_size=config.tensor_parallel, gpu_memory_utilization=config.gpu_memory_utilization,
         # The model's own generation settings must not bend the answers.
         generation_config="vllm", **memory, **_classify_options(config, files),
