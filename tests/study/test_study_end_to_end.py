@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_tables import DOUBLE, make_table
 
-from ialp_jax import cli
+from ialp_jax import cli, environments
 from ialp_jax.artifacts import read_arrays
 from ialp_jax.policies.artifact import load_policy
 
@@ -172,6 +173,35 @@ def test_a_killed_run_that_is_resumed_gives_the_same_bytes(runs, finished):
     assert status == 0, said
     for name in ("curves.npz", "results.json", "summary.json"):
         assert (runs["place"] / "broken" / name).read_bytes() == (finished[0] / name).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_a_finished_table_feeds_the_study_and_what_it_is_is_said_everywhere(runs, finished):
+    """Half the offline users, judged by a test double that says the same of everything."""
+    place = runs["place"]
+    name, environment = environments.get(str(place / "tiny.py"))
+    table = make_table(environment.dataset(None, environment.data, name), place / "table", DOUBLE, states=12,
+                       knows=False)  # fmt: skip
+    status, said = end(begin(place, "double", "--prefs", "table", "--preferences.gate.enforce", "False"))
+    assert status == 0, said
+    out = place / "double"
+    summary, kept = (json.loads((out / file).read_text()) for file in ("summary.json", "preferences.json"))
+    assert not (out / "preferences").exists() and kept["table"]["path"] == str(place / "table")
+    assert summary["preferences"]["test_double"] is True and summary["preferences"]["is_llm"] is False
+    assert summary["preferences"]["calls"] == summary["preferences"]["pairs"] == table.num_judgements
+    assert summary["preferences"]["gate"]["passed"] is False
+    assert summary["preferences"]["quality"]["judge_auc"]["mean"] == 0.5 and kept["states"] == 12
+    for method, found in summary["methods"].items():
+        rests = method in ("table_greedy", "ialp") or method.startswith("a_ialp")
+        assert found["llm_calls"] == found["judgements"] == (table.num_judgements if rests else 0), method
+    whole = json.loads((place / "whole" / "summary.json").read_text())
+    for method in ("random", "popular", "oracle", "a2c"):  # these know nothing of any table
+        assert summary["methods"][method] == whole["methods"][method], method
+    page, policy = (out / "report.html").read_text(), load_policy(out / "policy")
+    assert 'class="box alarm"' in page
+    for text in (page, " ".join(policy.statements), " ".join(said.split())):
+        for expected in ("TEST DOUBLE", "did not pass the gate", "Only 12 of"):
+            assert expected in text, expected
 
 
 @pytest.mark.slow

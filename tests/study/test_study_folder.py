@@ -1,6 +1,7 @@
 """A study's folder: what an earlier run left, and when it may be gone on with."""
 
 import io
+from dataclasses import replace
 
 import jax
 import pytest
@@ -21,10 +22,10 @@ def study(out, resume=False, name="synthetic", **changes):
     return Study(name, environment, None, StudyConfig(**changes), out, resume)
 
 
-def opened(one, dataset="these logs"):
+def opened(one, dataset="these logs", table=None):
     """Opens a study's folder; what was said."""
     console = Console(file=io.StringIO(), width=200)
-    one._open(dataset, console)
+    one._open(dataset, table, console)
     return console.file.getvalue()
 
 
@@ -72,6 +73,24 @@ def test_other_logs_under_the_same_settings_are_refused(tmp_path):
         opened(study(tmp_path, resume=True), dataset="other logs")
 
 
+@pytest.mark.parametrize("table", ["another table", None])
+def test_another_table_under_the_same_settings_is_refused(tmp_path, table):
+    opened(study(tmp_path), table="this table")
+    opened(study(tmp_path, resume=True), table="this table")
+    with pytest.raises(InputError, match=r"another configuration \(table\)"):
+        opened(study(tmp_path, resume=True), table=table)
+
+
+def test_a_table_that_may_not_be_used_costs_no_earlier_results(tmp_path):
+    opened(study(tmp_path / "out"))
+    leave_results(tmp_path / "out")
+    before = sorted(tmp_path.rglob("*"))
+    one = replace(study(tmp_path / "out"), prefs=tmp_path / "no-table")
+    with pytest.raises(InputError, match="no-table"):
+        one.run(Console(file=io.StringIO()))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize("theirs", ["policy/theirs.txt", "checkpoints/theirs.txt"])
 @pytest.mark.parametrize("config", [None, "{}", "[]"])
 def test_what_is_somebody_elses_is_not_cleared(tmp_path, theirs, config):
@@ -111,6 +130,15 @@ def test_chunks_are_judged_by_the_presets_own_updates(monkeypatch):
     monkeypatch.setattr(Study, "run", lambda one, console: checked.append(one.config.check_chunks()))
     train.run(["steam", "--preset", "full", "--loop.chunk", "17"])
     assert checked == [None]
+
+
+def test_the_command_line_names_the_table_and_can_go_on_without_the_gate(monkeypatch, tmp_path):
+    ran = []
+    monkeypatch.setattr(Study, "run", lambda one, console: ran.append(one))
+    train.run(["steam", "--prefs", str(tmp_path), "--preferences.gate.enforce", "False"])
+    train.run(["steam"])
+    assert [one.prefs for one in ran] == [tmp_path, None]
+    assert [one.config.preferences.gate.enforce for one in ran] == [False, True]
 
 
 def test_a_folder_without_a_run_is_started_and_that_is_said(tmp_path):

@@ -24,6 +24,8 @@ class Train:
     """Size of the study: quick takes minutes on two cores."""
     data: Path | None = None
     """Folder of logs. Without it the environment's users are invented, and every result says so."""
+    prefs: Path | None = None
+    """Folder of a finished preference table (`ialp prefs judge`). Without it a content judge judges, which is no LLM."""
     out: Path | None = None
     """Folder for the results; runs/ENV if left out."""
     resume: bool = False
@@ -43,6 +45,5 @@ def run(arguments: Sequence[str]) -> None:
     prepare_device()
     from ialp_jax.study.run import Study
 
-    Study(name, environment, train.data, train.study, train.out or Path("runs") / name, train.resume).run(
-        console
-    )
+    out = train.out or Path("runs") / name
+    Study(name, environment, train.data, train.study, out, train.resume, train.prefs).run(console)

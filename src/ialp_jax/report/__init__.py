@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from ialp_jax.artifacts import atomic_path, write_json
+from ialp_jax.report.headline import preference_statements
 from ialp_jax.report.html import render_page
 from ialp_jax.report.inputs import read_run
 from ialp_jax.report.summary import build_summary
-from ialp_jax.report.tables import print_summary
+from ialp_jax.report.tables import print_judge, print_summary
 
-__all__ = ["print_summary", "write_report"]
+__all__ = ["preference_statements", "print_judge", "print_summary", "write_report"]
 
 
 def write_report(out: Path) -> dict[str, Any]:

@@ -30,20 +30,26 @@ def judge_statement(preferences: dict[str, Any]) -> tuple[str, str]:
         ("alarm" | "warning" | "plain", sentence): alarm for a test double, warning where no LLM judged or it
         is not known.
     """
-    judge = preferences.get("judge") or "unknown"
+    judge, model = preferences.get("judge") or "unknown", preferences.get("model") or "unknown"
     if preferences.get("test_double"):
         return "alarm", (
-            f"TEST DOUBLE: a stand-in ({judge}) replaced the language model. It shows that the program runs; "
-            "its numbers say nothing about any model's preferences."
+            f"TEST DOUBLE: a stand-in ({judge}, {model}) replaced the language model. It shows that the program "
+            "runs; its numbers say nothing about any model's preferences."
         )
     if preferences.get("is_llm") is None:
         return "warning", "Who judged the preferences is not recorded."
-    if not preferences["is_llm"]:
-        return "warning", f"No LLM judged anything here: the preferences come from the judge “{judge}”."
-    return (
-        "plain",
-        f"The language model {preferences.get('model') or 'unknown'} judged the preferences ({judge}).",
-    )
+    if preferences["is_llm"]:
+        return "plain", f"The language model {model} judged the preferences ({judge})."
+    if preferences.get("calls"):  # of a model without general knowledge, which says itself what it is
+        own = preferences.get("statement") or ""
+        return "warning", f"No general LLM judged the preferences; {model} did ({judge}). {own}".rstrip()
+    return "warning", f"No LLM judged anything here: the preferences come from the judge “{judge}”."
+
+
+def preference_statements(preferences: dict[str, Any]) -> list[str]:
+    """All that must be said wherever these preferences are used: who judged, then the table's own statements."""
+    judge = judge_statement(preferences)[1]
+    return [judge, *(said for said in preferences.get("statements", []) if said not in judge)]
 
 
 IN_BRACKETS = "In brackets: the paired difference in reward per session and its 95 % interval over seeds."

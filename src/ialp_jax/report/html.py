@@ -10,9 +10,16 @@ from ialp_jax.artifacts import versions
 from ialp_jax.evaluation.statistics import interval_coverage
 from ialp_jax.report import figures
 from ialp_jax.report.curves import merge_width
-from ialp_jax.report.headline import IN_BRACKETS, headline, judge_statement, world_statement
+from ialp_jax.report.headline import (
+    IN_BRACKETS,
+    headline,
+    judge_statement,
+    preference_statements,
+    world_statement,
+)
 from ialp_jax.report.inputs import RunFiles
 from ialp_jax.report.methods import in_order
+from ialp_jax.report.quality import quality_facts, quality_table
 from ialp_jax.report.tables import (
     METRIC_MEANING,
     METRICS,
@@ -22,6 +29,15 @@ from ialp_jax.report.tables import (
     number,
     present_metrics,
 )
+
+SAID_ELSEWHERE = {
+    "is_llm",
+    "test_double",
+    "statement",
+    "statements",
+    "quality",
+    "gate",
+}  # of preferences.json
 
 
 def render_page(run: RunFiles, summary: dict[str, Any]) -> str:
@@ -45,8 +61,10 @@ def render_page(run: RunFiles, summary: dict[str, Any]) -> str:
         world_statements=run.world.get("statements", []),
         judge=judge,
         severity=severity,
-        preference_facts=facts(run.preferences, skip={"is_llm", "test_double", "statements"}),
-        preference_statements=run.preferences.get("statements", []),
+        preference_facts=facts(run.preferences, skip=SAID_ELSEWHERE),
+        preference_statements=preference_statements(run.preferences)[1:],
+        quality=quality_table(run.preferences.get("quality")),
+        quality_facts=quality_facts(run.preferences.get("quality"), run.preferences.get("gate")),
         figures=draw(run, summary),
         merged=None if run.bins is None else merged_statement(run),
         metrics=[
@@ -86,7 +104,8 @@ def facts(source: dict[str, Any], skip: set[str]) -> list[tuple[str, str]]:
         if isinstance(value, dict):
             lines += [(f"{label} · {inner}", text) for inner, text in facts(value, skip=set())]
         elif isinstance(value, list):
-            lines.append((label, ", ".join(map(str, value)) or "none"))
+            shown = (number(entry) if isinstance(entry, float) else str(entry) for entry in value)
+            lines.append((label, ", ".join(shown) or "none"))
         elif isinstance(value, bool):
             lines.append((label, "yes" if value else "no"))
         elif isinstance(value, int):

@@ -24,7 +24,7 @@ class RunFiles:
         config: `config.json`, the resolved configuration; empty where missing.
         seeds: number of paired seeds R.
         budget: `results.json`'s budget.
-        results: method -> `online_steps`, `judgements`, `departures`, as in `results.json`.
+        results: method -> `online_steps`, `judgements`, `llm_calls`, `departures`, as in `results.json`.
         per_seed: method -> metric -> [R]; NaN where the run had no value.
         bins: [K+1] edges in online simulator steps; None where there are no curves.
         curves: "METHOD/sessions", "/reward", "/length", "/weight" -> [R, K].

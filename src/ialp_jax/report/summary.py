@@ -8,11 +8,18 @@ from jaxtyping import Float
 from ialp_jax.evaluation.statistics import CONFIDENCE, RESAMPLES, estimate
 from ialp_jax.report.comparisons import compare
 from ialp_jax.report.inputs import RunFiles
+from ialp_jax.report.quality import quality_digest
 
 STATISTIC = (
     f"mean = interquartile mean over seeds (middle half, fractional weights); low, high = {CONFIDENCE:.0%} "
     f"stratified bootstrap percentile interval over seeds, {RESAMPLES:,} resamples; rewards are per session"
 )
+
+PREFERENCES = (
+    "judge", "is_llm", "model", "revision", "test_double", "statement", "pairs", "rejected", "calls", "prompt_tokens",
+    "computed_tokens", "auc_vs_world", "gate",
+)  # fmt: skip
+"""What `summary.json` keeps of `preferences.json`; None where the run did not record it."""
 
 
 def build_summary(run: RunFiles) -> dict[str, Any]:
@@ -25,14 +32,13 @@ def build_summary(run: RunFiles) -> dict[str, Any]:
     return {
         "env": run.world["env"],
         "world": _pick(run.world, "source", "users", "items", "interactions"),
-        "preferences": _pick(
-            run.preferences, "judge", "is_llm", "model", "pairs", "auc_vs_world", "test_double"
-        ),
+        "preferences": _pick(run.preferences, *PREFERENCES)
+        | {"quality": quality_digest(run.preferences.get("quality"))},
         "budget": _pick(run.budget, "online_steps", "seeds", "pretrain_steps"),
         "statistic": STATISTIC,
         "methods": {
             name: {metric: describe_metric(values) for metric, values in metrics.items()}
-            | _pick(run.results[name], "online_steps", "judgements")
+            | _pick(run.results[name], "online_steps", "judgements", "llm_calls")
             for name, metrics in run.per_seed.items()
         },
         "comparisons": compare(run.per_seed),

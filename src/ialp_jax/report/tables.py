@@ -77,7 +77,7 @@ def present_metrics(summary: dict[str, Any]) -> list[str]:
 
 
 def method_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows of the main table: `method` (a `Method`), `cells` by metric, `steps`, `judgements`."""
+    """Rows of the main table: `method` (a `Method`), `cells` by metric, `steps`, `judgements`, `llm_calls`."""
     return [
         {
             "method": method,
@@ -86,6 +86,7 @@ def method_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
             ],
             "steps": count(summary["methods"][method.name].get("online_steps")),
             "judgements": count(summary["methods"][method.name].get("judgements")),
+            "llm_calls": count(summary["methods"][method.name].get("llm_calls")),
         }
         for method in in_order(list(summary["methods"]))
     ]
@@ -111,10 +112,7 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     """Prints what a run showed; fits 100 columns."""
     console.print()
     console.print(escape(world_statement(summary)))
-    severity, statement = judge_statement(summary["preferences"])
-    console.print(
-        escape(statement), style={"alarm": "bold white on red", "warning": "bold yellow"}.get(severity, "")
-    )
+    print_judge(summary["preferences"], console)
     console.print(_method_table(summary))
     if summary["comparisons"]:
         console.print(_comparison_table(summary))
@@ -124,6 +122,13 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     for note in summary["notes"]:
         console.print(escape(note), style="yellow")
     console.print(f"[dim]{escape(summary['statistic'])}[/dim]")
+
+
+def print_judge(preferences: dict[str, Any], console: Console) -> None:
+    """Prints who judged, as loudly as the reader needs it."""
+    severity, statement = judge_statement(preferences)
+    style = {"alarm": "bold white on red", "warning": "bold yellow"}.get(severity, "")
+    console.print(escape(statement), style=style)
 
 
 def _method_table(summary: dict[str, Any]) -> Table:

@@ -12,6 +12,7 @@ from ialp_jax.envs.fit_config import FitConfig
 from ialp_jax.envs.simulator import SimulatorConfig
 from ialp_jax.policies.actor_critic import PolicyConfig
 from ialp_jax.preferences.candidates import CandidateConfig
+from ialp_jax.preferences.gate import GateConfig
 from ialp_jax.training.loop import LoopConfig
 
 Preset = Literal["quick", "full"]
@@ -25,7 +26,7 @@ class PreferenceConfig:
     """From judgements to the rewards of the LLM's world."""
 
     candidates: CandidateConfig = CandidateConfig()
-    """Which items each user state is judged on."""
+    """Content judge only: which items each user state is judged on. The seed also shuffles."""
     popularity_prior: bool = True
     """Content judge only: also use how popular an item is in the offline users' logs."""
     unjudged: Literal["auto", "candidates", "zero", "model"] = "auto"
@@ -42,6 +43,24 @@ class PreferenceConfig:
     """Departure threshold in the LLM's world: this percentile of the content distances."""
     neighbours: int = 20
     """`table_greedy`: judged states averaged for a user without a row in the table."""
+    gate: GateConfig = GateConfig()
+    """Finished tables (--prefs) only: what a table must reach before anything is trained on it."""
+
+    def check_source(self, finished: bool) -> None:
+        """Refuses settings that have no effect on a finished table, or on the content judge's.
+
+        Raises:
+            InputError: naming the field.
+        """
+        default = PreferenceConfig()
+        content = {"candidates": replace(default.candidates, seed=self.candidates.seed),
+                   "popularity_prior": default.popularity_prior}  # fmt: skip
+        idle = content if finished else {"gate": default.gate}
+        for name, value in idle.items():
+            if getattr(self, name) != value:
+                owner = "the content judge" if finished else "a finished table (PREFS, --prefs)"
+                raise InputError(f"it only concerns {owner}, which this run does not use",
+                                 column=f"preferences.{name}", fix="leave it out")  # fmt: skip
 
 
 @dataclass(frozen=True)

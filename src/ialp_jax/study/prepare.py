@@ -21,13 +21,12 @@ from ialp_jax.envs.preference_world import preference_world
 from ialp_jax.envs.world import World
 from ialp_jax.preferences.completion import CompletedPreferences, LabelRule, complete, labels
 from ialp_jax.preferences.content_vectors import text_vectors, tfidf
-from ialp_jax.preferences.job import run_job
-from ialp_jax.preferences.judges import build_judge, judge_module
 from ialp_jax.preferences.quality import state_auc
-from ialp_jax.preferences.states import documents, user_states
+from ialp_jax.preferences.states import UserStates, documents, of_users, user_states
 from ialp_jax.preferences.table import PreferenceTable
 from ialp_jax.preferences.transfer import transfer_scores
-from ialp_jax.study.config import PreferenceConfig, StudyConfig
+from ialp_jax.study.config import StudyConfig
+from ialp_jax.study.table import FinishedTable, content_table, judge_record
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,7 @@ class Prepared:
         text_vectors: what the items' texts say; how alike items are in the LLM's world.
         table_scores: what the table says about every user of the dataset (judged or by transfer).
         popularity: interactions of each item in the offline users' logs.
+        finished: the table as it was found, where it was made beforehand.
     """
 
     dataset: Dataset
@@ -55,22 +55,34 @@ class Prepared:
     text_vectors: Float[np.ndarray, "N e"]
     table_scores: Float[np.ndarray, "U N"]
     popularity: Float[np.ndarray, "N"]
+    finished: FinishedTable | None = None
 
 
-def prepare(dataset: Dataset, config: StudyConfig, out: Path, console: Console) -> Prepared:
-    """Fits the users, asks the judge, and builds both worlds; leaves the files in `out`."""
+def prepare(
+    dataset: Dataset, config: StudyConfig, out: Path, console: Console, finished: FinishedTable | None = None
+) -> Prepared:
+    """Fits the users, asks the content judge unless there is a finished table, and builds both worlds.
+
+    Leaves its files in `out`.
+    """
     _keep_dataset(dataset, out / "dataset")
     with console.status("fitting the users' world"):
         world, fit = fit_world(dataset, config.fit, config.data.history_length)
     _check_room(world, config)
     _print_fit(fit, console)
-    table = _judge(dataset, config.preferences, out / "preferences", console)
+    table = (
+        content_table(dataset, config.preferences, out / "preferences", console)
+        if finished is None
+        else finished.table
+    )
+    if config.preferences.shuffle:
+        table = table.shuffled(config.preferences.candidates.seed)
     with console.status("completing the preference table"):
         vectors = text_vectors(documents(dataset), config.policy.embedding, config.fit.seed)
         completed, llm_world, scores = _imagine(dataset, table, world, vectors, config)
     return Prepared(
-        dataset, world, fit, table, completed, llm_world, vectors, scores, offline_popularity(dataset)
-    )
+        dataset, world, fit, table, completed, llm_world, vectors, scores, offline_popularity(dataset), finished
+    )  # fmt: skip
 
 
 def offline_popularity(dataset: Dataset) -> Float[np.ndarray, "N"]:
@@ -78,6 +90,11 @@ def offline_popularity(dataset: Dataset) -> Float[np.ndarray, "N"]:
     offline = dataset.users.filter(pl.col("split") == "offline")["user"]
     seen = dataset.interactions.filter(pl.col("user").is_in(offline.implode()))
     return np.bincount(seen["item"].to_numpy(), minlength=dataset.num_items).astype(np.float32)
+
+
+def offline_users(dataset: Dataset) -> int:
+    """How many users may be known before deployment."""
+    return int((dataset.users["split"] == "offline").sum())
 
 
 def world_summary(name: str, prepared: Prepared, config: StudyConfig) -> dict[str, Any]:
@@ -122,13 +139,13 @@ def preference_summary(prepared: Prepared) -> dict[str, Any]:
     affinities = affinity_rows(prepared.world, table.users)
     personal = affinities - affinities.mean(axis=0)
     popularity = np.broadcast_to(prepared.popularity, affinities.shape)
+    finished = prepared.finished
     return {
-        "judge": table.info.name,
-        "is_llm": table.info.is_llm,
-        "model": table.info.model,
-        "test_double": bool(table.info.settings.get("test_double", False)),
-        "pairs": table.num_judgements,
-        "states": table.num_states,
+        **judge_record(table),
+        "offline_users": offline_users(prepared.dataset),
+        "table": None if finished is None else finished.record(),
+        "quality": None if finished is None else finished.quality,
+        "gate": None if finished is None else finished.gate(),
         "statements": list(completed.statements),
         "completion": {
             "option": completed.option,
@@ -179,16 +196,6 @@ def _print_fit(fit: FitReport, console: Console) -> None:
     )
 
 
-def _judge(dataset: Dataset, config: PreferenceConfig, directory: Path, console: Console) -> PreferenceTable:
-    """The content judge's table; judged shards are kept between runs."""
-    judge_config = judge_module("content").Config(popularity_prior=config.popularity_prior)
-    judge = build_judge("content", dataset, judge_config)
-    table = run_job(dataset, judge, config.candidates, directory, console=console)
-    if not table.info.is_llm:
-        console.print(f"[yellow]{table.info.statement}[/yellow]")
-    return table.shuffled(config.candidates.seed) if config.shuffle else table
-
-
 def _imagine(
     dataset: Dataset,
     table: PreferenceTable,
@@ -198,7 +205,7 @@ def _imagine(
 ) -> tuple[CompletedPreferences, World, Float[np.ndarray, "U N"]]:
     """Completes the table, makes it a world, and carries it over to users it does not know."""
     chosen = config.preferences
-    states, texts = user_states(dataset), documents(dataset)
+    states = of_users(user_states(dataset), table.users)
     completed = complete(table, chosen.unjudged, states=states, item_vectors=vectors)
     rewards = labels(completed, LabelRule(chosen.reward, chosen.fraction, chosen.threshold))
     items, feedback, _ = histories(dataset, config.data.history_length)
@@ -214,8 +221,18 @@ def _imagine(
         rewards, items[table.users], feedback[table.users], vectors, np.asarray(world.item_categories), departure,
         completed.judged if completed.option == "candidates" else None,
     )  # fmt: skip
-    online = user_states(dataset, "online")
-    scores = np.zeros((dataset.num_users, dataset.num_items), np.float32)
-    scores[table.users] = completed.scores
-    scores[online.users] = transfer_scores(completed.scores, states, online, tfidf(texts), chosen.neighbours)
-    return completed, imagined, scores
+    return completed, imagined, _scores_of_all(dataset, completed.scores, states, chosen.neighbours)
+
+
+def _scores_of_all(
+    dataset: Dataset, scores: Float[np.ndarray, "S N"], judged: UserStates, neighbours: int
+) -> Float[np.ndarray, "U N"]:
+    """What the table says about every user: those it has no row for read their nearest judged neighbours'."""
+    known, vectors = np.zeros((dataset.num_users, dataset.num_items), np.float32), tfidf(documents(dataset))
+    known[judged.users] = scores
+    offline = user_states(dataset)
+    unjudged = of_users(offline, np.setdiff1d(offline.users, judged.users))
+    for new in (unjudged, user_states(dataset, "online")):
+        if new.users.size:
+            known[new.users] = transfer_scores(scores, judged, new, vectors, neighbours)
+    return known

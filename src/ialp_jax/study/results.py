@@ -16,7 +16,7 @@ from ialp_jax.evaluation.rollouts import PlayedSessions, play
 from ialp_jax.evaluation.statistics import area_under_curve, phase_reward
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.methods import Method
-from ialp_jax.study.prepare import Prepared
+from ialp_jax.study.prepare import Prepared, offline_users
 from ialp_jax.training.loop import Trained, seed_keys
 
 EVALUATION_STREAM = 3
@@ -30,6 +30,7 @@ class MethodResult:
     Attributes:
         online_steps: simulator steps in the users' world per seed.
         judgements: judged pairs it rests on.
+        llm_calls: calls of a language model they took.
         per_seed: metric -> one value per seed.
         departures: reason -> sessions of the final evaluation, all seeds.
         curves: "sessions", "reward", "length" (and "weight") -> [R, K].
@@ -37,6 +38,7 @@ class MethodResult:
 
     online_steps: int
     judgements: int
+    llm_calls: int
     per_seed: dict[str, list[float]]
     departures: dict[str, int]
     curves: dict[str, Float[np.ndarray, "R K"]]
@@ -67,6 +69,7 @@ def measure(method: Method, trained: Trained, prepared: Prepared, config: StudyC
     return MethodResult(
         online_steps=method.algorithm.config.steps,
         judgements=prepared.table.num_judgements if method.uses_table else 0,
+        llm_calls=prepared.table.costs["calls"] if method.uses_table else 0,
         per_seed={name: [float(value) for value in values] for name, values in per_seed.items()},
         departures={name: int(counts[index]) for index, name in enumerate(REASONS) if index},
         curves=curves,
@@ -95,7 +98,7 @@ def _compiled_play(algorithm: Any, sessions: int, hyper_axis: int | None) -> Cal
 def _catalogue_metrics(played: PlayedSessions, prepared: Prepared) -> dict[str, list[float]]:
     """Coverage, diversity and novelty of every seed's sessions."""
     vectors = np.asarray(prepared.world.item_vectors)
-    known = prepared.popularity / max(1, prepared.table.num_states)
+    known = prepared.popularity / offline_users(prepared.dataset)
     return {
         "coverage": [coverage(items, vectors.shape[0]) for items in played.items],
         "diversity": [diversity(items, vectors) for items in played.items],

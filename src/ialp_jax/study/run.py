@@ -14,11 +14,12 @@ from ialp_jax.artifacts import InputError, fingerprint, plain, read_json, versio
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.environments import Environment
 from ialp_jax.policies.artifact import save_policy
-from ialp_jax.report import print_summary, write_report
+from ialp_jax.report import preference_statements, print_summary, write_report
 from ialp_jax.study.config import METHODS, StudyConfig
 from ialp_jax.study.methods import Method, online_method, pretraining
 from ialp_jax.study.prepare import Prepared, preference_summary, prepare, world_summary
 from ialp_jax.study.results import MethodResult, measure
+from ialp_jax.study.table import FinishedTable, finished_table, judge_record
 from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.loop import Trained, train
 
@@ -37,6 +38,7 @@ class Study:
         config: everything else.
         out: folder for all results.
         resume: go on from the checkpoints in `out`.
+        prefs: folder of a finished preference table; None has the content judge judge.
     """
 
     name: str
@@ -45,15 +47,19 @@ class Study:
     config: StudyConfig
     out: Path
     resume: bool
+    prefs: Path | None = None
 
     def run(self, console: Console) -> dict[str, Any]:
         """Runs the study and returns the summary; every file of the interface is in `out` afterwards."""
         started = time.monotonic()
         self.config.check_chunks()
+        self.config.preferences.check_source(finished=self.prefs is not None)
         dataset = self.environment.dataset(self.data, self.config.data, self.name)
-        self._open(dataset.fingerprint, console)
         _announce_dataset(self.name, dataset, self.data, console)
-        prepared = prepare(dataset, self.config, self.out, console)
+        # Before the folder is opened: a table that may not be used must not cost an earlier run's results.
+        finished = self._finished_table(dataset, console)
+        self._open(dataset.fingerprint, None if finished is None else finished.content, console)
+        prepared = prepare(dataset, self.config, self.out, console, finished)
         write_json(self.out / "world.json", world_summary(self.name, prepared, self.config))
         write_json(self.out / "preferences.json", preference_summary(prepared))
         self._announce(console)
@@ -72,11 +78,16 @@ class Study:
         console.print(f"{self.out / 'report.html'}  ({time.monotonic() - started:.0f} s)")
         return summary
 
-    def _open(self, dataset: str, console: Console) -> None:
+    def _finished_table(self, dataset: Dataset, console: Console) -> FinishedTable | None:
+        if self.prefs is None:
+            return None
+        return finished_table(self.prefs, dataset, self.config.preferences, console)
+
+    def _open(self, dataset: str, table: str | None, console: Console) -> None:
         """Makes `out` this study's: checks what lies there when resuming, clears an earlier run when not."""
         path = self.out / "config.json"
         identity = {
-            "environment": self.name, "dataset": dataset,
+            "environment": self.name, "dataset": dataset, "table": table,
             "study": plain(self.config) | {"loop": {"chunk": self.config.loop.chunk}},
         }  # fmt: skip
         record = {"fingerprint": fingerprint(identity), **plain(identity), "versions": versions(),
@@ -134,8 +145,9 @@ class Study:
     def _export(self, trained: Trained, prepared: Prepared) -> None:
         """Writes the first seed's adapted policy as an artefact that loads without the trainer."""
         params = jax.tree.map(lambda leaf: np.asarray(leaf[0]), trained.run.params)
+        said = judge_record(prepared.table) | {"statements": prepared.completed.statements}
         statements = [
-            *prepared.completed.statements,
+            *preference_statements(said),
             f"Trained by {EXPORTED}, seed 0, on {prepared.dataset.source}.",
         ]
         save_policy(self.out / "policy", params, self.config.policy, prepared.dataset.items,
@@ -147,7 +159,7 @@ class Study:
         write_json(self.out / "results.json", {
             "budget": {"online_steps": config.online.steps, "seeds": config.seeds, "pretrain_steps": config.pretrain.steps},
             "methods": {name: {"online_steps": result.online_steps, "judgements": result.judgements,
-                               "per_seed": result.per_seed, "departures": result.departures}
+                               "llm_calls": result.llm_calls, "per_seed": result.per_seed, "departures": result.departures}
                         for name, result in results.items()},
         })  # fmt: skip
         arrays = {
@@ -180,6 +192,6 @@ def _differences(found: dict[str, Any], record: dict[str, Any]) -> str:
         elif left != right:
             names.append(prefix)
 
-    keys = ("environment", "dataset", "study")
+    keys = ("environment", "dataset", "table", "study")
     compare("", {key: found.get(key) for key in keys}, {key: record.get(key) for key in keys})
     return ", ".join(names) or "another version of this file"
