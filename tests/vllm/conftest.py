@@ -14,7 +14,11 @@ for name, value in {
 }.items():
     os.environ.setdefault(name, value)
 
+from asked import OPTIONS  # noqa: E402
 from tiny_models import make_model  # noqa: E402
+
+from ialp_jax.preferences.judges.vllm import Config, VLLMJudge, build  # noqa: E402
+from ialp_jax.preferences.requests import Requests  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +31,18 @@ def qwen(tmp_path_factory) -> Path:
 def llama(tmp_path_factory) -> Path:
     """Folder of a tiny random Llama with Llama 3's template, whose tokenizer adds a start token by itself."""
     return make_model(tmp_path_factory.mktemp("models") / "llama", "llama")
+
+
+@pytest.fixture(scope="session")
+def judge_of():
+    """Judges by model and mode. They live as long as the session: the end of one engine ends all others of a process."""
+    made: dict[tuple, VLLMJudge] = {}
+
+    def judge(folder: Path, requests: Requests, mode: str = "pointwise", **options) -> VLLMJudge:
+        key = (folder, mode, *sorted(options.items()))
+        if key not in made:
+            config = Config(model=str(folder), mode=mode, **(OPTIONS | options))  # type: ignore[arg-type]
+            made[key] = build(requests.context, config)
+        return made[key]
+
+    return judge

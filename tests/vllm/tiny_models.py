@@ -3,6 +3,7 @@
 They prove code paths and numerics; what they answer means nothing. Folders load in transformers and in vLLM.
 """
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -103,6 +104,8 @@ def make_model(folder: Path, family: Family, seed: int = 0, single_labels: bool 
         )
     model.float().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    note = {"kind": "test_double", "statement": "Made by a test."}
+    (folder / "ialp_model.json").write_text(json.dumps(note), encoding="utf-8")
     return folder
 
 
