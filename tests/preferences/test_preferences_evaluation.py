@@ -22,7 +22,7 @@ from ialp_jax.preferences.candidates import CandidateConfig
 from ialp_jax.preferences.evaluation import evaluate_table
 from ialp_jax.preferences.evaluation_figure import write_figure
 from ialp_jax.preferences.job import finish_job, judge_shard, open_job, run_job
-from ialp_jax.preferences.judged_pairs import content_scores, judged_pairs
+from ialp_jax.preferences.judged_pairs import asked_pairs, content_scores, judged_pairs
 from ialp_jax.preferences.judges import JudgeInfo, build_judge
 from ialp_jax.preferences.plan import plan_job
 from ialp_jax.preferences.quality import state_auc
@@ -367,3 +367,19 @@ def test_neither_jax_nor_a_display_is_needed():
     code = "".join(f"import ialp_jax.preferences.{name}\n" for name in names.split(", "))
     code += "import sys\nassert not {'jax', 'matplotlib.pyplot'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_in_list_mode_the_position_is_the_mean_place_in_the_prompts(make_dataset, tmp_path):
+    dataset = make_dataset()
+    _write(tmp_path / "t", dataset, lambda *_: 0.5)
+    shard, job = tmp_path / "t" / "shard-000000.parquet", tmp_path / "t" / "job.json"
+    raw = [
+        '[{"letter": "A", "place": 0, "of": 3, "log_p": -1.0}, {"letter": "D", "place": 3, "of": 3, "log_p": -2.0}]'
+    ]
+    pairs = pl.read_parquet(shard).head(1).with_columns(raw=pl.Series(raw))
+    rejected = pairs.with_columns(item=pl.lit(7, pl.Int32), score=None, raw=pl.lit("rejected: too long"))
+    pl.concat([pairs, rejected], how="vertical_relaxed").write_parquet(shard)
+    record = json.loads(job.read_text())
+    record["judge"]["settings"]["mode"] = "list"
+    job.write_text(json.dumps(record))
+    assert asked_pairs(tmp_path / "t")["position"].to_list() == [1.5, None]

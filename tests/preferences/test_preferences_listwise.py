@@ -83,6 +83,7 @@ def test_a_judgement_keeps_probabilities_answers_and_costs():
     assert found.scores[1] > found.scores[0] == pytest.approx(found.scores[2])
     assert json.loads(found.raw[1])[0] == {
         "letter": "A",
+        "place": 0,
         "of": 2,
         "log_p": pytest.approx(np.log(0.4), abs=1e-4),
     }

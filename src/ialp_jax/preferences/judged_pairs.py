@@ -18,17 +18,25 @@ STATES_AT_ONCE = 256
 def asked_pairs(directory: Path) -> pl.DataFrame:
     """Every pair of a finished table, rejected ones too, by state in the order asked.
 
-    Columns of `table.SCHEMA`, and user Int32, position (0 = asked first of its state), mass Float64 (label mass
-    in [0, 1]; null where the judge has none).
+    Columns of `table.SCHEMA`, and user Int32, position (0 = asked first of its state; in list mode the mean place
+    in its prompts), mass Float64 (label mass in [0, 1]; null where the judge has none).
     """
     job = read_json(directory / JOB_NAME)
     users = pl.Series(job["users"], dtype=pl.Int32)
     pairs = read_pairs(directory, job).sort("state", maintain_order=True)
+    in_lists = job["judge"]["settings"].get("mode") == "list"
     return pairs.with_columns(
         user=users.gather(pairs["state"]),
-        position=pl.int_range(pl.len()).over("state"),
+        position=_mean_place() if in_lists else pl.int_range(pl.len()).over("state"),
         mass=pl.col("log_yes").cast(pl.Float64).exp() + pl.col("log_no").cast(pl.Float64).exp(),
     )
+
+
+def _mean_place() -> pl.Expr:
+    """Mean place of an item in the prompts of list mode, from its raw answers (`listwise.judgement`)."""
+    answers = pl.when(pl.col("score").is_not_null()).then(pl.col("raw"))
+    places = answers.str.json_decode(pl.List(pl.Struct({"place": pl.Int64})))
+    return places.list.eval(pl.element().struct.field("place")).list.mean()
 
 
 def judged_pairs(directory: Path, dataset: Dataset) -> pl.DataFrame:

@@ -89,8 +89,14 @@ def judgement(
         own[group] += p
         others[group] += p.sum() - p
         times[group] += 1
-        for letter, item, value in zip(letters, group, found, strict=False):
-            raw[item].append({"letter": letter, "of": len(group), "log_p": round(float(value), 4)})
+        for place, (item, value) in enumerate(zip(group, found, strict=True)):
+            answer = {
+                "letter": letters[place],
+                "place": place,
+                "of": len(group),
+                "log_p": round(float(value), 4),
+            }
+            raw[item].append(answer)
     with np.errstate(divide="ignore"):  # a group of one has no other letter
         yes, no = np.log(own / times), np.log(others / times)
     answers = [json.dumps(one) for one in raw]
