@@ -105,17 +105,6 @@ def test_a_finished_job_starts_no_engine(whole, qwen):
     assert table.costs["calls"] == table.num_judgements and np.isfinite(table.score).all()
 
 
-def test_part_of_a_job_says_what_is_missing(qwen, tmp_path):
-    job = plan(tmp_path)
-    status, said = end(begin(job, qwen, "--rank", "1", "--world", "10"))
-    assert status == 0, said
-    assert sorted(path.name for path in job.glob("shard-*")) == [
-        "shard-000002.parquet",
-        "shard-000003.parquet",
-    ]
-    assert f"2 of {SHARDS} shards are judged" in said.replace("\n", " ")
-
-
 def test_ray_actors_give_the_same_bytes(whole, qwen, tmp_path, monkeypatch):
     pytest.importorskip("ray", reason="Ray is an optional extra: install ray[data] into .venv-vllm")
     monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
