@@ -45,7 +45,7 @@ def _print_usage(prog: str, available: dict[str, str], console: Console) -> None
     console.print(f"usage: {prog} COMMAND [--help]\n")
     for name, module in available.items():
         summary = (importlib.import_module(module).__doc__ or "").strip().splitlines()[0]
-        console.print(f"  {name:<10} {summary}", highlight=False)
+        console.print(f"  {name:<10} {summary}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
