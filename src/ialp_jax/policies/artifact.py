@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jaxtyping import Array
+from jaxtyping import Array, Float, Int
 
 from ialp_jax.artifacts import (
     InputError,
@@ -76,22 +76,27 @@ class LoadedPolicy:
         items, values = np.full(length, num_items, np.int32), np.zeros(length, np.float32)
         if read:
             items[-read:], values[-read:] = list(history)[-read:], grades[-read:]
-        excluded = jnp.asarray([list(history)], jnp.int32).reshape(1, -1)
-        probabilities = np.asarray(
-            self._probabilities(Observation(jnp.asarray(items), jnp.asarray(values)), excluded)
-        )
+        excluded = np.asarray([list(history)], np.int32).reshape(1, -1)
+        probabilities = self.probabilities(items[None], values[None], excluded)[0]
         best = np.argsort(-probabilities, kind="stable")[:k]
         rows = self.items.select("raw_id", "title").rows()
         return [Recommendation(int(i), rows[i][0], rows[i][1], float(probabilities[i])) for i in best]
 
-    def _probabilities(self, observation: Observation, excluded: Array) -> Array:
-        recall = self.network.begin(self.params, jax.tree.map(lambda leaf: leaf[None], observation))
-        items, bias = self.network.catalogue(self.params)
-        allowed = jnp.zeros((1, 0), jnp.int32)
-        logits = catalogue_logits(
-            self.network.query(self.params, recall.features), items, bias, excluded, allowed
-        )
-        return jax.nn.softmax(logits[0])
+    def probabilities(
+        self,
+        items: Int[np.ndarray, "B L"],
+        feedback: Float[np.ndarray, "B L"],
+        excluded: Int[np.ndarray, "B E"],
+    ) -> Float[np.ndarray, "B N"]:
+        """Probability that each item is recommended next, for many users in one program.
+
+        Args:
+            items: histories of L = `history_length` items, most recent last, filled on the left with N.
+            feedback: in [0, 1] for each of them, 0 where filled.
+            excluded: items that may not be recommended; N is ignored.
+        """
+        given = (jnp.asarray(items, jnp.int32), jnp.asarray(feedback), jnp.asarray(excluded, jnp.int32))
+        return np.asarray(_probabilities(self.network, self.params, *given))
 
     def _check(self, history: Sequence[int], feedback: Sequence[float], k: int) -> None:
         num_items = self.items.height
@@ -105,6 +110,20 @@ class LoadedPolicy:
         if not 1 <= k <= num_items - len(set(history)):
             raise InputError(f"{k} items cannot be recommended", column="k",
                              fix=f"use 1 to {num_items - len(set(history))}")  # fmt: skip
+
+
+@jax.jit(static_argnums=0)
+def _probabilities(
+    network: Network,
+    params: dict[str, Any],
+    items: Int[Array, "B L"],
+    feedback: Float[Array, "B L"],
+    excluded: Int[Array, "B E"],
+) -> Float[Array, "B N"]:
+    recall = network.begin(params, Observation(items, feedback))
+    allowed = jnp.zeros((items.shape[0], 0), jnp.int32)
+    query = network.query(params, recall.features)
+    return jax.nn.softmax(catalogue_logits(query, *network.catalogue(params), excluded, allowed))
 
 
 def save_policy(

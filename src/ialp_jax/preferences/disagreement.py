@@ -32,8 +32,9 @@ class EnsembleConfig:
         steps: of each fit. A third of the reward model's own number chooses as well.
         prior: judgements that an item's made-up score counts for. 0 asks where the judged scores vary, and is
             blind to items nobody was judged on; 1 and more spread the questions over such items.
-        mean_weight: c; 0 asks where the models disagree, 1 (an upper confidence bound) rather about what they
-            take for good: of use only where already some dozen of a state's items are judged.
+        mean_weight: c. 0 asks where the models disagree; 1, an upper confidence bound, rather about what they
+            take for good: with 200 judgements a state it found .02 to .05 more of a user's best items, with 40
+            .02 to .04 fewer, and the order of all items suffers.
         seed: of the bootstrap and the fits.
     """
 

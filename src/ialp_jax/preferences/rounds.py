@@ -25,6 +25,7 @@ from ialp_jax.preferences.table import JOB_NAME, KIND, PreferenceTable, read_pai
 
 DIMENSION = 32
 """Of the items' content vectors; a study's default."""
+STATES_AT_ONCE = 1024  # bounds the policy's states x items block on the device
 Split = Literal["offline", "online"]
 
 
@@ -92,7 +93,7 @@ def next_candidates(
     if config.policy is None:
         score = disagreement(table, states, text_vectors(documents(dataset), DIMENSION, 0), config.ensemble)
     else:
-        score = _recommended(config.policy, states, dataset, taken, config.per_state)
+        score = _recommended(config.policy, states, dataset)
     chosen = highest(score, taken, config.per_state)
     if not chosen.any():
         raise InputError("every item of every state was judged already", fix="use the table as it is")
@@ -149,25 +150,21 @@ def plan_round(
     return requests
 
 
-def _recommended(
-    directory: Path, states: UserStates, dataset: Dataset, taken: Bool[np.ndarray, "S N"], count: int
-) -> Float[np.ndarray, "S N"]:
-    """Probabilities of the policy, of at least `count` items per state that are not taken; -inf elsewhere."""
+def _recommended(directory: Path, states: UserStates, dataset: Dataset) -> Float[np.ndarray, "S N"]:
+    """Probability that the policy recommends each item; 0 for a history's own."""
+    # Imported here: this room is host only unless a policy has to be asked.
     from ialp_jax.policies.artifact import load_policy
 
     policy = load_policy(directory)
     if policy.items["raw_id"].to_list() != dataset.items["raw_id"].to_list():
         raise InputError("the policy recommends from another catalogue than the table's", file=directory,
                          fix="name a policy trained on the same logs with the same --data.*")  # fmt: skip
-    score = np.full(taken.shape, -np.inf)
-    for state, row in enumerate(taken):
-        known = states.items[state] < dataset.num_items
-        history, grades = states.items[state][known].tolist(), states.grades[state][known].tolist()
-        k = min(count + int(row.sum()), dataset.num_items - len(set(history)))
-        if k:
-            for found in policy.recommend(history, grades, k):
-                score[state, found.item] = found.probability
-    return score
+    read = policy.history_length
+    left = ((0, 0), (max(0, read - states.items.shape[1]), 0))
+    items = np.pad(states.items, left, constant_values=dataset.num_items)[:, -read:]
+    grades = np.pad(states.grades, left)[:, -read:]
+    blocks = [slice(at, at + STATES_AT_ONCE) for at in range(0, states.users.size, STATES_AT_ONCE)]
+    return np.concatenate([policy.probabilities(items[b], grades[b], states.items[b]) for b in blocks])
 
 
 def highest(
