@@ -1,6 +1,7 @@
 """How many tokens a judgement costs, by the layout of its prompt: `make bench-prefs`.
 
-The same pairs of invented steam users in the judge's own words, about 500 tokens a prompt, 200 candidates a user.
+The same pairs of invented steam users in the judge's own words, about 500 tokens a prompt, 200 candidates a user,
+attributes of an item cut at 32 characters (the last line: at the default's 80).
 Tokens are counted by vLLM's engine (deterministic); the processor time beside them is that of a model of random
 weights on this machine, and noisy. The tokenizer is a real one of 131,072 tokens (Tekken, out of the package
 mistral-common, which vLLM brings along), so that titles cost what they cost in use; the chat format is Qwen3's.
@@ -89,23 +90,28 @@ class QuestionLast(Unaligned):
         return [[*layout.head, *history, *each] for each in rest]
 
 
-LAYOUTS: dict[str, tuple[type[VLLMJudge], dict[str, Any]]] = {
-    "no prefix cache": (QuestionLast, {"prefix_caching": False}),
-    "prefix cache, blocks of 128": (QuestionLast, {"block_size": 128}),
-    "blocks of 32": (QuestionLast, {}),
-    "+ question before the item": (Unaligned, {}),
-    "+ padded to a block (the product)": (VLLMJudge, {}),
-    "the same, classify": (VLLMJudge, {"mode": "classify"}),
-    "list of 20, one order": (VLLMJudge, {"mode": "list", "permutations": 1}),
-}
 BASE, PRODUCT = "no prefix cache", "+ padded to a block (the product)"
+LAYOUTS: dict[str, tuple[type[VLLMJudge], dict[str, Any], int]] = {
+    BASE: (QuestionLast, {"prefix_caching": False}, 32),
+    "prefix cache, blocks of 128": (QuestionLast, {"block_size": 128}, 32),
+    "blocks of 32": (QuestionLast, {}, 32),
+    "+ question before the item": (Unaligned, {}, 32),
+    PRODUCT: (VLLMJudge, {}, 32),
+    "the product, classify": (VLLMJudge, {"mode": "classify"}, 32),
+    "list of 20, one order": (VLLMJudge, {"mode": "list", "permutations": 1}, 32),
+    "the product, longer attributes": (VLLMJudge, {}, prompts.ATTRIBUTES_LENGTH),
+}
+"""By name: the judge, its settings, and the characters of an item's attributes."""
 
 
 def main() -> None:
     """Measures and shows; exit status 1 if the product's layout misses its bounds."""
     asked, console = tyro.cli(Bench, description=__doc__), Console()
     with tempfile.TemporaryDirectory() as folder:
-        requests = some_requests(Path(folder) / "job", asked.states)
+        lengths = {length for _, _, length in LAYOUTS.values()}
+        requests = {
+            length: some_requests(Path(folder) / str(length), asked.states, length) for length in lengths
+        }
         model = make_model(Path(folder) / "model", asked.hidden, asked.layers)
         rows = measure(requests, model, asked.repeats)
     console.print(table_of(rows))
@@ -119,12 +125,17 @@ def main() -> None:
     sys.exit(0 if kept else 1)
 
 
-def some_requests(folder: Path, states: int) -> Requests:
+def some_requests(folder: Path, states: int, length: int) -> Requests:
     """Invented steam users with long histories, 200 candidates each."""
     world = SyntheticConfig(num_users=400, mean_interactions=110.0)
     dataset = generate(world, DataConfig(history_length=HISTORY), "games")
     return plan_job(
-        dataset, CandidateConfig(), folder, states=states, attributes_length=32, console=Console(quiet=True)
+        dataset,
+        CandidateConfig(),
+        folder,
+        states=states,
+        attributes_length=length,
+        console=Console(quiet=True),
     )
 
 
@@ -169,14 +180,15 @@ def real_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def measure(requests: Requests, model: Path, repeats: int) -> dict[str, dict[str, float]]:
+def measure(requests: dict[int, Requests], model: Path, repeats: int) -> dict[str, dict[str, float]]:
     """Tokens of every layout by the engine's own count, and its processor time, in turn."""
-    asked = [requests.make(state) for state in range(requests.num_states)]
+    asked = {length: [one.make(state) for state in range(one.num_states)] for length, one in requests.items()}
     settings = {"model": str(model), "dtype": "float32", "max_model_len": 2048, "kv_cache_gib": 1.0}
-    files, pairs = find_model(str(model), None), int(requests.pairs().sum())
+    files = find_model(str(model), None)
+    pairs = int(requests[32].pairs().sum())
     judges = {
-        name: kind(requests.context, Config(**{**settings, **options}), files)
-        for name, (kind, options) in LAYOUTS.items()
+        name: kind(requests[length].context, Config(**{**settings, **options}), files)
+        for name, (kind, options, length) in LAYOUTS.items()
     }
     rows: dict[str, dict[str, float]] = {}
     times: dict[str, list[float]] = {name: [] for name in judges}
@@ -185,7 +197,7 @@ def measure(requests: Requests, model: Path, repeats: int) -> dict[str, dict[str
             if turn == 0 and name == BASE:
                 continue  # its tokens are those of the prompts; only its time needs a run
             started = time.process_time()
-            usages = [judgement.usage for judgement in judge.judge(asked)]
+            usages = [judgement.usage for judgement in judge.judge(asked[LAYOUTS[name][2]])]
             if turn > 0:  # the first round starts the engines
                 times[name].append(1000 * (time.process_time() - started) / pairs)
             total = {part: sum(int(getattr(one, part).sum()) for one in usages if one) / pairs

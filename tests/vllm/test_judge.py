@@ -160,7 +160,7 @@ def test_a_random_model_says_that_it_is_a_test_double(qwen, judge_of):
 def test_what_the_folder_says_of_the_model_is_what_the_table_says(qwen, tmp_path):
     for kind, is_llm, words in (
         ("general", True, "The language model folder judged"),
-        ("trained_on_logs", False, "No general LLM judged: folder is a small model trained on logs"),
+        ("trained_on_logs", False, "folder, a small model trained on logs and not a general LLM, judged"),
     ):
         shutil.copytree(qwen, tmp_path / kind / "folder")
         note = tmp_path / kind / "folder" / "ialp_model.json"

@@ -269,15 +269,11 @@ def _info(context: JudgeContext, config: Config, files: ModelFiles) -> JudgeInfo
     else:
         settings |= {"labels": list(config.labels)}
         how = f"P({config.labels[0]} | {config.labels[0]} or {config.labels[1]}) for one candidate at a time"
-    who = (
-        f"The language model {files.name} judged"
-        if files.kind == "general"
-        else f"The model {files.name} judged"
-    )
-    if test_double:
-        who = f"TEST DOUBLE: {files.name}, a model of random weights, stood in for a language model"
-    elif files.kind == "trained_on_logs":
-        who = f"No general LLM judged: {files.name} is a small model trained on logs. It judged"
+    who = {
+        "general": f"The language model {files.name} judged",
+        "trained_on_logs": f"{files.name}, a small model trained on logs and not a general LLM, judged",
+        "test_double": f"TEST DOUBLE: {files.name}, a model of random weights, stood in for a language model",
+    }["test_double" if test_double else files.kind]
     statement = f"{who} through vLLM ({how}). {files.statement}".strip()
     return JudgeInfo(
         name="vllm", is_llm=files.kind == "general" and not test_double, model=files.name,
