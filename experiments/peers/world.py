@@ -37,9 +37,18 @@ class PeerWorld:
 
 
 def made_world(
-    items: int, users: int = 1000, history: int = 10, width: int = 16, near: float = 0.02, seed: int = 0
+    items: int,
+    users: int = 1024,
+    history: int = 10,
+    width: int = 16,
+    near: float = 0.02,
+    noise: float = 0.4,
+    seed: int = 0,
 ) -> PeerWorld:
-    """A random world: ratings 1..5 around factors, a share `near` of all pairs of items closer than the threshold."""
+    """A random world: ratings 1..5 around factors, a share `near` of all pairs of items closer than the threshold.
+
+    Users have met between half of `history` items and all of them, as in `ialp_jax.bench.worlds`.
+    """
     generator = np.random.default_rng(seed)
     vectors = generator.normal(size=(items, width)).astype(np.float32)
     tastes = generator.normal(size=(users, width)).astype(np.float32)
@@ -47,8 +56,17 @@ def made_world(
     pairs = generator.integers(0, items, (2, 20_000))
     pairs = pairs[:, pairs[0] != pairs[1]]
     distances = np.linalg.norm(vectors[pairs[0]] - vectors[pairs[1]], axis=1)
-    known = generator.permuted(np.tile(np.arange(items), (users, 1)), axis=1)[:, :history]
+    known = np.stack([generator.choice(items, history, replace=False) for _ in range(users)])
     feedback = (np.take_along_axis(ratings, known, axis=1) - 1.0) / 4.0
+    unfilled = np.arange(history) < history - generator.integers(history // 2, history + 1, (users, 1))
     return PeerWorld(
-        ratings, 1.0, 5.0, 0.0, vectors, float(np.quantile(distances, near)), np.arange(users), known, feedback
-    )  # fmt: skip
+        ratings=ratings,
+        rating_low=1.0,
+        rating_high=5.0,
+        rating_noise=noise,
+        item_vectors=vectors,
+        distance_threshold=float(np.quantile(distances, near)),
+        session_users=np.arange(users),
+        initial_items=np.where(unfilled, items, known),
+        initial_feedback=np.where(unfilled, 0.0, feedback).astype(np.float32),
+    )

@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import subprocess
 import sys
 from pathlib import Path
 
@@ -153,10 +154,17 @@ def test_streams_of_sessions(kind):
     assert abs(departures - reference[1]) < 0.02
 
 
+def hang(command, *, timeout, **options):
+    raise subprocess.TimeoutExpired(command, timeout)
+
+
 def test_a_measurement_runs_in_its_own_process():
     assert measured(Spec("numpy", 100, 16), 0.05) > 0
     with pytest.raises(RuntimeError, match="can use them all up"):
         measured(Spec("numpy", 30, 16), 0.05)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("subprocess.run", hang)
+        assert measured(Spec("numpy", 100, 16), 0.05) == 0.0
 
 
 def test_rows_hold_median_and_spread_and_the_best_is_marked():
@@ -219,3 +227,69 @@ def test_replayed_and_kept_graphs_give_the_same_gradients():
     for name, gradient in gradients["replay"].items():
         assert gradient.abs().max() > 0, name
         torch.testing.assert_close(gradients["kept"][name], gradient, rtol=1e-3, atol=1e-6)
+
+
+@needs_torch
+def test_inverse_cdf_keeps_to_the_permitted_items_at_both_ends(monkeypatch):
+    import torch
+
+    from peers.torch_network import MASKED, sample_cdf
+
+    log_probs = torch.log_softmax(torch.tensor([[MASKED, 0.0, MASKED, 0.3, MASKED]]), dim=1)
+    monkeypatch.setattr(torch, "rand", lambda *shape: torch.zeros(shape))
+    assert sample_cdf(log_probs).tolist() == [1]
+    monkeypatch.setattr(torch, "rand", lambda *shape: torch.ones(shape))
+    assert sample_cdf(log_probs).tolist() == [3]
+
+
+@needs_torch
+def test_torch_advantages_are_ours():
+    import torch
+
+    from ialp_jax.algorithms.returns import advantage_targets
+    from peers.torch_a2c import A2C, A2CConfig
+
+    env = NumpyEnv(made_world(60, users=8), 16, Rule(4, 2), seed=1)
+    config = A2CConfig()
+    learner = A2C(env, config)
+    outcomes = [env.step(env.random_actions()) for _ in range(9)]
+    stacked = {
+        name: np.stack([getattr(one, name) for one in outcomes])
+        for name in ("reward", "terminated", "truncated")
+    }
+    assert stacked["terminated"].any() and stacked["truncated"].any()
+    values = torch.randn(9, 16)
+
+    def value(seen):
+        return learner.network.value(learner.network.encode(*map(torch.from_numpy, seen))).numpy()
+
+    with torch.no_grad():
+        learner.network.value_head[2].bias.fill_(2.0)  # so that bootstrapping from the wrong history shows
+        following = np.concatenate([values[1:].numpy(), value(env.observation())[None]])
+        for row, one in zip(following, outcomes, strict=True):
+            row[one.ended] = value(one.final)
+    expected = advantage_targets(
+        jnp.asarray(stacked["reward"] / 5.0), jnp.asarray(values), jnp.asarray(following), jnp.asarray(stacked["terminated"]),
+        jnp.asarray(stacked["terminated"] | stacked["truncated"]), config.discount, config.trace, jnp.ones((9, 16)), 1.0,
+    )  # fmt: skip
+    advantages = learner._advantages(outcomes, torch.from_numpy(stacked["reward"]), values)
+    np.testing.assert_allclose(advantages.numpy(), expected.advantages, atol=1e-5)
+
+
+@needs_torch
+def test_the_carried_state_is_that_of_the_whole_session():
+    import torch
+
+    from peers.torch_a2c import A2C, A2CConfig
+
+    env = NumpyEnv(made_world(60, users=8, noise=0.0), 16, Rule(6, 2), seed=1)
+    learner = A2C(env, A2CConfig(style="carried", learning_rate=0.0))
+    learner.update()
+    assert len(set(env.turn)) > 2
+    for row, (user, turn) in enumerate(zip(env.user, env.turn, strict=True)):
+        shown = env.session_items[row, :turn]
+        items = np.concatenate([env.world.initial_items[user], shown])
+        liked = (env.world.ratings[user, shown] - 1.0) / 4.0
+        feedback = np.concatenate([env.world.initial_feedback[user], liked])
+        expected = learner.network.encode(torch.from_numpy(items)[None], torch.from_numpy(feedback)[None])
+        torch.testing.assert_close(learner._hidden[row], expected[0], rtol=1e-4, atol=1e-5)
