@@ -67,7 +67,7 @@ class Options:
     finalists: int = 2
     """Settings of each peer that are repeated, by what the brief pass says."""
     quick: bool = False
-    """A small grid and short repeats: about a minute."""
+    """A small grid and short repeats: about a minute; rough."""
 
 
 def environments(items: int, quick: bool) -> list[Spec]:
@@ -146,7 +146,7 @@ def measure_all(specs: list[Spec], options: Options, console: Console) -> list[d
     for number, spec in enumerate(specs, 1):
         first[spec] = measured(spec, brief)
         rate = f"{first[spec]:,.0f} steps/s" if first[spec] else "left out, it did not finish"
-        console.print(f"[dim]{number}/{len(specs)}[/] {spec.name}: {rate}")
+        console.print(f"[dim]{number}/{len(specs)}[/] {spec.name}: {rate}", soft_wrap=True)
     specs = [spec for spec in specs if first[spec]]
     peers = defaultdict(list)
     for spec in sorted(specs, key=first.__getitem__, reverse=True):
@@ -197,7 +197,7 @@ def main(options: Options) -> None:
     """Measures, prints the table and writes the JSON."""
     console, about = Console(), machine()
     if options.quick:
-        options = Options(options.out, options.items, repeats=2, seconds=1.0, finalists=1, quick=True)
+        options = Options(options.out, options.items, repeats=2, seconds=0.6, finalists=1, quick=True)
     for name in ("torch", "gymnasium"):
         if about[name] is None:
             console.print(f'{name} is not installed, its peers are left out: pip install -e ".[peers]"')
