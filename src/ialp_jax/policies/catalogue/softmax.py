@@ -118,8 +118,6 @@ known_totals.defvjp(_known_forward, _known_backward)
 def logit_gradients(plan, factors, lists, known, cotangents):  # type: ignore[no-untyped-def]
     """Gradients with respect to query, items and bias, from logits recomputed tile by tile.
 
-    d log Z / d l = p and d H / d l = -p (log p + H).
-
     Args:
         plan: tiles.
         factors: (query [R, d], items [N, d], bias [N]).
@@ -128,27 +126,27 @@ def logit_gradients(plan, factors, lists, known, cotangents):  # type: ignore[no
         cotangents: of those two.
     """
     query, items, bias = factors
-    # The padding of `row_tiles` repeats row 0, so it has to carry no cotangent: a flag travels with the rows.
-    rows = row_tiles(plan.rows, (query, lists, known, cotangents))
+    rows = row_tiles(plan.rows, (query, lists, known))
     tiles, size = rows[0].shape[:2]
+    # The padding of `row_tiles` repeats row 0: it must carry no cotangent.
     real = (jnp.arange(tiles * size) < query.shape[0]).astype(jnp.float32).reshape(tiles, size)
+    cotangents = jax.tree.map(lambda leaf: leaf * real, row_tiles(plan.rows, cotangents))
     blocks = item_blocks(items.shape[0], plan, grouped=False)
 
     def one_block(d_query: Array, block: Array) -> tuple[Array, tuple[Array, Array]]:
         block_items, block_bias, start = block_factors(block, blocks, items, bias)
 
         def one_tile(gradients, inputs):  # type: ignore[no-untyped-def]
-            (tile_query, tile_lists, (log_mass, tile_entropy), (d_total, d_entropy)), flag, d_tile = inputs
+            (tile_query, tile_lists, tile_known), tile_cotangents, d_tile = inputs
             logits = tile_logits(plan, tile_query, (block_items, block_bias, start), tile_lists)
-            log_probs = logits - log_mass[:, None]
-            weight, slope = (d_total * flag)[:, None], (d_entropy * flag)[:, None]
-            d_logits = jnp.exp(log_probs) * (weight - slope * (log_probs + tile_entropy[:, None]))
+            d_logits = _logit_cotangents(logits, tile_known, tile_cotangents)
+            # This side up: the other way round the product took 1.7 times as long at width 64.
             d_items = gradients[0] + product(tile_query.T, d_logits, plan.matmul)
             gradients = (d_items, gradients[1] + jnp.sum(d_logits, axis=0))
             return gradients, d_tile + product(d_logits, block_items, plan.matmul)
 
         start_at = (jnp.zeros_like(block_items).T, jnp.zeros_like(block_bias))
-        gradients, d_query = jax.lax.scan(one_tile, start_at, (rows, real, d_query))
+        gradients, d_query = jax.lax.scan(one_tile, start_at, (rows, cotangents, d_query))
         return d_query, (gradients[0].T, gradients[1])
 
     d_query = jnp.zeros((tiles, size, query.shape[1]))
@@ -156,6 +154,13 @@ def logit_gradients(plan, factors, lists, known, cotangents):  # type: ignore[no
     overlap = blocks.number * blocks.size - items.shape[0]
     d_query = d_query.reshape(-1, query.shape[1])[: query.shape[0]]
     return d_query, _join(d_items, overlap), _join(d_bias, overlap)
+
+
+def _logit_cotangents(logits: Array, known: tuple[Array, Array], cotangents: tuple[Array, Array]) -> Array:
+    """d log Z / d l = p and d H / d l = -p (log p + H)."""
+    log_total, entropy, d_total, d_entropy = (row[:, None] for row in (*known, *cotangents))
+    log_probs = logits - log_total
+    return jnp.exp(log_probs) * (d_total - d_entropy * (log_probs + entropy))
 
 
 def _join(pieces: Array, overlap: int) -> Array:
