@@ -22,7 +22,7 @@ def test_floor_is_arithmetic_or_bytes_whichever_is_longer():
     assert (floor.bytes, floor.seconds, floor.bound) == (12.0, 12.0, "bytes")
 
 
-@pytest.mark.parametrize(("rows", "rate"), [(1, 10.0), (127, 10.0), (128, 100.0), (4096, 100.0)])
+@pytest.mark.parametrize(("rows", "rate"), [(1, 10.0), (2, 100.0), (128, 100.0), (512, 100.0), (4096, 100.0)])
 def test_products_of_many_rows_may_be_cut_into_fewer(rows, rate):
     assert RATES.matmul_at(rows) == rate
     assert floor_of(Counts({rows: 200.0}), RATES).seconds == 200.0 / rate

@@ -7,7 +7,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ialp_jax.bench.results import Measured, Results
 from ialp_jax.bench.table import rate
@@ -60,6 +60,12 @@ def _panel(axes: Axes, points: list[Measured], colours: dict[int, str]) -> None:
         axes.plot(users, floor, color=colour, linestyle="--", marker="_", linewidth=1.2)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda users, _: f"{users:,.0f}"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda speed, _: rate(speed)))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    for axis in (
+        axes.xaxis,
+        axes.yaxis,
+    ):  # on a short axis matplotlib names the small ticks too, in its own way
+        axis.set_minor_formatter(NullFormatter())
     axes.tick_params(labelsize=8)
     axes.margins(x=0.06)
 

@@ -53,9 +53,12 @@ class Rates:
     copy: Mapping[int, float]
 
     def matmul_at(self, rows: int) -> float:
-        """The best rate over products of at most so many rows: more rows can be cut into those."""
-        fitting = [rate for measured, rate in self.matmul.items() if measured <= rows]
-        return max(fitting) if fitting else self.matmul[min(self.matmul)]
+        """The best rate over products of at most so many rows: more rows can be cut into those.
+
+        Between two sizes that were measured the larger one counts too: a floor may be too low, never too high.
+        """
+        enough = min((measured for measured in self.matmul if measured >= rows), default=max(self.matmul))
+        return max(rate for measured, rate in self.matmul.items() if measured <= enough)
 
     def copy_at(self, size: float) -> float:
         """The best rate over arrays of at least this size."""

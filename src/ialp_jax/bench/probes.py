@@ -15,7 +15,7 @@ from ialp_jax.bench.floors import FLOAT, Counts, Rates
 from ialp_jax.bench.program import Program, Tree
 
 Kind = Literal["matmul", "exp", "exp_sum", "copy"]
-MATMUL_ROWS = (1, 16, 128, 512, 2048, 8192)
+MATMUL_ROWS = (1, 16, 64, 256, 512, 2048, 8192)
 COPY_BYTES = (2**16, 2**20, 2**24, 2**26)
 LARGEST = 2**28  # bytes of a probe's arrays
 

@@ -15,7 +15,7 @@ from ialp_jax.bench.settings import Effort, Grid, Shape
 
 NOT_QUICK = ("ialp_taught",)
 QUICK_USERS, QUICK_ITEMS = (64, 1024), (300, 3000)
-QUICK_EFFORT: dict[str, Any] = {"repeats": 5, "repeat_seconds": 0.1, "longest_call": 2.0, "budget": 105.0}
+QUICK_EFFORT: dict[str, Any] = {"repeats": 5, "repeat_seconds": 0.1, "longest_call": 2.0, "budget": 88.0}
 # An accelerator starts a call in about the time a CPU does, and does far more in it.
 ACCELERATOR_EFFORT: dict[str, Any] = {"flops_per_call": 1e12, "steps_per_call": 1e8}
 
