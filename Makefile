@@ -5,6 +5,7 @@
 #   make prefs ENV=steam MODEL=folder-or-hub-name [DATA=folder] [PREFS_OUT=folder] [DRY_RUN=1] [REPLICAS=n]
 #              [PLAN_ARGS="--states 300"] [JUDGE_ARGS="--mode list"] [GATE=0]
 #   make train ENV=steam PREFS=folder | make train ENV=steam MODEL=... (judges first)
+#   make bench [QUICK=1] [DEVICE=cpu|gpu] [PEERS=1] [OUT=folder] [ARGS="--what a2c head --users 1024 --items 3000"]
 #   make vllm-env [VLLM=auto|gpu|cpu] [RAY=1] | make test-vllm | make bench-prefs
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ VLLM_BIN := $(VLLM_VENV)/bin
 VLLM ?= auto
 PREFS_OUT ?= prefs/$(basename $(notdir $(ENV)))-$(notdir $(MODEL:%/=%))
 
-.PHONY: train check report envs test test-fast lint format clean prefs model-given vllm-env test-vllm bench-prefs FORCE
+.PHONY: train check report envs bench test test-fast lint format clean prefs model-given vllm-env test-vllm bench-prefs FORCE
 
 # A model without a table: it judges first. `=`, so that PREFS_OUT may be set further down.
 ifneq ($(MODEL),)
@@ -53,6 +54,10 @@ report: $(VENV)/installed
 envs: $(VENV)/installed
 	$(BIN)/ialp envs
 
+bench: $(VENV)/installed $(if $(filter 1 true yes,$(PEERS)),$(VENV)/installed-peers)
+	$(BIN)/ialp bench $(if $(DEVICE),--device $(DEVICE)) $(if $(filter 1 true yes,$(QUICK)),--quick) \
+	  $(if $(OUT),--out $(OUT)) $(if $(filter 1 true yes,$(PEERS)),--peers experiments/peers/run.py) $(ARGS)
+
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
@@ -77,6 +82,11 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e ".[dev]"
+	touch $@
+
+# What the peers of `make bench PEERS=1` need: PyTorch and Gymnasium.
+$(VENV)/installed-peers: $(VENV)/installed
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e ".[peers]"
 	touch $@
 
 vllm-env: $(VLLM_VENV)/installed

@@ -19,7 +19,7 @@ from ialp_jax.envs.sessions import Actor, Ledger, Sessions, StreamClock
 from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.world import World
 from ialp_jax.policies.actor_critic import Network
-from ialp_jax.policies.catalogue import CatalogueDistribution, HeadStatistics, catalogue_logits
+from ialp_jax.policies.catalogue import HeadStatistics, ItemDistribution, catalogue_distribution
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Config:
     """Updates in the whole run; simulator steps are users x rollout x updates."""
     pool: int = 64
     """Users drawn per update whose sessions may open during the rollout; their histories are read once."""
-    block_rows: int = 128
+    block_rows: int = 256
     """Rows per block of the catalogue head in the loss."""
     bins: int = 100
     """Bins of the learning curve."""
@@ -155,12 +155,13 @@ def greedy_or(greedy: Flag, mode: Callable[[], Array], sample: Array) -> Array:
     return sample if greedy is False else jnp.where(greedy, mode(), sample)
 
 
-def item_distribution(network: Network, params: dict, recall, timestep) -> CatalogueDistribution:  # type: ignore[no-untyped-def]
+def item_distribution(network: Network, params: dict, recall, timestep) -> ItemDistribution:  # type: ignore[no-untyped-def]
     """pi(.|s) over the items that may be recommended, one row per user; for acting, so no gradient flows through."""
     params, recall = jax.lax.stop_gradient((params, recall))
     query = network.query(params, recall.features)
     items, bias = network.catalogue(params)
-    return CatalogueDistribution(catalogue_logits(query, items, bias, timestep.excluded, timestep.allowed))
+    plan = network.head_plan(query.shape[0])
+    return catalogue_distribution(plan, query, items, bias, timestep.excluded, timestep.allowed)
 
 
 def remaining(update: Int[Array, ""], updates: int, share: Float[Array, ""] | float) -> Float[Array, ""]:

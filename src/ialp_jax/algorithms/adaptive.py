@@ -10,6 +10,7 @@ The executed item comes from the combination, so pi_on learns off-policy, by the
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -26,7 +27,7 @@ from ialp_jax.envs.sessions import Actor, Ledger, Sessions
 from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.world import World
 from ialp_jax.policies.actor_critic import Network, Recall
-from ialp_jax.policies.catalogue import CatalogueDistribution, HeadStatistics
+from ialp_jax.policies.catalogue import HeadStatistics, ItemDistribution
 
 
 @dataclass(frozen=True)
@@ -230,29 +231,42 @@ def combined_actor(
 
 def choose_by_weight(
     key: PRNGKeyArray,
-    pretrained: CatalogueDistribution,
-    online: CatalogueDistribution,
+    pretrained: ItemDistribution,
+    online: ItemDistribution,
     weight: Float[Array, ""],
     greedy: a2c.Flag,
 ) -> tuple[Int[Array, "B"], Choice]:
     """Samples from (or takes the mode of) the mixture w pi_pre + (1 - w) pi_on."""
-    pick_key, item_key = jax.random.split(key)
+    pick_key, first_key, second_key = jax.random.split(key, 3)
     takes_pretrained = jax.random.uniform(pick_key, pretrained.batch_shape) < weight
-    logits = jnp.where(takes_pretrained[:, None], pretrained.logits, online.logits)
-
-    def mode() -> Int[Array, "B"]:
-        probs = weight * jax.nn.softmax(pretrained.logits) + (1.0 - weight) * jax.nn.softmax(online.logits)
-        return jnp.argmax(probs, axis=-1).astype(jnp.int32)
-
-    item = a2c.greedy_or(greedy, mode, CatalogueDistribution(logits).sample(seed=item_key))
+    draws = pretrained.sample(seed=first_key), online.sample(seed=second_key)
+    mode = partial(mixture_mode, pretrained, online, weight)
+    item = a2c.greedy_or(greedy, mode, jnp.where(takes_pretrained, *draws))
     first, second = pretrained.log_prob(item), online.statistics(item)
     return item, Choice(mixture_log_prob(weight, first, second.log_prob), first, second)
 
 
+def mixture_mode(
+    pretrained: ItemDistribution, online: ItemDistribution, weight: Float[Array, ""]
+) -> Int[Array, "B"]:
+    """The most probable item of the mixture (the lowest id among equals), block by block of the catalogue."""
+
+    def better(found: tuple[Array, Array], block: Int[Array, ""]) -> tuple[tuple[Array, Array], None]:
+        ids, first = pretrained.log_probs(block)
+        probs = weight * jnp.exp(first) + (1.0 - weight) * jnp.exp(online.log_probs(block)[1])
+        best = jnp.max(probs, axis=-1)
+        item = ids[jnp.argmax(probs, axis=-1)]
+        return (jnp.maximum(found[0], best), jnp.where(best > found[0], item, found[1])), None
+
+    rows = pretrained.batch_shape
+    start = (jnp.full(rows, -1.0), jnp.zeros(rows, jnp.int32))
+    return jax.lax.scan(better, start, jnp.arange(pretrained.blocks, dtype=jnp.int32))[0][1]
+
+
 def choose_by_value(  # type: ignore[no-untyped-def]
     key: PRNGKeyArray,
-    pretrained: CatalogueDistribution,
-    online: CatalogueDistribution,
+    pretrained: ItemDistribution,
+    online: ItemDistribution,
     score,
     greedy: a2c.Flag,
 ) -> tuple[Int[Array, "B"], Choice]:

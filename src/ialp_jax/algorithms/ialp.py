@@ -70,5 +70,5 @@ class IALP(a2c.A2C):
 def preferred_item(key: PRNGKeyArray, state: State, timestep: TimeStep, world: World) -> Int[Array, ""]:
     """A permitted item drawn in proportion to its reward in the LLM's world; -1 if none pays anything."""
     rewards = jnp.where(timestep.action_mask(world.num_items), world.ratings.of_all(state.user), 0.0)
-    item = inverse_cdf(jax.random.uniform(key), rewards)
+    item = inverse_cdf(jax.random.uniform(key, (2,)), rewards)
     return jnp.where(jnp.any(rewards > 0.0), item, -1)

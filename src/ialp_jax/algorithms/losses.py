@@ -1,5 +1,7 @@
 """Losses of the actor-critics: pure functions of parameters and one rollout."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -76,8 +78,9 @@ def actor_critic_loss(
     )
     items, bias = network.catalogue(params)
     query = network.query(params, rows)
+    plan = replace(network.head_plan(turns * users), rows=block_rows)
     log_prob, entropy = head_statistics(
-        block_rows, query, items, bias, flat.action, flat.excluded, flat.allowed, known
+        plan, query, items, bias, flat.action, flat.excluded, flat.allowed, known
     )
     values = network.value(params, rows)
     action_values = network.action_value(params, rows, flat.action)

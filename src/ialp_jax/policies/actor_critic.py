@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ialp_jax.envs.simulator import append
 from ialp_jax.envs.types import Observation
+from ialp_jax.policies.catalogue import Choice, HeadPlan, Matmul, choose_plan
 from ialp_jax.policies.encoders import GRUEncoder, Memory, SASRecEncoder
 
 
@@ -26,6 +27,10 @@ class PolicyConfig:
     """Width of the encoder."""
     item_start: Literal["text", "random"] = "text"
     """Where item embeddings start: content vectors of the items' texts, the same for all methods, or noise."""
+    head: Choice = "auto"
+    """Implementation of the catalogue head; auto chooses by the number of decisions and items, and the backend."""
+    matmul: Matmul = "float32"
+    """Type of the factors of the catalogue head's products; their sums are float32."""
 
 
 @struct.dataclass
@@ -139,6 +144,11 @@ class Network:
     def catalogue(self, params: dict) -> tuple[Float[Array, "N e"], Float[Array, "N"]]:
         """Item embeddings and biases."""
         return params["items"], params["bias"]
+
+    def head_plan(self, rows: int) -> HeadPlan:
+        """How the catalogue head of this network is computed for `rows` decisions at once."""
+        config = self.module.config
+        return choose_plan(rows, self.module.num_items, config.head, config.matmul)
 
     def value(self, params: dict, features: Float[Array, "B h"]) -> Float[Array, "B"]:
         """V of every row."""

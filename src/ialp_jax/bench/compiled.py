@@ -1,0 +1,86 @@
+"""A program compiled for one device: how long that took, what memory it needs, what XLA says it computes."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax.stages import Compiled
+
+from ialp_jax.bench.program import Program, Tree
+from ialp_jax.bench.tracing import traced_flops
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes, from the compiled program itself. Outputs that reuse a given-up argument's buffer are not counted twice."""
+
+    temporary: int
+    arguments: int
+    outputs: int
+
+    @property
+    def total(self) -> int:
+        """At the height of a call."""
+        return self.temporary + self.arguments + self.outputs
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A compiled program.
+
+    Attributes:
+        program: what was compiled.
+        call: the executable.
+        compile_seconds: tracing, lowering and compiling, nothing cached.
+        memory: of one call.
+        traced_flops: matrix products of the program as written.
+        xla_flops: all operations by XLA's cost analysis, loop bodies once; None where XLA does not say.
+    """
+
+    program: Program
+    call: Compiled
+    compile_seconds: float
+    memory: Memory
+    traced_flops: float
+    xla_flops: float | None
+
+    @property
+    def resident(self) -> int:
+        """Bytes it holds between calls, shared data included."""
+        return self.memory.arguments
+
+
+def compile_program(program: Program) -> Ready:
+    """Compiles for the default device from shapes alone: nothing of the point's size is allocated."""
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    data = jax.eval_shape(program.make_data, key)
+    state = jax.eval_shape(program.start, key, data)
+    begun = time.perf_counter()
+    call = jax.jit(program.step, donate_argnums=0).lower(state, data).compile()
+    taken = time.perf_counter() - begun
+    return Ready(
+        program, call, taken, memory_of(call), traced_flops(program.step, state, data), xla_flops(call)
+    )
+
+
+def memory_of(call: Compiled) -> Memory:
+    """The executable's own figures."""
+    analysis = call.memory_analysis()
+    if analysis is None:
+        return Memory(0, 0, 0)
+    outputs = max(analysis.output_size_in_bytes - analysis.alias_size_in_bytes, 0)
+    return Memory(analysis.temp_size_in_bytes, analysis.argument_size_in_bytes, outputs)
+
+
+def xla_flops(call: Compiled) -> float | None:
+    """What the cost analysis counts."""
+    analysis: Any = call.cost_analysis()
+    analysis = analysis[0] if isinstance(analysis, (list, tuple)) and analysis else analysis
+    flops = analysis.get("flops") if analysis else None
+    return float(flops) if flops is not None and flops > 0 else None
+
+
+def start(program: Program, data: Tree, seed: int) -> Tree:
+    """The state of the first call."""
+    return jax.jit(program.start)(jax.random.key(seed), data)

@@ -1,0 +1,128 @@
+"""Times several programs in turn: every program once, then all of them again, as often as asked."""
+
+import math
+import time
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+from ialp_jax.bench.compiled import Ready, start
+
+LEAST_REPEATS = 3  # a median of fewer says little
+Tree = Any
+Name = TypeVar("Name", bound=Hashable)
+
+
+@dataclass
+class Running:
+    """A program with its state, between two timings.
+
+    Attributes:
+        ready: the program.
+        data: its shared arrays.
+        state: what the next call takes.
+        outputs: of the last call.
+        calls: calls per repeat.
+        init_seconds: making the first state, its compilation included.
+        first_call_seconds: the first call.
+        seconds: per call, one entry per repeat.
+    """
+
+    ready: Ready
+    data: Tree
+    state: Tree
+    outputs: Tree = ()
+    calls: int = 1
+    init_seconds: float = 0.0
+    first_call_seconds: float = 0.0
+    seconds: list[float] = field(default_factory=list)
+
+    def timed(self, calls: int) -> float:
+        """Seconds per call; every output of the last call, and so of all before it, has been waited for."""
+        begun = time.perf_counter()
+        for _ in range(calls):
+            self.state, self.outputs = self.ready.call(self.state, self.data)
+        jax.block_until_ready((self.state, self.outputs))
+        return (time.perf_counter() - begun) / calls
+
+    def problem(self) -> str | None:
+        """What is wrong with the last outputs, if anything: they must be finite, and not all zero."""
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(self.outputs)]
+        numbers = [leaf for leaf in leaves if np.issubdtype(leaf.dtype, np.number)]
+        if not all(np.all(np.isfinite(leaf)) for leaf in numbers):
+            return "an output is not finite"
+        if numbers and not any(np.any(leaf) for leaf in numbers):
+            return "all outputs are zero"
+        return None
+
+
+def measure(
+    programs: Mapping[Name, Ready],
+    repeats: int,
+    repeat_seconds: Callable[[Name], float],
+    seed: int = 0,
+    halfway: Callable[[], None] | None = None,
+    deadline: float = math.inf,
+    advance: Callable[[str], None] = lambda note: None,
+) -> dict[Name, Running]:
+    """Runs every program in turn, `repeats` times over.
+
+    Args:
+        programs: by name; their states and data are all held at once, see `groups`.
+        repeats: timings of each.
+        repeat_seconds: least length of one timing of the program of this name.
+        seed: of data and states.
+        halfway: called between two repeats in the middle, for whatever else is to be measured in the same run.
+        deadline: by `time.perf_counter`; once it is over there are no more repeats than `LEAST_REPEATS`.
+        advance: called after every timing with a note on what was timed.
+    """
+    shared: dict[Hashable, Tree] = {}
+    running: dict[Name, Running] = {}
+    for name, ready in programs.items():
+        running[name] = _begin(ready, shared, seed, repeat_seconds(name))
+        advance(str(name))
+    for repeat in range(repeats):
+        if repeat >= LEAST_REPEATS and time.perf_counter() > deadline:
+            break
+        if halfway is not None and repeat == (repeats + 1) // 2:
+            halfway()
+        for name, one in running.items():
+            one.seconds.append(one.timed(one.calls))
+            advance(str(name))
+    return running
+
+
+def _begin(ready: Ready, shared: dict[Hashable, Tree], seed: int, repeat_seconds: float) -> Running:
+    """Makes data and state, makes the first call and finds out how many calls a repeat takes."""
+    program = ready.program
+    if program.data not in shared:
+        shared[program.data] = jax.block_until_ready(jax.jit(program.make_data)(jax.random.key(seed)))
+    data = shared[program.data]
+    begun = time.perf_counter()
+    one = Running(ready, data, jax.block_until_ready(start(program, data, seed + 1)))
+    one.init_seconds = time.perf_counter() - begun
+    one.first_call_seconds = one.timed(1)
+    one.calls = min(max(math.ceil(repeat_seconds / one.timed(1)), 1), 10_000)
+    return one
+
+
+def groups(programs: Mapping[Name, Ready], limit: float) -> list[dict[Name, Ready]]:
+    """Cuts a list of programs into as few runs of neighbours as memory allows.
+
+    A group needs what all of it holds between calls, and beside that what the hungriest one takes during a call.
+    """
+    cut: list[dict[Name, Ready]] = []
+    held, peak = 0.0, 0.0
+    for name, ready in programs.items():
+        working = ready.memory.temporary + ready.memory.outputs
+        fits = held + ready.resident + ready.memory.outputs + max(peak, working) <= limit
+        if not cut or not fits:
+            cut.append({})
+            held, peak = 0.0, 0.0
+        cut[-1][name] = ready
+        held += ready.resident + ready.memory.outputs
+        peak = max(peak, working)
+    return cut

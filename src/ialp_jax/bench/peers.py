@@ -1,0 +1,99 @@
+"""Other people's ways of doing the same work, run by their own program in the middle of ours."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ialp_jax.artifacts import InputError
+from ialp_jax.bench.results import Results
+
+SAME_WORK = {
+    "environment": "environment",
+    "training": "a2c",
+    "a2c": "a2c",
+}  # what a peer does -> our workload
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A peer beside this project, in steps per second.
+
+    Attributes:
+        peer, users, items, settings: what was measured.
+        theirs: the peer's median.
+        ours: ours at the same number of users; None where it was not measured.
+        best: ours at the best number of users.
+    """
+
+    peer: str
+    users: int
+    items: int
+    settings: str
+    theirs: float
+    ours: float | None
+    best: float | None
+
+
+def check_program(program: Path) -> None:
+    """Before any work.
+
+    Raises:
+        InputError: if the program is not there.
+    """
+    if not program.is_file():
+        raise InputError("there is no such program", file=program, column="--peers",
+                         fix="run from a clone of the repository, or name its experiments/peers/run.py")  # fmt: skip
+
+
+def run_peers(program: Path, quick: bool = False) -> list[dict[str, Any]]:
+    """Runs the peers' program and returns the best setting of each peer.
+
+    Raises:
+        InputError: if it fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "peers.json"
+        command = [sys.executable, str(program), "--out", str(out), *(["--quick"] if quick else [])]
+        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        if finished.returncode or not out.is_file():
+            last = (finished.stderr or finished.stdout).strip().splitlines()[-1:]
+            raise InputError(f"the peers' program failed ({' '.join(last)})", file=program, column="--peers",
+                             fix="install what it needs: pip install -e '.[peers]'")  # fmt: skip
+        return read_peers(out.read_text())
+
+
+def read_peers(text: str) -> list[dict[str, Any]]:
+    """The measurements a ratio should be taken against: those marked as the best of their peer, or all."""
+    found = json.loads(text)
+    rows = found["rows"] if isinstance(found, dict) else found
+    return [row for row in rows if row.get("best", True)]
+
+
+def halfway(program: Path, into: list[dict[str, Any]], quick: bool) -> Callable[[], None]:
+    """A step for the middle of a run: adds the peers' measurements to a list."""
+
+    def measure() -> None:
+        into.extend(run_peers(program, quick))
+
+    return measure
+
+
+def ratios(results: Results) -> list[Ratio]:
+    """Every peer beside our same work at the same catalogue."""
+    rows = []
+    for peer in results.peers:
+        same = [
+            point for point in results.points
+            if point.workload == SAME_WORK.get(peer["what"]) and point.items == peer["items"]
+        ]  # fmt: skip
+        at = [point.steps_per_s.median for point in same if point.users == peer["users"]]
+        best = max((point.steps_per_s.median for point in same), default=None)
+        settings = ", ".join(f"{name} {value}" for name, value in peer.get("settings", {}).items())
+        rows.append(Ratio(peer["peer"], peer["users"], peer["items"], settings, float(peer["steps_per_s"]),
+                          at[0] if at else None, best))  # fmt: skip
+    return rows

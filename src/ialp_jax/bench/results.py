@@ -1,0 +1,140 @@
+"""One record per point, measured or skipped, and the file they are kept in."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ialp_jax.artifacts import atomic_path, plain
+from ialp_jax.bench.floors import Floor
+from ialp_jax.bench.interleave import Running
+from ialp_jax.bench.settings import Point
+
+SCHEMA = 1
+Limit = Literal["memory", "call", "budget"]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median, smallest and largest of the repeats."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> "Spread":
+        """Of these values."""
+        return cls(float(np.median(values)), min(values), max(values))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A point that ran.
+
+    Attributes:
+        workload, users, items: the point.
+        steps_per_s: user-steps (decisions) per second.
+        ns_per_step: nanoseconds per user-step, the same number the other way round.
+        first_result_s: making the state, compiling and the first call; nothing cached.
+        compile_s: of these, compiling the program.
+        floor_s: least seconds of one call, in parts and as their total; `bound` says which part sets it.
+        call_s: seconds of one call.
+        fraction: of the floor reached.
+        memory: bytes, from the compiled program.
+        flops: matrix products of one call: needed at least, in the program as written, all operations by XLA.
+        steps_per_call: user-steps of one call.
+        calls: calls per repeat.
+        plan: implementation of the catalogue head when acting, empty where there is none.
+        problem: what is wrong with its outputs, if anything.
+    """
+
+    workload: str
+    users: int
+    items: int
+    steps_per_s: Spread
+    ns_per_step: float
+    first_result_s: float
+    compile_s: float
+    call_s: Spread
+    floor_s: dict[str, Any]
+    fraction: float
+    memory: dict[str, int]
+    flops: dict[str, float | None]
+    steps_per_call: int
+    calls: int
+    plan: str
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A point that did not run: which limit it met, and the estimate that decided."""
+
+    workload: str
+    users: int
+    items: int
+    limit: Limit
+    why: str
+
+
+@dataclass
+class Results:
+    """Everything a run of the benchmark found out.
+
+    Attributes:
+        machine: where it ran.
+        settings: of the benchmark.
+        versions: of the packages.
+        points: measured points.
+        skipped: points that were left out.
+        rates: what the floors were divided by, per catalogue (and per group that was timed together).
+        peers: other people's programs, if any were measured in the same run.
+        seconds: the whole run.
+        date: when.
+    """
+
+    machine: dict[str, Any]
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    points: list[Measured] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    rates: list[dict[str, Any]] = field(default_factory=list)
+    peers: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    date: str = ""
+
+    def to_json(self) -> str:
+        """The results file."""
+        return json.dumps(plain({"schema": SCHEMA, **asdict(self)}), indent=1, ensure_ascii=False) + "\n"
+
+
+def measured(point: Point, running: Running, floor: Floor) -> Measured:
+    """The record of a point."""
+    ready = running.ready
+    call = Spread.of(running.seconds)
+    steps = ready.program.steps
+    return Measured(
+        point.workload, point.users, point.items,
+        steps_per_s=Spread(steps / call.median, steps / call.high, steps / call.low),
+        ns_per_step=1e9 * call.median / steps,
+        first_result_s=running.init_seconds + ready.compile_seconds + running.first_call_seconds,
+        compile_s=ready.compile_seconds,
+        call_s=call,
+        floor_s={**asdict(floor), "total": floor.seconds, "bound": floor.bound},
+        fraction=floor.seconds / call.median,
+        memory={**asdict(ready.memory), "total": ready.memory.total},
+        flops={"needed": ready.program.counts.total_flops, "traced": ready.traced_flops, "xla": ready.xla_flops},
+        steps_per_call=steps,
+        calls=running.calls,
+        plan=ready.program.plan,
+        problem=running.problem(),
+    )  # fmt: skip
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text)

@@ -1,0 +1,161 @@
+"""A whole benchmark: rates, programs compiled one by one, all of them timed in turn, records."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from ialp_jax.artifacts import versions
+from ialp_jax.bench.compiled import Ready, compile_program
+from ialp_jax.bench.device import Machine
+from ialp_jax.bench.floors import Rates, floor_of
+from ialp_jax.bench.interleave import Running, groups, measure
+from ialp_jax.bench.probes import Probe, copies, probes_of, rates_of
+from ialp_jax.bench.results import Limit, Results, Skipped, measured
+from ialp_jax.bench.settings import Effort, Grid, Point, Shape
+from ialp_jax.bench.workloads import WORKLOADS
+
+Say = Callable[[str], None]
+PROBE_SHARE = 5  # a probe is timed for a fifth of the time: there are many, and each is one operation
+TYPICAL = 2.5  # times its floor is what a program usually takes; only for foreseeing how long a run lasts
+STARTING = 0.4  # times compiling a program is what making its first state takes, most of it compiling too
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What is measured, where and how hard."""
+
+    grid: Grid
+    shape: Shape
+    effort: Effort
+    machine: Machine
+
+    def run(self, say: Say = lambda note: None, halfway: Callable[[], None] | None = None) -> Results:
+        """Measures all points that fit.
+
+        Args:
+            say: told what is going on.
+            halfway: called between two repeats of the first group.
+        """
+        begun = time.perf_counter()
+        results = Results(self.machine.description, self._settings(), versions())
+        results.date = datetime.now(UTC).isoformat(timespec="seconds")
+        say("measuring the machine")
+        probes = self._probes()
+        programs = self._compile(self._rough_rates(probes), results, begun, say)
+        room = self.machine.memory - sum(ready.resident for ready in probes.values())
+        for index, group in enumerate(groups(programs, room)):
+            deadline = math.inf if self.effort.budget is None else begun + self.effort.budget
+            self._measure(group, probes, results, say, halfway if index == 0 else None, deadline)
+        results.points.sort(
+            key=lambda point: (list(WORKLOADS).index(point.workload), point.items, point.users)
+        )
+        results.seconds = time.perf_counter() - begun
+        return results
+
+    def _settings(self) -> dict:
+        return {"shape": asdict(self.shape), "effort": asdict(self.effort), "grid": asdict(self.grid)}
+
+    def _probes(self) -> dict[Probe, Ready]:
+        """All probes, compiled: matrix products and exponentials of every catalogue, and copies."""
+        flops = self.effort.flops_per_call / 4
+        rows = max(self.grid.users) * self.shape.rollout
+        wanted = copies(flops)
+        for items in self.grid.items:
+            wanted += probes_of(items, self.shape.embedding, rows, flops)
+        return {probe: compile_program(probe.program()) for probe in wanted}
+
+    def _rough_rates(self, probes: dict[Probe, Ready]) -> dict[int, Rates]:
+        """One timing of every probe: enough to foresee which points would take far too long."""
+        timed = measure(probes, 1, lambda probe: 0.0)
+        return {items: _rates(timed, items) for items in self.grid.items}
+
+    def _compile(
+        self, rates: dict[int, Rates], results: Results, begun: float, say: Say
+    ) -> dict[Point, Ready]:
+        """Compiles every point that is worth it; the others are noted with the reason."""
+        programs: dict[Point, Ready] = {}
+        measuring, compiling = 0.0, dict.fromkeys(WORKLOADS, 0.0)
+        for point in self.grid.points():
+            program = WORKLOADS[point.workload].build(point, self.shape, self.effort)
+            floor = floor_of(program.counts, rates[point.items]).seconds
+            timing = (self.effort.repeats + 2) * max(self.effort.repeat_seconds, TYPICAL * floor)
+            expected = time.perf_counter() - begun + measuring + timing + compiling[point.workload]
+            why = self._too_long(floor, expected)
+            if why is None:
+                say(f"compiling {point}")
+                ready = compile_program(program)
+                compiling[point.workload] = ready.compile_seconds
+                why = self._too_large(ready)
+            if why is None:
+                programs[point] = ready
+                measuring += timing + STARTING * ready.compile_seconds
+            else:
+                results.skipped.append(Skipped(point.workload, point.users, point.items, *why))
+        return programs
+
+    def _too_long(self, floor: float, expected: float) -> tuple[Limit, str] | None:
+        """Why a point would take too long, if it would."""
+        if floor > self.effort.longest_call:
+            return "call", (f"one call takes at least {floor:,.1f} s by its floor, "
+                            f"more than the {self.effort.longest_call:g} s allowed (--longest-call)")  # fmt: skip
+        if self.effort.budget is not None and expected > self.effort.budget:
+            return "budget", (f"with it the run would take {expected:,.0f} s or more, "
+                              f"its budget is {self.effort.budget:g} s (--budget)")  # fmt: skip
+        return None
+
+    def _too_large(self, ready: Ready) -> tuple[Limit, str] | None:
+        """Why a program does not fit, if it does not."""
+        memory = ready.memory
+        if memory.total <= self.machine.memory:
+            return None
+        return "memory", (
+            f"the compiled program needs {memory.total / 1e9:,.2f} GB ({memory.temporary / 1e9:,.2f} GB of it "
+            f"temporary), more than the {self.machine.memory / 1e9:,.2f} GB there are (--memory-gb)"
+        )
+
+    def _measure(
+        self,
+        group: dict[Point, Ready],
+        probes: dict[Probe, Ready],
+        results: Results,
+        say: Say,
+        halfway: Callable[[], None] | None,
+        deadline: float,
+    ) -> None:
+        """Times a group and the probes of its catalogues in turn, and adds the records."""
+        catalogues = {point.items for point in group}
+        wanted = {
+            probe: ready
+            for probe, ready in probes.items()
+            if probe.kind == "copy" or probe.items in catalogues
+        }
+        total = (self.effort.repeats + 1) * (len(group) + len(wanted))
+        done = 0
+
+        everything: dict[Any, Ready] = {**wanted, **group}
+
+        def advance(note: str) -> None:
+            nonlocal done
+            done += 1
+            say(f"timing, {100 * done // total} %: {note}")
+
+        def length(name: Any) -> float:
+            return self.effort.repeat_seconds / (PROBE_SHARE if isinstance(name, Probe) else 1)
+
+        timed = measure(everything, self.effort.repeats, length, 0, halfway, deadline, advance)
+        rates = {items: _rates(timed, items) for items in sorted(catalogues)}
+        results.rates += [{"items": items, **asdict(rate)} for items, rate in rates.items()]
+        for point in group:
+            floor = floor_of(group[point].program.counts, rates[point.items])
+            results.points.append(measured(point, timed[point], floor))
+
+
+def _rates(timed: Mapping[Any, Running], items: int) -> Rates:
+    """Rates for a catalogue from the median timing of each probe."""
+    probes = {name: one.seconds for name, one in timed.items() if isinstance(name, Probe)}
+    return rates_of({probe: float(np.median(seconds)) for probe, seconds in probes.items()}, items)

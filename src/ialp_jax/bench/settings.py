@@ -1,0 +1,87 @@
+"""What a benchmark varies and what it holds fixed."""
+
+from dataclasses import dataclass, field
+
+from ialp_jax.policies.catalogue.plan import Choice, Matmul
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes that every point shares; those of the published points wherever there are any."""
+
+    rollout: int = 16
+    """Turns between two updates."""
+    embedding: int = 32
+    """Width of the item embeddings."""
+    hidden: int = 64
+    """Width of the GRU."""
+    history: int = 10
+    """Interactions known of a user when a session opens."""
+    turn_cap: int = 20
+    """Most recommendations per session."""
+    population: int = 1024
+    """Users of the world, of whom sessions are drawn."""
+    head: Choice = "auto"
+    """Implementation of the catalogue head."""
+    matmul: Matmul = "float32"
+    """Type of the factors of the head's products; sums are float32 in either case."""
+
+    @property
+    def excluded(self) -> int:
+        """Items that may not be recommended: the known history and the session so far."""
+        return self.history + self.turn_cap
+
+
+@dataclass(frozen=True, order=True)
+class Point:
+    """One measurement: a workload at a number of users and a size of catalogue."""
+
+    workload: str
+    users: int
+    items: int
+
+    def __str__(self) -> str:
+        return f"{self.workload}, {self.users:,} users, {self.items:,} items"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure, and what not to try."""
+
+    repeats: int = 7
+    """Times every program is timed; all programs in turn, then all again."""
+    repeat_seconds: float = 0.2
+    """Least time one repeat runs for; short programs are called several times."""
+    longest_call: float = 5.0
+    """A point of which one call cannot take less than this many seconds by its floor is left out."""
+    flops_per_call: float = 2e9
+    """Work put into one call by scanning over updates, so that starting it is not what is measured."""
+    steps_per_call: float = 1e6
+    """The same for programs that hardly multiply: most user-steps put into one call."""
+    budget: float | None = None
+    """Seconds after which no further point is compiled (those left out are named); None for no limit."""
+    memory: float | None = None
+    """Bytes the benchmark may use; None asks the device."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Which points are measured: every workload at every number of users and every catalogue."""
+
+    workloads: tuple[str, ...]
+    users: tuple[int, ...] = (1, 16, 64, 256, 1024, 4096, 16384, 65536)
+    items: tuple[int, ...] = (300, 3000, 30_000, 300_000)
+    first: tuple[int, int] = field(default=(1024, 3000))
+    """(users, items) measured before all others, in case a budget ends the run."""
+
+    def points(self) -> list[Point]:
+        """All points, those nearest to `first` in front."""
+        users, items = self.first
+
+        def distance(point: Point) -> float:
+            return max(point.users / users, users / point.users) * max(
+                point.items / items, items / point.items
+            )
+
+        everything = [Point(name, u, n) for u in self.users for n in self.items for name in self.workloads]
+        return sorted(everything, key=distance)  # stable: the workloads of one shape stay together

@@ -1,0 +1,93 @@
+"""The results as tables for a terminal."""
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ialp_jax.bench.peers import ratios
+from ialp_jax.bench.results import Measured, Results, Spread
+from ialp_jax.bench.workloads import WORKLOADS
+
+UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def print_results(results: Results, console: Console) -> None:
+    """Points, peers, and what was left out."""
+    table = Table(
+        "workload", "users", "items", "steps/s", "lowest-highest", "floor allows", "reached", "first result",
+        "temporary", "head", title=f"user-steps per second, {results.machine['platform']}",
+    )  # fmt: skip
+    for column in table.columns[1:9]:
+        column.justify, column.no_wrap = "right", True
+    previous = ""
+    for point in results.points:
+        if previous and point.workload != previous:
+            table.add_section()
+        table.add_row(*cells(point))
+        previous = point.workload
+    console.print(table)
+    for point in results.points:
+        if point.problem:
+            console.print(f"[bold red]{point.workload}, {point.users:,} users, {point.items:,} items: "
+                          f"{point.problem}[/bold red]")  # fmt: skip
+    _print_peers(results, console)
+    _print_skipped(results, console)
+
+
+def cells(point: Measured) -> tuple[str, ...]:
+    """One row of the table."""
+    return (
+        WORKLOADS[point.workload].title,
+        f"{point.users:,}",
+        f"{point.items:,}",
+        rate(point.steps_per_s.median),
+        spread(point.steps_per_s),
+        rate(point.steps_per_call / point.floor_s["total"]),
+        f"{point.fraction:.0%}",
+        f"{point.first_result_s:.1f} s",
+        size(point.memory["temporary"]),
+        point.plan or "-",
+    )
+
+
+def _print_peers(results: Results, console: Console) -> None:
+    if not results.peers:
+        return
+    table = Table("peer", "users", "items", "settings", "its steps/s", "ours", "ours / its", "ours, most users",
+                  title="Peers, measured in the same run")  # fmt: skip
+    for row in ratios(results):
+        table.add_row(row.peer, f"{row.users:,}", f"{row.items:,}", escape(row.settings), rate(row.theirs),
+                      *(("-", "-") if row.ours is None else (rate(row.ours), f"{row.ours / row.theirs:.1f}x")),
+                      "-" if row.best is None else f"{rate(row.best)} ({row.best / row.theirs:.1f}x)")  # fmt: skip
+    console.print(table)
+
+
+def _print_skipped(results: Results, console: Console) -> None:
+    """One line per point, but one for all that the budget had no room for: their estimates are nearly the same."""
+    for skipped in results.skipped:
+        if skipped.limit != "budget":
+            console.print(f"[yellow]left out:[/yellow] {WORKLOADS[skipped.workload].title}, {skipped.users:,} users, "
+                          f"{skipped.items:,} items: {escape(skipped.why)}", highlight=False)  # fmt: skip
+    late = [skipped for skipped in results.skipped if skipped.limit == "budget"]
+    if late:
+        names = ", ".join(f"{skipped.workload} {skipped.users:,} x {skipped.items:,}" for skipped in late)
+        console.print(f"[yellow]left out for lack of time:[/yellow] {names} (users x items). The first: "
+                      f"{escape(late[0].why)}", highlight=False)  # fmt: skip
+
+
+def rate(value: float) -> str:
+    """A number per second to three digits: 97.1 k, 1.76 M."""
+    for unit, name in UNITS:
+        if value >= unit:
+            return f"{value / unit:.3g} {name}" if value < 999.5 * unit else f"{value / unit:,.0f} {name}"
+    return f"{value:.3g}"
+
+
+def spread(values: Spread) -> str:
+    """Lowest and highest of the repeats."""
+    return f"{rate(values.low)}-{rate(values.high)}"
+
+
+def size(count: float) -> str:
+    """Bytes in MB or GB."""
+    return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"

@@ -1,0 +1,124 @@
+"""Measures throughput beside its floor: environment, serving, training, the catalogue head; a table and a page."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+
+from ialp_jax.artifacts import InputError
+from ialp_jax.bench.device import DeviceName
+from ialp_jax.bench.settings import Effort, Grid, Shape
+
+NOT_QUICK = ("ialp_taught",)
+QUICK_USERS, QUICK_ITEMS = (64, 1024), (300, 3000)
+QUICK_EFFORT: dict[str, Any] = {"repeats": 5, "repeat_seconds": 0.1, "longest_call": 2.0, "budget": 88.0}
+# An accelerator starts a call in about the time a CPU does, and does far more in it.
+ACCELERATOR_EFFORT: dict[str, Any] = {"flops_per_call": 1e12, "steps_per_call": 1e8}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measures how fast every part runs, beside the floor that this machine sets it in the same run."""
+
+    device: DeviceName = "auto"
+    """Where to run: cpu, gpu, or whatever JAX prefers."""
+    quick: bool = False
+    """Few points in under two minutes on two cores, compilation included."""
+    what: tuple[str, ...] = ()
+    """Workloads, by name; all if left out. `--list` shows them."""
+    list: bool = False
+    """Shows the workloads and measures nothing."""
+    users: tuple[int, ...] = ()
+    """Users served at once; 1 to 65,536 if left out."""
+    items: tuple[int, ...] = ()
+    """Catalogue sizes; 300 to 300,000 if left out."""
+    out: Path = Path("runs/bench")
+    """Folder for bench.json and bench.html."""
+    peers: Path | None = None
+    """Program that measures peers in the middle of the run (experiments/peers/run.py); none if left out."""
+    repeats: int | None = None
+    """Times every program is timed."""
+    repeat_seconds: float | None = None
+    """Least length of one timing; short programs are called several times."""
+    budget: float | None = None
+    """Seconds the whole run may take; what would exceed it is left out, and named."""
+    longest_call: float | None = None
+    """Points of which one call must take more than this many seconds are left out, and named."""
+    memory_gb: float | None = None
+    """Memory that may be used; most of what is free if left out."""
+    shape: Shape = Shape()
+    """Sizes that all points share."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Measures, prints the tables, writes the files."""
+    asked = tyro.cli(Bench, args=arguments, prog="ialp bench")
+    console = Console(width=None if os.environ.get("COLUMNS") or Console().is_terminal else 150)
+    from ialp_jax.bench import page, peers, results, table
+    from ialp_jax.bench.device import open_machine
+    from ialp_jax.bench.run import Benchmark
+    from ialp_jax.bench.workloads import WORKLOADS
+
+    if asked.list:
+        for name, workload in WORKLOADS.items():
+            console.print(f"  {name:<15} {workload.title}: {workload.meaning}", highlight=False)
+        return
+    grid = grid_of(asked, tuple(WORKLOADS))
+    if asked.peers is not None:
+        peers.check_program(asked.peers)
+    machine = open_machine(asked.device, None if asked.memory_gb is None else 1e9 * asked.memory_gb)
+    benchmark = Benchmark(grid, asked.shape, effort_of(asked, machine.kind), machine)
+    found: list[dict] = []
+    halfway = None if asked.peers is None else peers.halfway(asked.peers, found, asked.quick)
+    with console.status("starting") as status:
+        outcome = benchmark.run(lambda note: status.update(note), halfway)
+    outcome.peers = found
+    table.print_results(outcome, console)
+    results.write(asked.out / "bench.json", outcome.to_json())
+    results.write(asked.out / "bench.html", page.render(outcome))
+    console.print(
+        f"{outcome.seconds:.0f} s; {asked.out / 'bench.html'}, {asked.out / 'bench.json'}", highlight=False
+    )
+
+
+def grid_of(asked: Bench, known: tuple[str, ...]) -> Grid:
+    """The points asked for.
+
+    Raises:
+        InputError: if a workload does not exist, or a size is no size.
+    """
+    for name in asked.what:
+        if name not in known:
+            raise InputError(
+                f"there is no workload {name!r}", column="--what", fix=f"use some of {', '.join(known)}"
+            )
+    least = asked.shape.excluded + 1
+    for column, sizes, smallest in (("--users", asked.users, 1), ("--items", asked.items, least)):
+        if any(size < smallest for size in sizes):
+            raise InputError(f"{min(sizes)} is too small", column=column, fix=f"use {smallest} or more")
+    default = Grid(())
+    users = asked.users or (QUICK_USERS if asked.quick else default.users)
+    items = asked.items or (QUICK_ITEMS if asked.quick else default.items)
+    usual = tuple(name for name in known if not (asked.quick and name in NOT_QUICK))
+    return Grid(asked.what or usual, users, items)
+
+
+def effort_of(asked: Bench, kind: str) -> Effort:
+    """How hard to measure on this kind of device."""
+    effort = Effort(**(QUICK_EFFORT if asked.quick else {}))
+    if kind != "cpu":
+        effort = replace(effort, **ACCELERATOR_EFFORT)
+    given: dict[str, Any] = {
+        "repeats": asked.repeats,
+        "repeat_seconds": asked.repeat_seconds,
+        "budget": asked.budget,
+        "longest_call": asked.longest_call,
+    }
+    effort = replace(effort, **{name: value for name, value in given.items() if value is not None})
+    if effort.repeats < 1:
+        raise InputError(f"{effort.repeats} repeats measure nothing", column="--repeats", fix="use 1 or more")
+    return effort

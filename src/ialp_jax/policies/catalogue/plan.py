@@ -1,0 +1,92 @@
+"""Which implementation of the catalogue head runs, and in which tiles; the choice by shape and backend."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Implementation = Literal["dense", "blocked", "kernel"]
+Choice = Literal["auto", "dense", "blocked", "kernel"]
+Matmul = Literal["float32", "bfloat16"]
+
+DENSE_LOGITS = 2**19  # on a CPU 2 MB of logits stays in cache and tiling gains nothing
+DENSE_LOGITS_ACCELERATOR = 2**26  # 256 MB of float32
+
+
+@dataclass(frozen=True)
+class HeadPlan:
+    """How the catalogue head is computed: static, part of the compile key."""
+
+    implementation: Implementation = "blocked"
+    """dense holds a rows x N array; blocked never does; kernel is blocked with its forward pass in Pallas."""
+    rows: int = 256
+    """Rows per tile."""
+    items: int = 4096
+    """Items per tile at most."""
+    group: int = 32
+    """Items per group: sampling first draws a group, then an item of it."""
+    matmul: Matmul = "float32"
+    """Type of the factors of every product; sums are float32 in either case."""
+
+    def __str__(self) -> str:
+        if self.implementation == "dense":
+            return f"dense/{self.matmul}"
+        return f"{self.implementation}/{self.matmul}/{self.rows}x{self.items}"
+
+
+class ItemBlocks(NamedTuple):
+    """Blocks of equal size that cover the catalogue; the last one reaches back into the one before it."""
+
+    number: int
+    size: int
+    group: int
+
+
+def choose_plan(
+    rows: int,
+    num_items: int,
+    choice: Choice = "auto",
+    matmul: Matmul = "float32",
+    backend: str | None = None,
+) -> HeadPlan:
+    """The plan for `rows` decisions over `num_items` items.
+
+    The Pallas kernel is never chosen by itself: it has not run on an accelerator yet (docs/performance.md).
+
+    Args:
+        rows: decisions made at once.
+        num_items: N.
+        choice: an implementation, or "auto".
+        matmul: type of the products' factors.
+        backend: "cpu", "gpu" or "tpu"; the default backend if None.
+    """
+    if choice == "kernel":
+        return HeadPlan("kernel", rows=128, group=64, matmul=matmul)
+    if choice != "auto":
+        return HeadPlan(choice, matmul=matmul)
+    on_cpu = (backend or jax.default_backend()) == "cpu"
+    dense = rows * num_items <= (DENSE_LOGITS if on_cpu else DENSE_LOGITS_ACCELERATOR)
+    return HeadPlan("dense" if dense else "blocked", matmul=matmul)
+
+
+def item_blocks(num_items: int, plan: HeadPlan, grouped: bool) -> ItemBlocks:
+    """Blocks of at most about `plan.items` items; if `grouped`, of a whole number of groups (the kernel's, of one).
+
+    The last block overlaps instead of being padded: padding would copy the item embeddings.
+    """
+    group = min(plan.group, num_items)
+    unit = group if grouped else 1
+    most = group if grouped and plan.implementation == "kernel" else plan.items
+    count = -(-num_items // most)
+    if count == 1 and num_items % unit:
+        count = 2
+    size = -(-num_items // (count * unit)) * unit
+    return ItemBlocks(-(-num_items // size), size, group)
+
+
+def product(left: Float[Array, "... d"], right: Float[Array, "... d M"], matmul: Matmul) -> Array:
+    """left @ right from factors of type `matmul`, summed in float32."""
+    kind = jnp.dtype(matmul)
+    return jnp.matmul(left.astype(kind), right.astype(kind), preferred_element_type=jnp.float32)

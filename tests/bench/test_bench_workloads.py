@@ -1,0 +1,145 @@
+"""Every workload at tiny shapes: it runs, its outputs are real, its calls are not the same call again."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ialp_jax.bench.compiled import compile_program
+from ialp_jax.bench.interleave import Running, groups, measure
+from ialp_jax.bench.random_actions import permitted_items
+from ialp_jax.bench.settings import Effort, Point, Shape
+from ialp_jax.bench.workloads import WORKLOADS, updates_per_call
+from ialp_jax.bench.worlds import RandomWorld
+from ialp_jax.envs.simulator import Simulator, SimulatorConfig
+from ialp_jax.envs.world import DenseRatings, FactorRatings
+
+TINY = Shape(rollout=3, embedding=4, hidden=6, history=2, turn_cap=3, population=8)
+ONE_UPDATE = Effort(repeats=2, repeat_seconds=0.0, steps_per_call=1.0)
+
+
+def embeddings(state):
+    """A copy of the learning (or serving) policy's item embeddings in a program's state."""
+    params = state[0] if isinstance(state, tuple) else getattr(state, "params", None)
+    return None if params is None else np.array(params["items"])
+
+
+@pytest.mark.parametrize("name", list(WORKLOADS))
+def test_outputs_are_finite_and_move(name, batched_keys):
+    ready = compile_program(WORKLOADS[name].build(Point(name, 5, 30), TINY, ONE_UPDATE))
+    program = ready.program
+    timed = measure({name: ready}, 2, lambda name: 0.0)[name]
+    assert timed.problem() is None
+    assert len(timed.seconds) == 2 and min(timed.seconds) > 0.0
+    assert program.steps == (5 if name.startswith("head") else 15)
+    before, items = jax.tree.map(np.array, timed.outputs), embeddings(timed.state)
+    timed.timed(1)
+    after = jax.tree.map(np.array, timed.outputs)
+    if items is not None:
+        assert (embeddings(timed.state) != items).any() == (name != "serving"), (
+            "learners learn, a server does not"
+        )
+    # What is not random and learns nothing gives the same answer to the same question.
+    still = name in ("head_gradient", "head_logsumexp")
+    assert still == all(
+        np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True)
+    )
+    assert ready.memory.arguments > 0 and ready.compile_seconds > 0.0
+
+
+def test_problems_are_named():
+    ready = compile_program(
+        WORKLOADS["head_logsumexp"].build(Point("head_logsumexp", 2, 40), TINY, ONE_UPDATE)
+    )
+    for outputs, problem in (
+        ({"a": jnp.array([1.0, jnp.nan])}, "finite"),
+        (jnp.zeros(3), "zero"),
+        (jnp.ones(2), None),
+    ):
+        found = Running(ready, None, None, outputs).problem()
+        assert found is None if problem is None else problem in found
+
+
+def test_random_actions_are_uniform_over_what_is_permitted():
+    excluded = jnp.tile(jnp.array([[3, 0, 9, 3]]), (4000, 1))
+    items = np.asarray(permitted_items(jax.random.key(0), excluded, 9))
+    counts = np.bincount(items, minlength=9)
+    assert counts[[0, 3]].sum() == 0 and counts.sum() == 4000
+    expected = 4000 / 7
+    assert ((counts[counts > 0] - expected) ** 2 / expected).sum() < 22.5  # chi-square, 6 degrees, p = 0.001
+    with pytest.raises(ValueError, match="nothing"):
+        permitted_items(jax.random.key(0), excluded, 4)
+
+
+@pytest.mark.parametrize("kind", ["users", "imagined"])
+def test_worlds_hold_both_ways_a_session_ends(kind):
+    """Random play is neither cut at once nor never: otherwise resets would be measured wrongly."""
+    world = RandomWorld(50, 200, 4, kind)(jax.random.key(1))
+    assert isinstance(world.ratings, DenseRatings)
+    simulator = Simulator(SimulatorConfig(turn_cap=20))
+    items = jax.random.permutation(jax.random.key(2), 200)[:20].astype(jnp.int32)
+
+    def session(user):
+        state, _ = simulator.start(user, world)
+
+        def turn(carry, inputs):
+            state, over = carry
+            state, timestep = simulator.step(inputs[0], state, inputs[1], world)
+            return (state, over | timestep.terminated), over
+
+        inputs = (jax.random.split(jax.random.key(3), 20), jnp.roll(items, user))
+        return jax.lax.scan(turn, (state, jnp.bool_(False)), inputs)[0][1]
+
+    left = np.asarray(jax.vmap(session)(jnp.arange(50, dtype=jnp.int32)))
+    assert 0.1 < left.mean() < 0.99
+    ratings = np.asarray(world.ratings.table)
+    assert set(np.unique(ratings)) == {0.0, 1.0} if kind == "imagined" else ratings.min() >= 1.0
+    known = np.asarray(world.initial_items)
+    assert (known == 200).any() and (known < 200).any()
+
+
+def test_large_worlds_have_factors():
+    world = jax.eval_shape(RandomWorld(1024, 300_000, 10), jax.eval_shape(lambda: jax.random.key(0)))
+    assert isinstance(world.ratings, FactorRatings)
+    assert max(leaf.size for leaf in jax.tree.leaves(world)) <= 300_000 * 16
+
+
+def test_short_programs_are_repeated_inside_a_call():
+    shape, effort = Shape(rollout=10), Effort(flops_per_call=1e7, steps_per_call=1e4)
+    program = WORKLOADS["serving"].build(Point("serving", 1, 300), shape, effort)
+    counts = program.counts
+    updates = program.steps // 10
+    assert updates > 1 and counts.total_flops <= 1e7 < counts.total_flops * (updates + 1) / updates
+    assert updates_per_call(counts, Point("serving", 10**6, 300), shape, effort) == 1
+
+
+def test_groups_keep_within_memory():
+    ready = compile_program(
+        WORKLOADS["head_logsumexp"].build(Point("head_logsumexp", 2, 40), TINY, ONE_UPDATE)
+    )
+    one = ready.resident + ready.memory.outputs
+    working = ready.memory.temporary + ready.memory.outputs
+    programs = dict.fromkeys("abcde", ready)
+    assert [list(group) for group in groups(programs, 2 * one + working)] == [["a", "b"], ["c", "d"], ["e"]]
+    assert [list(group) for group in groups(programs, 100 * one + working)] == [list("abcde")]
+    assert [list(group) for group in groups(programs, 0.0)] == [[name] for name in "abcde"]
+
+
+def test_programs_are_timed_in_turn(monkeypatch):
+    ready = compile_program(
+        WORKLOADS["head_logsumexp"].build(Point("head_logsumexp", 2, 40), TINY, ONE_UPDATE)
+    )
+    order = []
+    timed = Running.timed
+    monkeypatch.setattr(Running, "timed", lambda self, calls: order.append(id(self)) or timed(self, calls))
+    running = measure({"a": ready, "b": ready}, 3, lambda name: 0.0, halfway=lambda: order.append("halfway"))
+    a, b = (id(running[name]) for name in "ab")
+    assert order == [a, a, b, b, a, b, a, b, "halfway", a, b]
+
+
+def test_a_budget_costs_repeats_but_leaves_a_median():
+    ready = compile_program(
+        WORKLOADS["head_logsumexp"].build(Point("head_logsumexp", 2, 40), TINY, ONE_UPDATE)
+    )
+    assert len(measure({"a": ready}, 5, lambda name: 0.0)["a"].seconds) == 5
+    assert len(measure({"a": ready}, 5, lambda name: 0.0, deadline=0.0)["a"].seconds) == 3
