@@ -8,22 +8,27 @@ from ialp_jax.bench.peers import ratios
 from ialp_jax.bench.results import Measured, Results, Spread
 from ialp_jax.bench.workloads import WORKLOADS
 
+COLUMNS = (
+    "workload", "users", "items", "steps/s", "lowest-highest", "floor allows", "reached", "first result", "temporary", "head",
+)  # fmt: skip
+WIDE = 140  # characters that all columns need
+NARROW = (0, 1, 2, 3, 6)  # what fits 80; the page has the rest
 UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def print_results(results: Results, console: Console) -> None:
     """Points, peers, and what was left out."""
-    table = Table(
-        "workload", "users", "items", "steps/s", "lowest-highest", "floor allows", "reached", "first result",
-        "temporary", "head", title=f"user-steps per second, {results.machine['platform']}",
-    )  # fmt: skip
-    for column in table.columns[1:9]:
-        column.justify, column.no_wrap = "right", True
+    shown = range(len(COLUMNS)) if console.width >= WIDE else NARROW
+    table = Table(title=f"user-steps per second, {results.machine['platform']}")
+    for index in shown:
+        numbers = 0 < index < len(COLUMNS) - 1
+        table.add_column(COLUMNS[index], justify="right" if numbers else "left", no_wrap=numbers)
     previous = ""
     for point in results.points:
         if previous and point.workload != previous:
             table.add_section()
-        table.add_row(*cells(point))
+        row = cells(point)
+        table.add_row(*(row[index] for index in shown))
         previous = point.workload
     console.print(table)
     for point in results.points:
