@@ -12,6 +12,7 @@ from test_preferences_job import CANDIDATES, SpyJudge
 from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.job import Job, finish_job, judge_shard, open_job
 from ialp_jax.preferences.job_progress import JobProgress
+from ialp_jax.preferences.judges import JudgeContext, judge_module
 from ialp_jax.preferences.plan import plan_job
 from ialp_jax.preferences.requests import Requests
 from ialp_jax.preferences.sharing import gpus, judge_with_processes, visible_gpus
@@ -92,3 +93,10 @@ def test_a_process_that_fails_is_heard_and_the_shards_of_the_others_stay(job):
     with pytest.raises(InputError, match=heard), JobProgress("judging", 10, QUIET) as progress:
         judge_with_processes(job, [sys.executable, "-c", script], 2, 1, progress)
     assert (job.directory / "shard-000000.parquet").exists()
+
+
+def test_without_vllm_the_error_says_where_it_is(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    config = judge_module("vllm").Config(model=str(tmp_path))
+    with pytest.raises(InputError, match="run make vllm-env"):
+        judge_module("vllm").build(JudgeContext("games", "implicit"), config)

