@@ -134,7 +134,7 @@ def test_programs_are_timed_in_turn(monkeypatch):
     monkeypatch.setattr(Running, "timed", lambda self, calls: order.append(id(self)) or timed(self, calls))
     running = measure({"a": ready, "b": ready}, 3, lambda name: 0.0, halfway=lambda: order.append("halfway"))
     a, b = (id(running[name]) for name in "ab")
-    assert order == [a, a, b, b, a, b, a, b, "halfway", a, b]
+    assert order == [a, a, b, b, a, b, "halfway", a, b, a, b]
 
 
 def test_a_budget_costs_repeats_but_leaves_a_median():
@@ -143,3 +143,11 @@ def test_a_budget_costs_repeats_but_leaves_a_median():
     )
     assert len(measure({"a": ready}, 5, lambda name: 0.0)["a"].seconds) == 5
     assert len(measure({"a": ready}, 5, lambda name: 0.0, deadline=0.0)["a"].seconds) == 3
+
+
+@pytest.mark.parametrize("repeats", [1, 2, 5])
+def test_what_belongs_halfway_is_done_once_however_late_it_is(repeats):
+    point = Point("head_logsumexp", 2, 40)
+    ready, done = compile_program(WORKLOADS["head_logsumexp"].build(point, TINY, ONE_UPDATE)), []
+    measure({"a": ready}, repeats, lambda name: 0.0, halfway=lambda: done.append(1), deadline=0.0)
+    assert done == [1]

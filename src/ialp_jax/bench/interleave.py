@@ -84,10 +84,12 @@ def measure(
     for name, ready in programs.items():
         running[name] = _begin(ready, shared, seed, repeat_seconds(name))
         advance(str(name))
+    # Among the repeats that even a late run makes.
+    middle = min(repeats // 2, LEAST_REPEATS - 1)
     for repeat in range(repeats):
         if repeat >= LEAST_REPEATS and time.perf_counter() > deadline:
             break
-        if halfway is not None and repeat == (repeats + 1) // 2:
+        if halfway is not None and repeat == middle:
             halfway()
         for name, one in running.items():
             one.seconds.append(one.timed(one.calls))
