@@ -39,7 +39,7 @@ prefs: model-given $(VENV)/installed $(VLLM_VENV)/installed
 	$(BIN)/ialp prefs plan $(ENV) --out $(PREFS_OUT) $(if $(DATA),--data $(DATA)) $(PLAN_ARGS)
 	$(VLLM_BIN)/ialp prefs judge $(PREFS_OUT) vllm --model $(MODEL) $(if $(filter 1 true yes,$(DRY_RUN)),--dry-run) \
 	  $(if $(REPLICAS),--replicas $(REPLICAS)) $(JUDGE_ARGS)
-	$(if $(filter 1 true yes,$(DRY_RUN)),,$(BIN)/ialp prefs evaluate $(PREFS_OUT) \
+	$(if $(filter 1 true yes,$(DRY_RUN)),,$(BIN)/ialp prefs evaluate $(PREFS_OUT) $(if $(DATA),--data $(DATA)) \
 	  $(if $(filter 0 false no,$(GATE)),--gate.enforce False))
 
 model-given:
@@ -99,7 +99,8 @@ bench-prefs: $(VLLM_VENV)/installed
 
 # The stamp holds the variant, so that VLLM=gpu after VLLM=cpu makes it anew.
 $(VLLM_VENV)/installed: pyproject.toml $(wildcard requirements/vllm*) \
-  $(if $(filter-out auto $(shell cat $(VLLM_VENV)/installed 2>/dev/null),$(VLLM)),FORCE)
+  $(if $(filter-out auto $(shell cat $(VLLM_VENV)/installed 2>/dev/null),$(VLLM)),FORCE) \
+  $(if $(filter 1 true yes,$(RAY)),$(if $(wildcard $(VLLM_VENV)/lib/*/site-packages/ray),,FORCE))
 	PYTHON=$(PYTHON) sh requirements/vllm.sh $(VLLM_VENV) $(VLLM) $(if $(filter 1 true yes,$(RAY)),ray)
 
 clean:

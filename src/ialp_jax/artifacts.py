@@ -177,19 +177,27 @@ def write_manifest(
     parents: Mapping[str, str] | None = None,
     statements: list[str] | None = None,
 ) -> Manifest:
-    """Hashes every file of `directory` and writes its manifest; call it last, inside `atomic_path`."""
+    """Hashes every file of `directory` and writes its manifest; call it last, inside `atomic_path`.
+
+    Hidden files and folders are left out: they are files half written, by a killed process or by one at work.
+    """
     parents = dict(parents or {})
-    files = {
-        str(path.relative_to(directory)): hash_file(path)
-        for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name != MANIFEST_NAME
-    }
+    files = {str(path.relative_to(directory)): hash_file(path) for path in _finished_files(directory)}
     manifest = Manifest(
         kind, fingerprint(kind, SCHEMA_VERSION, config, parents), plain(config), parents, list(statements or []),
         files, versions(),
     )  # fmt: skip
     write_json(directory / MANIFEST_NAME, manifest)
     return manifest
+
+
+def _finished_files(directory: Path) -> list[Path]:
+    found = []
+    # os.walk passes over a folder that vanishes while it looks; Path.rglob raises.
+    for root, folders, names in os.walk(directory):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(root) / name for name in names if name != MANIFEST_NAME and not name.startswith(".")]
+    return sorted(found)
 
 
 def read_manifest(directory: Path, kind: str) -> Manifest:

@@ -25,6 +25,7 @@ class Letters:
 
     def apply_chat_template(self, conversation, **options):
         assert options["enable_thinking"] is False and options["add_generation_prompt"]
+        self.today = options["strftime_now"]("%d %b %Y"), options["date_string"]
         said = {message["role"]: message["content"] for message in conversation}
         if self._refuses and "system" in said:
             raise jinja2.TemplateError("System role not supported")
@@ -112,3 +113,9 @@ def test_cache_bytes_known_answer():
     config = {"num_hidden_layers": 36, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128}
     assert kv_bytes(config, 2) == 147_456  # Qwen3-8B in bfloat16: 144 KiB a token
     assert kv_bytes({"num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 8}, 4) == 64
+
+
+def test_a_format_that_tells_the_date_is_told_the_same_every_day():
+    tokenizer = Letters()
+    make_layout(tokenizer, "Be short.", 8)
+    assert tokenizer.today == ("01 Jan 2026", "01 Jan 2026")

@@ -1,8 +1,13 @@
 """A job shared by several processes: who judges what, with which GPUs, and what a failure says."""
 
 import io
+import subprocess
 import sys
+import time
+from dataclasses import replace
+from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,3 +105,57 @@ def test_without_vllm_the_error_says_where_it_is(tmp_path):
     config = judge_module("vllm").Config(model=str(tmp_path))
     with pytest.raises(InputError, match="run make vllm-env"):
         judge_module("vllm").build(JudgeContext("games", "implicit"), config)
+
+
+def test_what_a_killed_rank_left_half_written_is_no_part_of_the_table(job):
+    leftover = job.directory / ".shard-000002.parquet.x1y2"
+    leftover.mkdir()
+    (leftover / "shard-000002.parquet").write_bytes(b"half")
+    shared = open_job(job.directory, SpyJudge().info, states_per_shard=3, sharing=True, console=QUIET)
+    assert leftover.exists()  # it might be another's, at work
+    for shard in range(shared.num_shards):
+        judge_shard(shared, SpyJudge(), shard)
+    assert finish_job(shared) is not None
+    again = open_job(job.directory, SpyJudge().info, states_per_shard=3, console=QUIET)
+    assert not leftover.exists() and finish_job(again) is not None
+
+
+def test_too_few_gpus_are_noticed_before_any_process_starts(job, monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    script = f"open({str(tmp_path / 'started')!r}, 'w')"
+    with pytest.raises(InputError, match="at most 1 replicas"), JobProgress("judging", 10, QUIET) as progress:
+        judge_with_processes(job, [sys.executable, "-c", script], 2, 1, progress)
+    time.sleep(0.3)
+    assert not (tmp_path / "started").exists()
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    child = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    parent = (
+        "import subprocess, sys, time\nfrom ialp_jax.preferences.sharing import _end_with_parent\n"
+        f"subprocess.Popen([sys.executable, '-c', {child!r}], preexec_fn=_end_with_parent)\ntime.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent])
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    pid = int((tmp_path / "pid").read_text())
+    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split(")")[1]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_user_whose_history_is_the_whole_catalogue_is_not_asked_about(make_dataset, tmp_path):
+    dataset = make_dataset(num_users=6, num_items=8)
+    requests = plan_job(dataset, CANDIDATES, tmp_path / "job", console=QUIET)
+    assert requests.num_states == 4 and (requests.pairs() > 0).all()
+    everything = dataset.interactions.with_columns(
+        part=pl.when(pl.col("user") == 0).then(pl.lit("history")).otherwise("part")
+    )
+    requests = plan_job(
+        replace(dataset, interactions=everything), CANDIDATES, tmp_path / "other", console=QUIET
+    )
+    assert requests.states["user"].to_list() == [1, 2, 3] and (requests.pairs() > 0).all()

@@ -124,7 +124,7 @@ def open_job(
         set_aside(directory, difference(found, record), console)
         requests.save(directory / FOLDER)
     if not sharing:
-        remove_leftovers(directory, (JOB_NAME, SHARD_PATTERN, MANIFEST))
+        remove_leftovers(directory, (FOLDER, JOB_NAME, SHARD_PATTERN, MANIFEST))
     if not path.exists():
         write_json(path, record)
     return Job(directory, requests, record, states_per_shard)

@@ -16,6 +16,7 @@ import jinja2
 from ialp_jax.artifacts import InputError
 
 MARK = "IALPTEXT"  # stands for the user's message while the chat format is taken apart
+DATE = "01 Jan 2026"
 PADDING = ("\n", " ")  # neutral texts; the first that is one token is used
 
 
@@ -26,6 +27,9 @@ class Tokenizer(Protocol):
 
     def apply_chat_template(self, conversation: list[dict[str, str]], **options: Any) -> str:
         """The conversation in the model's chat format."""
+
+    def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
+        """Names of tokens in the vocabulary."""
 
     def __call__(self, text: str, **options: Any) -> Any:
         """Token ids, under "input_ids"."""
@@ -103,7 +107,11 @@ def make_layout(tokenizer: Tokenizer, system: str, block: int) -> Layout:
 
 def _conversation(tokenizer: Tokenizer, system: str) -> str:
     """The chat format around `MARK`; the system text leads the user's where the format knows no system."""
-    options = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
+    # Some formats tell the model today's date: a job that goes on tomorrow must ask the same.
+    options = {
+        "tokenize": False, "add_generation_prompt": True, "enable_thinking": False,
+        "date_string": DATE, "strftime_now": lambda _: DATE,
+    }  # fmt: skip
     alone = [{"role": "user", "content": f"{system}\n\n{MARK}"}]
     apart = [{"role": "system", "content": system}, {"role": "user", "content": MARK}]
     try:

@@ -24,6 +24,7 @@ class ModelFiles:
         kind: a general language model, one trained on logs for this task, or random weights.
         statement: what the folder says of the model, "" if nothing.
         config: its `config.json`.
+        on_hub: whether `path` is a hub's name and `revision` a commit there.
     """
 
     name: str
@@ -32,6 +33,7 @@ class ModelFiles:
     kind: Kind
     statement: str
     config: dict[str, Any]
+    on_hub: bool = False
 
 
 def find_model(model: str, revision: str | None) -> ModelFiles:
@@ -68,7 +70,9 @@ def _on_hub(model: str, revision: str | None) -> ModelFiles:
                          column="model", fix="give the path of a model's folder, or a hub name this machine can reach",
                          ) from error  # fmt: skip
     # .../snapshots/COMMIT/config.json
-    return ModelFiles(model, model, path.parent.name, "general", "", json.loads(path.read_text("utf-8")))
+    return ModelFiles(
+        model, model, path.parent.name, "general", "", json.loads(path.read_text("utf-8")), on_hub=True
+    )
 
 
 def parameters(files: ModelFiles) -> int:
@@ -77,7 +81,7 @@ def parameters(files: ModelFiles) -> int:
     Raises:
         InputError: if the model has none.
     """
-    if not Path(files.path).is_dir():
+    if files.on_hub:
         from huggingface_hub import get_safetensors_metadata
 
         return sum(get_safetensors_metadata(files.path, revision=files.revision).parameter_count.values())

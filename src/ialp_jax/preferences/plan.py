@@ -51,6 +51,8 @@ def plan_job(
     offline = user_states(dataset).users
     popularity = np.bincount(interactions_of(dataset, offline)[1], minlength=dataset.num_items)
     items = choose_candidates(asked, tfidf(documents(dataset)), popularity, candidates)
+    some = (items < dataset.num_items).any(axis=1)  # a history may hold the whole catalogue
+    asked, items = UserStates(asked.users[some], asked.items[some], asked.grades[some]), items[some]
     mix = f"{candidates.similar} similar, {candidates.popular} popular and {candidates.random} random items"
     statement = f"Candidates: at most {mix} for each of {asked.users.size} {split} users."
     requests = make_requests(

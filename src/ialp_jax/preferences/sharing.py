@@ -1,6 +1,8 @@
 """Several engines on one job: processes of this machine, or actors of a Ray cluster. They share files only."""
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,7 @@ from ialp_jax.preferences.judges import judge_module
 from ialp_jax.preferences.table import read_shard, shard_path
 
 POLL_SECONDS = 0.5
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 LAST_LINES = 12  # of what a failed process said
 
 
@@ -36,13 +39,17 @@ def judge_with_processes(
     """
     with tempfile.TemporaryDirectory(prefix="ialp-judges-") as folder:
         logs = [Path(folder) / f"{rank}.log" for rank in range(count)]
-        processes = []
-        for rank, log in enumerate(logs):
-            with open(log, "wb") as stream:
-                ranked = [*command, "--rank", str(rank), "--world", str(count)]
-                environment = os.environ | visible_gpus(rank, gpus_each)
-                processes.append(subprocess.Popen(ranked, stdout=stream, stderr=stream, env=environment))
+        environments = [os.environ | visible_gpus(rank, gpus_each) for rank in range(count)]
+        processes: list[subprocess.Popen] = []
         try:
+            for rank, (log, environment) in enumerate(zip(logs, environments, strict=True)):
+                ranked = [*command, "--rank", str(rank), "--world", str(count)]
+                with open(log, "wb") as stream:
+                    processes.append(
+                        subprocess.Popen(
+                            ranked, stdout=stream, stderr=stream, env=environment, preexec_fn=_end_with_parent
+                        )
+                    )
             _watch(job, processes, progress)
         finally:
             for process in processes:
@@ -54,6 +61,12 @@ def judge_with_processes(
             raise InputError(f"{len(failed)} of {count} judging processes failed; number {failed[0]} ended with status "
                              f"{processes[failed[0]].returncode}:\n" + "\n".join(said) + "\n",
                              fix="mend what it says and run the same command again; judged shards are kept")  # fmt: skip
+
+
+def _end_with_parent() -> None:
+    """Runs in a new process: Linux ends it when its parent dies, so that no engine goes on beside the next ones."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def gpus() -> list[str]:
@@ -92,6 +105,8 @@ def judge_with_ray(
         raise InputError("Ray is not installed here", column="engine",
                          fix='install "ray[data]" beside vLLM, or use --engine local') from error  # fmt: skip
     missing = job.missing(range(job.num_shards))
+    ray.init(ignore_reinit_error=True)
+    with_gpus = ray.cluster_resources().get("GPU", 0) > 0  # the driver's own machine may have none
     shards = ray.data.from_items([{"shard": shard} for shard in missing], override_num_blocks=len(missing))
     worker = {"directory": job.directory.resolve(), "judge": judge, "settings": settings,
               "states_per_shard": job.states_per_shard}  # fmt: skip
@@ -101,7 +116,7 @@ def judge_with_ray(
         batch_size=1,
         concurrency=count,
         num_cpus=1,
-        num_gpus=gpus_each if gpus() else None,
+        num_gpus=gpus_each if with_gpus else None,
     )
     for row in judged.iter_rows():
         progress.judged(_read(job, int(row["shard"])))

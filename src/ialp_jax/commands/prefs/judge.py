@@ -63,7 +63,7 @@ def run(arguments: Sequence[str]) -> None:
     if asked.dry_run:
         _print_estimate(requests, judge, asked)
         return
-    if asked.replicas > 1 and asked.world > 1:
+    if asked.world > 1 and (asked.replicas > 1 or asked.engine == "ray"):
         raise InputError(
             "replicas and world both share the job out", column="replicas", fix="give one of them"
         )

@@ -9,7 +9,7 @@ import importlib.metadata
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -54,7 +54,7 @@ class Config:
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """Precision of weights and activations; auto is the model's own, float16 for a float32 model."""
     max_model_len: int = 4096
-    """Longest prompt in tokens; a longer one is rejected."""
+    """Longest prompt in tokens, the model's own limit at most; a longer one is rejected."""
     block_size: int = 32
     """Tokens in a block of the prefix cache; prompts are padded to it, so it is part of the question."""
     prefix_caching: bool = True
@@ -80,7 +80,10 @@ def build(context: JudgeContext, config: Config) -> "VLLMJudge":
     Raises:
         InputError: if there is no such model.
     """
-    return VLLMJudge(context, config, find_model(config.model, config.revision))
+    files = find_model(config.model, config.revision)
+    longest = files.config.get("max_position_embeddings") or config.max_model_len
+    config = replace(config, max_model_len=min(config.max_model_len, longest))
+    return VLLMJudge(context, config, files)
 
 
 class VLLMJudge:
@@ -199,16 +202,18 @@ class VLLMJudge:
 
     @property
     def _hub_revision(self) -> str | None:
-        return self.files.revision if self.files.path == self.files.name else None
+        return self.files.revision if self.files.on_hub else None
 
     @cached_property
     def _engine(self) -> Any:
         """The engine; the labels are checked before anything heavy is loaded."""
-        _ = self._letters if self._config.mode == "list" else self._label_ids
-        return _start_engine(self._config, self.files, self._hub_revision)
+        ids = label_ids(self.layout, self._letters) if self._config.mode == "list" else self._label_ids
+        # By the tokens that were checked: a label's text alone may be another token.
+        names = self.layout.tokenizer.convert_ids_to_tokens(ids)
+        return _start_engine(self._config, self.files, self._hub_revision, names)
 
 
-def _start_engine(config: Config, files: ModelFiles, revision: str | None) -> Any:
+def _start_engine(config: Config, files: ModelFiles, revision: str | None, labels: list[str]) -> Any:
     _, on_cpu = _engine_version()
     quiet = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1"}
     if config.deterministic:
@@ -228,11 +233,11 @@ def _start_engine(config: Config, files: ModelFiles, revision: str | None) -> An
         max_logprobs=max(20, config.list_size), enable_prefix_caching=config.prefix_caching, enforce_eager=on_cpu,
         tensor_parallel_size=config.tensor_parallel, gpu_memory_utilization=config.gpu_memory_utilization,
         # The model's own generation settings must not bend the answers.
-        generation_config="vllm", **memory, **_classify_options(config, files),
+        generation_config="vllm", **memory, **_classify_options(config, files, labels),
     )  # fmt: skip
 
 
-def _classify_options(config: Config, files: ModelFiles) -> dict[str, Any]:
+def _classify_options(config: Config, files: ModelFiles, labels: list[str]) -> dict[str, Any]:
     """What makes a two-row head of a causal model's label tokens; a trained classifier is taken as it is."""
     if config.mode != "classify":
         return {}
@@ -241,7 +246,7 @@ def _classify_options(config: Config, files: ModelFiles) -> dict[str, Any]:
     if architecture.endswith("ForCausalLM"):
         options["hf_overrides"] = {
             "architectures": [architecture.replace("ForCausalLM", "ForSequenceClassification")],
-            "classifier_from_token": list(config.labels[::-1]),
+            "classifier_from_token": labels[::-1],
             "method": "from_2_way_softmax",
         }
     return options
