@@ -130,10 +130,14 @@ def test_too_few_gpus_are_noticed_before_any_process_starts(job, monkeypatch, tm
 
 
 def test_processes_end_with_the_one_that_started_them(tmp_path):
-    child = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    child = (
+        "import os, time\nfrom ialp_jax.preferences.sharing import end_with_parent\nend_with_parent()\n"
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
+    )
     parent = (
-        "import subprocess, sys, time\nfrom ialp_jax.preferences.sharing import _end_with_parent\n"
-        f"subprocess.Popen([sys.executable, '-c', {child!r}], preexec_fn=_end_with_parent)\ntime.sleep(60)"
+        "import os, subprocess, sys, time\nfrom ialp_jax.preferences.sharing import PARENT\n"
+        f"subprocess.Popen([sys.executable, '-c', {child!r}], env=os.environ | {{PARENT: str(os.getpid())}})\n"
+        "time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", parent])
     deadline = time.monotonic() + 30

@@ -18,6 +18,7 @@ from ialp_jax.preferences.judges import judge_module
 from ialp_jax.preferences.table import read_shard, shard_path
 
 POLL_SECONDS = 0.5
+PARENT = "IALP_PARENT"  # environment variable: the process that started this one
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 LAST_LINES = 12  # of what a failed process said
 
@@ -39,17 +40,15 @@ def judge_with_processes(
     """
     with tempfile.TemporaryDirectory(prefix="ialp-judges-") as folder:
         logs = [Path(folder) / f"{rank}.log" for rank in range(count)]
-        environments = [os.environ | visible_gpus(rank, gpus_each) for rank in range(count)]
+        environments = [
+            os.environ | {PARENT: str(os.getpid())} | visible_gpus(rank, gpus_each) for rank in range(count)
+        ]
         processes: list[subprocess.Popen] = []
         try:
             for rank, (log, environment) in enumerate(zip(logs, environments, strict=True)):
                 ranked = [*command, "--rank", str(rank), "--world", str(count)]
                 with open(log, "wb") as stream:
-                    processes.append(
-                        subprocess.Popen(
-                            ranked, stdout=stream, stderr=stream, env=environment, preexec_fn=_end_with_parent
-                        )
-                    )
+                    processes.append(subprocess.Popen(ranked, stdout=stream, stderr=stream, env=environment))
             _watch(job, processes, progress)
         finally:
             for process in processes:
@@ -63,10 +62,17 @@ def judge_with_processes(
                              fix="mend what it says and run the same command again; judged shards are kept")  # fmt: skip
 
 
-def _end_with_parent() -> None:
-    """Runs in a new process: Linux ends it when its parent dies, so that no engine goes on beside the next ones."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def end_with_parent() -> None:
+    """Called by a process that `judge_with_processes` started: Linux ends it when its parent dies.
+
+    So no engine goes on beside the next ones. Elsewhere, and in any other process, it does nothing.
+    """
+    parent = os.environ.get(PARENT)
+    if parent is None or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(parent):  # it died before this was asked for
+        sys.exit(1)
 
 
 def gpus() -> list[str]:

@@ -15,7 +15,7 @@ from ialp_jax.preferences.job import STATES_PER_SHARD, Job, finish_job, judge_sh
 from ialp_jax.preferences.job_progress import JobProgress
 from ialp_jax.preferences.judges import available_judges, judge_module
 from ialp_jax.preferences.requests import FOLDER, Requests
-from ialp_jax.preferences.sharing import judge_with_processes, judge_with_ray, this_command
+from ialp_jax.preferences.sharing import end_with_parent, judge_with_processes, judge_with_ray, this_command
 
 Settings = TypeVar("Settings")
 USAGE = (
@@ -47,6 +47,7 @@ class Judging(Generic[Settings]):
 
 def run(arguments: Sequence[str]) -> None:
     """Parses the command line and judges."""
+    end_with_parent()
     if len(arguments) < 2 or arguments[0].startswith("-") or arguments[1].startswith("-"):
         Console(stderr=True).print(USAGE.format(", ".join(available_judges())), highlight=False, markup=False)
         sys.exit(0 if set(arguments) & {"-h", "--help"} else 2)
