@@ -31,6 +31,7 @@ endif
 endif
 
 train: $(VENV)/installed
+	$(if $(filter 1 true yes,$(DRY_RUN)),$(error DRY_RUN=1 estimates and trains nothing: use it with make prefs))
 	$(BIN)/ialp train $(ENV) --preset $(PRESET) $(if $(DATA),--data $(DATA)) $(if $(OUT),--out $(OUT)) \
 	  $(if $(PREFS),--prefs $(PREFS)) $(if $(filter 0 false no,$(GATE)),--preferences.gate.enforce False) \
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(filter 1 true yes,$(RESUME)),--resume) $(ARGS)
