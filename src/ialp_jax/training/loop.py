@@ -125,7 +125,12 @@ def compile_chunk(
     return _compiled(algorithm, chunk, hyper_axis, structure, tuple(leaves))
 
 
-@lru_cache(maxsize=16)
+def programs_compiled() -> int:
+    """How many programs `compile_chunk` has made in this process."""
+    return _compiled.cache_info().misses
+
+
+@lru_cache(maxsize=128)
 def _compiled(
     algorithm: Algorithm, chunk: int, hyper_axis: int | None, structure: Any, leaves: tuple[Any, ...]
 ) -> Compiled:
