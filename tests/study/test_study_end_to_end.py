@@ -241,10 +241,21 @@ def test_bad_input_ends_with_one_line_and_status_two(tmp_path, monkeypatch, capf
 
 def test_an_error_is_printed_as_it_is_written(tmp_path, monkeypatch, capfd):
     """Brackets are no markup."""
-    (tmp_path / "space.toml").write_text('method = "a2c"\nobjective = "[red]"\nseeds = 1\n', encoding="utf-8")
+    text = """
+        method = "a2c"
+        objective = "auc"
+        seeds = 1
+        [search]
+        kind = "grid"
+        [fixed]
+        "online.users" = 8
+        [axes]
+        "online.users" = [8, 16]
+    """
+    (tmp_path / "space.toml").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     said = run_here(monkeypatch, capfd, "sweep", "synthetic", "--space", "space.toml")[1]
-    assert "[red]" in said
+    assert "the field is in [fixed] too" in said
 
 
 def test_an_unknown_command_shows_those_that_exist(monkeypatch, capfd):
