@@ -61,14 +61,14 @@ def run(arguments: Sequence[str]) -> None:
 
 def _job(asked: Sweep, name: str, base: StudyConfig):  # type: ignore[no-untyped-def]
     from ialp_jax.artifacts import InputError
-    from ialp_jax.sweeps import definition, plan, settings, space
+    from ialp_jax.sweeps import definition, fields, plan, settings, space
     from ialp_jax.sweeps.run import SweepJob
 
     if asked.space is None:
         raise InputError("no sweep was named", column="--space",
                          fix="give a file, for example experiments/sweeps/quick_a2c.toml")  # fmt: skip
     read = space.read_space(asked.space)
-    changes = definition.changed_fields(settings.apply(asked.study, read.fixed, asked.space), base)
+    changes = definition.changed_fields(fields.apply(asked.study, read.fixed, asked.space), base)
     sweep = definition.Sweep(
         env=str(Path(asked.env).resolve()) if asked.env.endswith(".py") else asked.env,
         preset=asked.preset,
