@@ -1,6 +1,7 @@
 """Many users at once, one session after the other: auto-reset from a pool, and the ledger of finished sessions."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ialp_jax.envs.shares import draw, gather, share_count, user_keys
 from ialp_jax.envs.simulator import Simulator, sample_noise
 from ialp_jax.envs.types import Noise, Observation, State, TimeStep
 from ialp_jax.envs.world import World
@@ -103,9 +105,10 @@ def select(condition: Bool[Array, "B"], chosen: Any, otherwise: Any) -> Any:
 
 
 def draw_pool(key: PRNGKeyArray, size: int, actor: Actor, simulator: Simulator, world: World) -> Pool:
-    """Draws the users of a pool uniformly (with replacement) and reads their histories."""
-    state, timestep = jax.vmap(simulator.reset, (0, None))(jax.random.split(key, size), world)
-    return Pool(state, timestep, actor.begin(timestep.observation))
+    """Draws the users of a pool uniformly (with replacement) and reads their histories; devices share the work."""
+    keys = user_keys(key, size // share_count())
+    state, timestep = jax.vmap(simulator.reset, (0, None))(keys, world)
+    return gather(Pool(state, timestep, actor.begin(timestep.observation)))
 
 
 def open_sessions(pool: Pool) -> Sessions:
@@ -155,8 +158,9 @@ class TurnNoise(NamedTuple):
 def draw_noise(key: PRNGKeyArray, users: int, opening: int) -> TurnNoise:
     """Randomness of one turn; apart from the turn, so that a rollout draws all of its own at once."""
     act_key, step_key, open_key = jax.random.split(key, 3)
-    step = jax.vmap(sample_noise)(jax.random.split(step_key, users))
-    return TurnNoise(act_key, step, jax.random.randint(open_key, (users,), 0, opening))
+    step = jax.vmap(sample_noise)(user_keys(step_key, users))
+    reopened = draw(partial(jax.random.randint, minval=0, maxval=opening), open_key, (users,))
+    return TurnNoise(act_key, step, reopened)
 
 
 def serve_turn(
