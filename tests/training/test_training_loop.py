@@ -13,9 +13,9 @@ from rich.console import Console
 from tiny_runs import tiny_learner, tiny_network
 
 from ialp_jax.algorithms import a2c
-from ialp_jax.training import loop
 from ialp_jax.training.checkpoint import CheckpointStore
-from ialp_jax.training.loop import LoopConfig, seed_keys, train
+from ialp_jax.training.loop import LoopConfig, compile_chunk, seed_keys, train
+from ialp_jax.training.progress import step_bar
 
 pytestmark = pytest.mark.usefixtures("batched_keys")
 UPDATES, CHUNK, SEEDS = 8, 2, 2
@@ -50,13 +50,13 @@ class Walk:
 
 def start(keys=None):
     """Where the walkers of all seeds begin."""
-    keys = seed_keys(SEEDS, 1) if keys is None else keys
+    keys = seed_keys(np.arange(SEEDS), 1) if keys is None else keys
     return Place(jnp.ones((len(keys), 3)), keys, jnp.zeros((len(keys), 0)))
 
 
-def run(folder, walk=None, hyper=0.5, hyper_axis=None):
-    console = Console(file=io.StringIO())
-    return train("name", walk or Walk(), start, hyper, WORLD, EVERY_CHUNK, folder, console, hyper_axis)
+def run(folder, walk=None, hyper=0.5, hyper_axis=None, until=None):
+    with step_bar("name", Console(file=io.StringIO())) as watch:
+        return train(walk or Walk(), start, hyper, WORLD, EVERY_CHUNK, folder, watch, hyper_axis, until)
 
 
 def leaves(trained):
@@ -123,9 +123,11 @@ def test_metrics_are_means_of_chunks(whole):
 
 def test_hyper_parameters_are_data(tmp_path):
     """Other values compile nothing; a sweep axis gives every run its own."""
-    walk = Walk()
-    advance = loop._compile_chunk(walk, CHUNK, None)
-    moved = [np.asarray(advance(start(), width, WORLD)[0].position) - 1.0 for width in (0.5, 0.25, 0.0)]
+    walk, widths = Walk(), jnp.array([0.5, 0.25, 0.0])
+    moved = [
+        np.asarray(run(tmp_path / f"width{i}", walk, width).run.position) - 1.0
+        for i, width in enumerate(widths)
+    ]
     assert len(walk.traced) == 1
     np.testing.assert_allclose(moved[0], 2 * moved[1], rtol=1e-4)
     assert np.abs(moved[0]).min() > 0 == np.abs(moved[2]).max()
@@ -143,8 +145,9 @@ def test_a_learner_alone_is_the_same_learner_among_others():
         param_key, key = jax.random.split(key)
         return learner.init(key, hyper, WORLD, network.init(param_key, 4))
 
-    keys = seed_keys(SEEDS, 1)
-    together, _ = loop._compile_chunk(learner, CHUNK, None)(jax.jit(jax.vmap(begin))(keys), hyper, WORLD)
+    keys = seed_keys(np.arange(SEEDS), 1)
+    hyper, runs = jax.tree.map(jnp.asarray, a2c.Hyper()), jax.jit(jax.vmap(begin))(keys)
+    together, _ = compile_chunk(learner, CHUNK, None, runs, hyper, WORLD)(runs, hyper, WORLD)
     alone = jax.jit(begin)(keys[1])
     update = jax.jit(learner.update)
     for _ in range(CHUNK):
@@ -157,19 +160,31 @@ def test_a_learner_alone_is_the_same_learner_among_others():
     assert np.abs(together.params["items"][0] - together.params["items"][1]).max() > 1e-3
 
 
+def test_a_run_stopped_early_goes_on_to_the_same_end(whole, tmp_path):
+    half = run(tmp_path, until=UPDATES // 2)
+    assert np.abs(half.metrics["reward"][:, : UPDATES // CHUNK // 2]).min() > 0
+    assert np.abs(half.metrics["reward"][:, UPDATES // CHUNK // 2 :]).max() == 0
+    for left, right in zip(leaves(whole), leaves(run(tmp_path)), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
 def test_equal_algorithms_share_a_program():
-    learners = [tiny_learner(tiny_network()) for _ in range(2)]
-    first, second = (loop._compile_chunk(one, CHUNK, None) for one in learners)
-    assert first is second is not loop._compile_chunk(tiny_learner(tiny_network(), users=4), CHUNK, None)
+    shapes = jax.eval_shape(start), jax.ShapeDtypeStruct((), jnp.float32), WORLD
+    walk = Walk()
+    first, again = (compile_chunk(walk, CHUNK, None, *shapes) for _ in range(2))
+    assert first is again and len(walk.traced) == 1
+    wider = jax.eval_shape(lambda: start(jnp.concatenate([seed_keys(np.arange(SEEDS), 1)] * 2)))
+    assert compile_chunk(walk, CHUNK, None, wider, *shapes[1:]) is not first
 
 
-def test_updates_that_do_not_fill_chunks_are_refused(tmp_path):
-    odd = SimpleNamespace(config=SimpleNamespace(updates=5))
-    with pytest.raises(ValueError, match="5 updates are not a multiple of the chunk of 2"):
-        train("name", odd, lambda: None, None, WORLD, EVERY_CHUNK, tmp_path, Console())
+@pytest.mark.parametrize(("updates", "until"), [(5, None), (8, 3)])
+def test_updates_that_do_not_fill_chunks_are_refused(tmp_path, updates, until):
+    odd = SimpleNamespace(config=SimpleNamespace(updates=updates))
+    with pytest.raises(ValueError, match="updates are not a multiple of the chunk of 2"):
+        train(odd, lambda: None, None, WORLD, EVERY_CHUNK, tmp_path, None, until=until)
 
 
 def test_purposes_and_seeds_have_keys_of_their_own():
-    words = np.concatenate([jax.random.key_data(seed_keys(4, purpose)) for purpose in (1, 2, 3)])
+    words = np.concatenate([jax.random.key_data(seed_keys(np.arange(4), purpose)) for purpose in (1, 2, 3)])
     assert len(np.unique(words, axis=0)) == 12
-    np.testing.assert_array_equal(jax.random.key_data(seed_keys(2, 1)), words[:2])
+    np.testing.assert_array_equal(jax.random.key_data(seed_keys(np.arange(2), 1)), words[:2])

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from ialp_jax.algorithms import a2c, adaptive, ialp
 from ialp_jax.artifacts import InputError
@@ -16,9 +16,18 @@ from ialp_jax.preferences.gate import GateConfig
 from ialp_jax.training.loop import LoopConfig
 
 Preset = Literal["quick", "full"]
-METHODS = (
+MethodName = Literal[
     "random", "popular", "table_greedy", "oracle", "a2c", "ialp", "a_ialp_ft", "a_ialp_ap_mixture", "a_ialp_ap_value",
-)  # fmt: skip
+]  # fmt: skip
+METHODS: tuple[MethodName, ...] = get_args(MethodName)
+FIXED = ("random", "popular", "table_greedy", "oracle")  # policies without a network
+PRETRAINED = (
+    "ialp",
+    "a_ialp_ft",
+    "a_ialp_ap_mixture",
+    "a_ialp_ap_value",
+)  # they start from iALP's parameters
+TABLE_METHODS = ("pretraining", "table_greedy", *PRETRAINED)  # they rest on the preference table
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,8 @@ class StudyConfig:
 
     seeds: int = 5
     """Paired seeds."""
+    methods: tuple[MethodName, ...] = METHODS
+    """Which methods are compared; pre-training is left out where none of them needs it."""
     data: DataConfig = DataConfig()
     """From logs to a dataset."""
     simulator: SimulatorConfig = SimulatorConfig()
@@ -113,6 +124,9 @@ class StudyConfig:
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise InputError(f"{self.seeds} seeds cannot be run", column="seeds", fix="use 1 or more")
+        if not self.methods or len(set(self.methods)) < len(self.methods):
+            raise InputError("no method, or one of them twice", column="methods",
+                             fix=f"name some of {', '.join(METHODS)}, each once")  # fmt: skip
 
     def check_chunks(self) -> None:
         """Refuses updates that are not whole chunks, before any work; a preset's own numbers are not known earlier.

@@ -8,13 +8,14 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int
 
 from ialp_jax.algorithms import a2c, adaptive, fixed, ialp
 from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.world import World
 from ialp_jax.policies.actor_critic import ActorCritic, Network
 from ialp_jax.policies.fixed import FixedPolicy, OraclePolicy, ScorePolicy, fixed_actor
-from ialp_jax.study.config import StudyConfig
+from ialp_jax.study.config import FIXED, TABLE_METHODS, StudyConfig
 from ialp_jax.study.prepare import Prepared
 from ialp_jax.training.loop import seed_keys
 
@@ -25,14 +26,28 @@ ONLINE_STREAM = 2
 
 
 @dataclass(frozen=True)
+class Runs:
+    """The runs that share a program.
+
+    Attributes:
+        seeds: of each run, [R].
+        hyper: numbers of each run, every leaf [R]; None if all have the study's.
+    """
+
+    seeds: Int[np.ndarray, "R"]
+    hyper: Any = None
+
+
+@dataclass(frozen=True)
 class Method:
     """One method, ready for the training loop.
 
     Attributes:
         algorithm: what runs.
         hyper: its numbers; of a policy that does not learn, its arrays.
-        hyper_axis: 0 if every seed has its own, None if they share them.
-        start: makes the initial states of all seeds.
+        hyper_axis: 0 if every run has its own, None if they share them.
+        seeds: of each run, [R].
+        start: makes the initial states of all runs.
         stochastic: whether its greedy version is another policy.
         uses_table: whether it rests on the preference table (and so on its judgements).
     """
@@ -40,6 +55,7 @@ class Method:
     algorithm: Any
     hyper: Any
     hyper_axis: int | None
+    seeds: Int[np.ndarray, "R"]
     start: Callable[[], Any]
     stochastic: bool
     uses_table: bool
@@ -50,52 +66,82 @@ def network_of(prepared: Prepared, config: StudyConfig) -> Network:
     return Network(ActorCritic(prepared.dataset.num_items, config.policy))
 
 
-def fresh_params(prepared: Prepared, config: StudyConfig) -> dict:
-    """Untrained parameters of every seed, the same for iALP and for A2C from scratch."""
+def fresh_params(prepared: Prepared, config: StudyConfig, seeds: Int[np.ndarray, "R"]) -> dict:
+    """Untrained parameters of every run: those of its seed, the same for iALP and for A2C from scratch."""
     network, length = network_of(prepared, config), config.data.history_length
     vectors = jnp.asarray(prepared.text_vectors) if config.policy.item_start == "text" else None
-    return jax.jit(jax.vmap(lambda key: network.init(key, length, vectors)))(
-        seed_keys(config.seeds, PARAMS_STREAM)
-    )
+    return _compiled_fresh(network, length)(seed_keys(seeds, PARAMS_STREAM), vectors)
 
 
-def pretraining(prepared: Prepared, config: StudyConfig) -> Method:
+@lru_cache(maxsize=16)
+def _compiled_fresh(network: Network, length: int) -> Callable[..., dict]:
+    return jax.jit(jax.vmap(lambda key, vectors: network.init(key, length, vectors), in_axes=(0, None)))
+
+
+def study_runs(config: StudyConfig) -> Runs:
+    """One run per seed."""
+    return Runs(np.arange(config.seeds, dtype=np.int32))
+
+
+def hyper_of(name: str, config: StudyConfig) -> Any:
+    """The numbers of a method that learns, by its name; "pretraining" is iALP's stage in the LLM's world."""
+    if name == "pretraining":
+        return config.pretrain_hyper
+    if name == "a2c":
+        return config.scratch_hyper
+    # The actor-critic's own numbers: fine-tuning then shares the program of A2C from scratch.
+    return _plain(config.adapt_hyper) if name == "a_ialp_ft" else config.adapt_hyper
+
+
+def pretraining(prepared: Prepared, config: StudyConfig, runs: Runs) -> Method:
     """iALP: learning in the LLM's world."""
     learner = ialp.IALP if config.pretrain_hyper.supervised > 0.0 else a2c.A2C
     algorithm = learner(config.pretrain, Simulator(config.simulator), network_of(prepared, config))
-    params = (fresh_params(prepared, config),)
-    return _method(
-        algorithm,
-        config.pretrain_hyper,
-        prepared.llm_world,
-        config.seeds,
-        PRETRAIN_STREAM,
-        params,
-        uses_table=True,
+    params = (fresh_params(prepared, config, runs.seeds),)
+    return _learner("pretraining", algorithm, prepared.llm_world, config, runs, params, PRETRAIN_STREAM)
+
+
+def online_method(
+    name: str, prepared: Prepared, config: StudyConfig, runs: Runs, pretrained: dict | None
+) -> Method:
+    """A method of `config.METHODS`, run in the users' world.
+
+    Args:
+        name: of the method.
+        prepared: both worlds.
+        config: the study; of its numbers, those that `runs` does not give.
+        runs: seeds, and numbers where they differ.
+        pretrained: iALP's parameters of every run; None where the method needs none.
+    """
+    simulator, network = Simulator(config.simulator), network_of(prepared, config)
+    if name in FIXED or name == "ialp":
+        return _fixed_method(name, prepared, config, runs, pretrained)
+    learner = a2c.A2C(config.online, simulator, network)
+    build = partial(_learner, name, world=prepared.world, config=config, runs=runs)
+    if name == "a2c":
+        return build(learner, params=(fresh_params(prepared, config, runs.seeds),))
+    if name == "a_ialp_ft":
+        return build(learner, params=(pretrained,))
+    reading: Literal["mixture", "value"] = "mixture" if name == "a_ialp_ap_mixture" else "value"
+    start = config.mixture_start if reading == "mixture" else config.value_start
+    online = pretrained if start == "pretrained" else fresh_params(prepared, config, runs.seeds)
+    return build(
+        adaptive.AdaptiveA2C(config.adaptive(reading), simulator, network), params=(pretrained, online)
     )
 
 
-def online_method(name: str, prepared: Prepared, config: StudyConfig, pretrained: dict) -> Method:
-    """A method of `config.METHODS`, run in the users' world; `pretrained` are iALP's parameters of all seeds."""
-    simulator, network = Simulator(config.simulator), network_of(prepared, config)
-    build = partial(_method, world=prepared.world, seeds=config.seeds, stream=ONLINE_STREAM)
-    if name in ("random", "popular", "table_greedy", "oracle"):
-        algorithm: Any = fixed.Fixed(config.fixed(), simulator, fixed_actor)
-        policy = _fixed_policy(name, prepared, simulator)
-        return build(algorithm, policy, uses_table=name == "table_greedy", stochastic=False)
-    if name == "ialp":
-        algorithm = fixed.Fixed(config.fixed(), simulator, partial(a2c.policy_actor, network))
-        return build(algorithm, pretrained, hyper_axis=0, uses_table=True)
-    learner = a2c.A2C(config.online, simulator, network)
-    if name == "a2c":
-        return build(learner, config.scratch_hyper, params=(fresh_params(prepared, config),))
-    if name == "a_ialp_ft":
-        return build(learner, _plain(config.adapt_hyper), params=(pretrained,), uses_table=True)
-    reading: Literal["mixture", "value"] = "mixture" if name == "a_ialp_ap_mixture" else "value"
-    start = config.mixture_start if reading == "mixture" else config.value_start
-    online = pretrained if start == "pretrained" else fresh_params(prepared, config)
-    algorithm = adaptive.AdaptiveA2C(config.adaptive(reading), simulator, network)
-    return build(algorithm, config.adapt_hyper, params=(pretrained, online), uses_table=True)
+def _fixed_method(
+    name: str, prepared: Prepared, config: StudyConfig, runs: Runs, pretrained: dict | None
+) -> Method:
+    """A policy that does not learn: one that needs no network, or iALP's as pre-training left it."""
+    simulator = Simulator(config.simulator)
+    frozen = name == "ialp"
+    actor_of = partial(a2c.policy_actor, network_of(prepared, config)) if frozen else fixed_actor
+    algorithm = fixed.Fixed(config.fixed(), simulator, actor_of)
+    policy = pretrained if frozen else _fixed_policy(name, prepared, simulator)
+    axis = 0 if frozen else None
+    start = _start(algorithm, policy, axis, prepared.world, runs.seeds, (), ONLINE_STREAM)
+    return Method(algorithm, policy, axis, runs.seeds, start, frozen, name in TABLE_METHODS)
 
 
 def _fixed_policy(name: str, prepared: Prepared, simulator: Simulator) -> FixedPolicy:
@@ -116,27 +162,35 @@ def _plain(hyper: a2c.Hyper) -> a2c.Hyper:
     return a2c.Hyper(**{field.name: getattr(hyper, field.name) for field in fields(a2c.Hyper)})
 
 
-def _method(
+def _learner(
+    name: str,
+    algorithm: Any,
+    world: World,
+    config: StudyConfig,
+    runs: Runs,
+    params: tuple[dict | None, ...],
+    stream: int = ONLINE_STREAM,
+) -> Method:
+    """A method that learns; `params` are what `algorithm.init` takes after the world, one set per run."""
+    hyper, axis = (hyper_of(name, config), None) if runs.hyper is None else (runs.hyper, 0)
+    start = _start(algorithm, hyper, axis, world, runs.seeds, params, stream)
+    return Method(algorithm, hyper, axis, runs.seeds, start, True, name in TABLE_METHODS)
+
+
+def _start(
     algorithm: Any,
     hyper: Any,
+    hyper_axis: int | None,
     world: World,
-    seeds: int,
+    seeds: Int[np.ndarray, "R"],
+    params: tuple[dict | None, ...],
     stream: int,
-    params: tuple[dict, ...] = (),
-    hyper_axis: int | None = None,
-    uses_table: bool = False,
-    stochastic: bool = True,
-) -> Method:
-    """A method and its start; `params` are what `algorithm.init` takes after the world, one set per seed."""
-
-    def start() -> Any:
-        init = _compiled_init(algorithm, hyper_axis, len(params))
-        return init(seed_keys(seeds, stream), hyper, world, *params)
-
-    return Method(algorithm, hyper, hyper_axis, start, stochastic, uses_table)
+) -> Callable[[], Any]:
+    init = _compiled_init(algorithm, hyper_axis, len(params))
+    return lambda: init(seed_keys(seeds, stream), hyper, world, *params)
 
 
 @lru_cache(maxsize=16)
 def _compiled_init(algorithm: Any, hyper_axis: int | None, starts: int) -> Callable[..., Any]:
-    """`algorithm.init` over seeds; equal algorithms share the program."""
+    """`algorithm.init` over runs; equal algorithms share the program."""
     return jax.jit(jax.vmap(algorithm.init, in_axes=(0, hyper_axis, None, *[0] * starts)))

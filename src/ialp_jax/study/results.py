@@ -81,18 +81,18 @@ def _play(
 ) -> PlayedSessions:
     """Sessions of all seeds with the final policies; users and noise are the same for every method."""
     played = _compiled_play(method.algorithm, config.evaluation.sessions, method.hyper_axis)
-    keys = seed_keys(config.seeds, EVALUATION_STREAM)
+    keys = seed_keys(method.seeds, EVALUATION_STREAM)
     return jax.tree.map(np.asarray, played(keys, trained.run, method.hyper, world, greedy))
 
 
 @lru_cache(maxsize=16)
 def _compiled_play(algorithm: Any, sessions: int, hyper_axis: int | None) -> Callable[..., PlayedSessions]:
-    """`play` over seeds; sampled and greedy sessions of equal algorithms share the program."""
+    """`play` over runs; sampled and greedy sessions of equal algorithms share the program."""
 
-    def one_seed(key: Any, run: Any, hyper: Any, world: World, greedy: Any) -> PlayedSessions:
+    def one_run(key: Any, run: Any, hyper: Any, world: World, greedy: Any) -> PlayedSessions:
         return play(key, algorithm.actor(run, hyper, greedy), algorithm.simulator, world, sessions)
 
-    return jax.jit(jax.vmap(one_seed, in_axes=(0, 0, hyper_axis, None, None)))
+    return jax.jit(jax.vmap(one_run, in_axes=(0, 0, hyper_axis, None, None)))
 
 
 def _catalogue_metrics(played: PlayedSessions, prepared: Prepared) -> dict[str, list[float]]:

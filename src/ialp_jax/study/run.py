@@ -15,13 +15,14 @@ from ialp_jax.data.dataset import Dataset
 from ialp_jax.environments import Environment
 from ialp_jax.policies.artifact import save_policy
 from ialp_jax.report import preference_statements, print_summary, write_report
-from ialp_jax.study.config import METHODS, StudyConfig
-from ialp_jax.study.methods import Method, online_method, pretraining
+from ialp_jax.study.config import PRETRAINED, StudyConfig
+from ialp_jax.study.methods import Method, online_method, pretraining, study_runs
 from ialp_jax.study.prepare import Prepared, preference_summary, prepare, world_summary
 from ialp_jax.study.results import MethodResult, measure
 from ialp_jax.study.table import FinishedTable, finished_table, judge_record
 from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.loop import Trained, train
+from ialp_jax.training.progress import step_bar
 
 RESULT_FILES = ("results.json", "curves.npz", "summary.json", "report.html")
 EXPORTED = "a_ialp_ft"  # one network, adapted to the users; what a deployment would take
@@ -63,11 +64,16 @@ class Study:
         write_json(self.out / "world.json", world_summary(self.name, prepared, self.config))
         write_json(self.out / "preferences.json", preference_summary(prepared))
         self._announce(console)
-        pretrained = self._train("iALP pre-training", "pretraining", pretraining(prepared, self.config),
-                                 prepared.llm_world, console).run.params  # fmt: skip
-        results = {}
-        for name in METHODS:
-            method = online_method(name, prepared, self.config, pretrained)
+        runs = study_runs(self.config)
+        pretrained = None
+        if set(self.config.methods) & set(PRETRAINED):
+            method = pretraining(prepared, self.config, runs)
+            pretrained = self._train(
+                "iALP pre-training", "pretraining", method, prepared.llm_world, console
+            ).run.params
+        results: dict[str, MethodResult] = {}
+        for name in self.config.methods:
+            method = online_method(name, prepared, self.config, runs, pretrained)
             trained = self._train(name, name, method, prepared.world, console)
             results[name] = measure(method, trained, prepared, self.config)
             if name == EXPORTED:
@@ -137,10 +143,11 @@ class Study:
 
     def _train(self, label: str, stage: str, method: Method, world: Any, console: Console) -> Trained:
         """One stage of training; a finished one is read back from its checkpoint."""
-        return train(
-            label, method.algorithm, method.start, method.hyper, world, self.config.loop,
-            self.out / "checkpoints" / stage, console, method.hyper_axis,
-        )  # fmt: skip
+        with step_bar(label, console) as watch:
+            return train(
+                method.algorithm, method.start, method.hyper, world, self.config.loop,
+                self.out / "checkpoints" / stage, watch, method.hyper_axis,
+            )  # fmt: skip
 
     def _export(self, trained: Trained, prepared: Prepared) -> None:
         """Writes the first seed's adapted policy as an artefact that loads without the trainer."""

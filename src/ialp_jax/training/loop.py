@@ -1,4 +1,4 @@
-"""The host loop: compiled chunks of updates for all seeds at once; progress, checkpoints and resume between them."""
+"""The host loop: compiled chunks of updates for many runs at once; progress, checkpoints and resume between them."""
 
 import time
 from collections.abc import Callable, Hashable
@@ -10,12 +10,12 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray
-from rich.console import Console
+from jax.stages import Compiled
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from ialp_jax.envs.world import World
 from ialp_jax.training.checkpoint import CheckpointStore
-from ialp_jax.training.progress import step_progress
+from ialp_jax.training.progress import Watch
 
 
 class Algorithm(Hashable, Protocol):
@@ -40,7 +40,7 @@ class LoopConfig:
 
 @dataclass(frozen=True)
 class Trained:
-    """Final run states and metrics of R paired seeds.
+    """Final run states and metrics of R runs.
 
     Attributes:
         run: final run states, every leaf with leading axis R.
@@ -51,100 +51,103 @@ class Trained:
     metrics: dict[str, np.ndarray]
 
 
-def seed_keys(seeds: int, purpose: int) -> PRNGKeyArray:
+def seed_keys(seeds: Int[np.ndarray, "R"], purpose: int) -> PRNGKeyArray:
     """One key per seed; equal purposes give equal keys, so that methods are compared on paired randomness."""
-    return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), purpose))(jnp.arange(seeds))
+    return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), purpose))(jnp.asarray(seeds))
 
 
 def train(
-    name: str,
     algorithm: Algorithm,
     start: Callable[[], Any],
     hyper: Any,
     world: World,
     loop: LoopConfig,
     directory: Path,
-    console: Console,
+    watch: Watch,
     hyper_axis: int | None = None,
+    until: int | None = None,
 ) -> Trained:
-    """Trains R runs in one program (vmap over seeds), resuming from `directory` if it holds a checkpoint.
+    """Trains R runs in one program (vmap over runs), resuming from `directory` if it holds a checkpoint.
 
     Args:
-        name: shown beside the progress bar.
         algorithm: what to run.
         start: makes the initial run states, every leaf with leading axis R.
         hyper: numbers of the runs.
         world: where they run.
         loop: chunking.
-        directory: where checkpoints are kept; a finished run stays there.
-        console: where progress is drawn.
+        directory: where checkpoints are kept; what was reached stays there.
+        watch: told of the progress.
         hyper_axis: 0 if every leaf of `hyper` has a leading axis R, None if the runs share it.
+        until: stop after this many updates; all the algorithm has if None.
 
     Returns:
-        Final run states and metrics; bitwise the same whether or not the run was interrupted.
+        Run states and metrics (0 for chunks not reached); bitwise the same whether or not it was interrupted.
 
     Raises:
         ValueError: if the updates are not a whole number of chunks.
     """
     updates, chunk = algorithm.config.updates, loop.chunk
-    if updates % chunk:
-        raise ValueError(f"{updates} updates are not a multiple of the chunk of {chunk}")
-    advance = _compile_chunk(algorithm, chunk, hyper_axis)
-    run = start()
-    metrics = _empty_metrics(advance, run, hyper, world, updates // chunk)
+    until = updates if until is None else until
+    if updates % chunk or until % chunk:
+        raise ValueError(f"{updates} or {until} updates are not a multiple of the chunk of {chunk}")
+    run, hyper = start(), jax.tree.map(jnp.asarray, hyper)
+    advance = compile_chunk(algorithm, chunk, hyper_axis, run, hyper, world)
+    metrics = _empty_metrics(advance, updates // chunk)
     store = CheckpointStore(directory)
     finished = store.latest() or 0
     if finished:
         run, metrics = store.restore(finished, (run, metrics))
-    seeds = jax.tree.leaves(run)[0].shape[0]
-    steps = seeds * chunk * algorithm.config.users * algorithm.config.rollout
+    steps = jax.tree.leaves(run)[0].shape[0] * algorithm.config.users * algorithm.config.rollout
     saved, last_save = finished, time.monotonic()
-    with step_progress(console) as progress:
-        bar = progress.add_task(
-            name, total=steps * updates // chunk, note="", completed=steps * finished // chunk
-        )
-        while finished < updates:
-            run, latest = advance(run, hyper, world)
-            metrics = _write_column(metrics, latest, finished // chunk)
-            finished += chunk
-            jax.block_until_ready((run, metrics))
-            progress.update(bar, advance=steps, note=_note(latest))
-            if time.monotonic() - last_save > loop.checkpoint_seconds:
-                store.save(finished, (run, metrics))
-                saved, last_save = finished, time.monotonic()
-    if saved < updates:
-        store.save(updates, (run, metrics))
+    watch.begin(steps * until, steps * finished)
+    while finished < until:
+        run, latest = advance(run, hyper, world)
+        metrics = _write_column(metrics, latest, finished // chunk)
+        finished += chunk
+        jax.block_until_ready((run, metrics))
+        watch.advance(steps * chunk, {name: np.asarray(values) for name, values in latest.items()})
+        if time.monotonic() - last_save > loop.checkpoint_seconds:
+            store.save(finished, (run, metrics))
+            saved, last_save = finished, time.monotonic()
+    if saved < finished:
+        store.save(finished, (run, metrics))
     return Trained(run, {key: np.asarray(value) for key, value in metrics.items()})
 
 
-@lru_cache(maxsize=16)
-def _compile_chunk(
-    algorithm: Algorithm, chunk: int, hyper_axis: int | None
-) -> Callable[[Any, Any, World], tuple[Any, dict[str, Array]]]:
-    """`chunk` updates of R runs as one compiled program; metrics are averaged over the chunk on the device.
+def compile_chunk(
+    algorithm: Algorithm, chunk: int, hyper_axis: int | None, run: Any, hyper: Any, world: World
+) -> Compiled:
+    """The program that advances runs of these shapes by `chunk` updates; metrics are averaged on the device.
 
-    Equal algorithms share the program.
+    Arrays or their shapes may be given. Equal algorithms and shapes share one program, which is compiled once.
     """
+    leaves, structure = jax.tree.flatten(jax.eval_shape(lambda *arrays: arrays, run, hyper, world))
+    return _compiled(algorithm, chunk, hyper_axis, structure, tuple(leaves))
 
-    def one_run(run: Any, hyper: Any, world: World) -> tuple[Any, dict[str, Array]]:
+
+@lru_cache(maxsize=16)
+def _compiled(
+    algorithm: Algorithm, chunk: int, hyper_axis: int | None, structure: Any, leaves: tuple[Any, ...]
+) -> Compiled:
+    shapes = jax.tree.unflatten(structure, leaves)
+    return _chunk_program(algorithm, chunk, hyper_axis).lower(*shapes).compile()
+
+
+def _chunk_program(algorithm: Algorithm, chunk: int, hyper_axis: int | None) -> Any:
+    def train_chunk(run: Any, hyper: Any, world: World) -> tuple[Any, dict[str, Array]]:
         run, metrics = jax.lax.scan(
             lambda now, _: algorithm.update(now, hyper, world), run, None, length=chunk
         )
         return run, jax.tree.map(lambda values: jnp.mean(values, axis=0), metrics)
 
-    return jax.jit(jax.vmap(one_run, in_axes=(0, hyper_axis, None)), donate_argnums=0)
+    return jax.jit(jax.vmap(train_chunk, in_axes=(0, hyper_axis, None)), donate_argnums=0)
 
 
-def _empty_metrics(advance, run, hyper, world, chunks: int) -> dict[str, Array]:  # type: ignore[no-untyped-def]
-    shapes = jax.eval_shape(advance, run, hyper, world)[1]
+def _empty_metrics(advance: Compiled, chunks: int) -> dict[str, Array]:
+    shapes = advance.out_info[1]
     return {name: jnp.zeros((*value.shape, chunks), value.dtype) for name, value in shapes.items()}
 
 
 @jax.jit
 def _write_column(metrics: dict[str, Array], latest: dict[str, Array], column: int) -> dict[str, Array]:
     return {name: values.at[:, column].set(latest[name]) for name, values in metrics.items()}
-
-
-def _note(latest: dict[str, Array]) -> str:
-    """What is worth watching while it runs: mean reward per turn over seeds."""
-    return f"reward/turn {float(jnp.mean(latest['reward'])):.3f}" if "reward" in latest else ""

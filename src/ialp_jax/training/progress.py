@@ -1,5 +1,10 @@
 """Progress bars with rate and ETA."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -12,6 +17,16 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+
+class Watch(Protocol):
+    """Follows a stretch of training; all numbers are of all its runs together."""
+
+    def begin(self, total: int, done: int) -> None:
+        """It has `total` simulator steps, of which an earlier attempt did `done`."""
+
+    def advance(self, steps: int, latest: Mapping[str, np.ndarray]) -> None:
+        """It did `steps` more; `latest` has each metric of the last chunk, one value per run."""
 
 
 class StepRateColumn(ProgressColumn):
@@ -36,3 +51,24 @@ def step_progress(console: Console) -> Progress:
         TextColumn("{task.fields[note]}"),
         console=console,
     )
+
+
+class _Bar:
+    """A `Watch` that draws one task of a progress display, and the mean reward per turn beside it."""
+
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress, self._task = progress, progress.add_task(name, total=None, note="")
+
+    def begin(self, total: int, done: int) -> None:
+        self._progress.update(self._task, total=total, completed=done)
+
+    def advance(self, steps: int, latest: Mapping[str, np.ndarray]) -> None:
+        note = f"reward/turn {float(np.mean(latest['reward'])):.3f}" if "reward" in latest else ""
+        self._progress.update(self._task, advance=steps, note=note)
+
+
+@contextmanager
+def step_bar(name: str, console: Console) -> Iterator[Watch]:
+    """A bar of its own for one stretch of training."""
+    with step_progress(console) as progress:
+        yield _Bar(progress, name)
