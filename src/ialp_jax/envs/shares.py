@@ -34,9 +34,7 @@ def draw(
     if count == 1:
         return sample(key, shape)
     everybody = sample(key, (*shape[:axis], shape[axis] * count, *shape[axis + 1 :]))
-    return jax.lax.dynamic_slice_in_dim(
-        everybody, jax.lax.axis_index(USER) * shape[axis], shape[axis], axis
-    )
+    return jax.lax.dynamic_slice_in_dim(everybody, jax.lax.axis_index(USER) * shape[axis], shape[axis], axis)
 
 
 def user_keys(key: PRNGKeyArray, users: int) -> PRNGKeyArray:

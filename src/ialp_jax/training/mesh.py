@@ -6,10 +6,10 @@ collective over `run`; over `user` there are those that `envs/shares.py` writes 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -31,12 +31,12 @@ class MeshConfig:
 
 def make_mesh(
     config: MeshConfig, runs: int, users: int, pool: int, devices: Sequence[jax.Device] | None = None
-) -> Mesh:
-    """The devices as a grid run x user; 1 x 1 on one device.
+) -> Mesh | None:
+    """The devices as a grid run x user; None if that is one device.
 
     Args:
         config: what is asked for.
-        runs: R; it need not divide, see `pad_runs`.
+        runs: R; it need not divide, see `Layout`.
         users: users served at once in each run.
         pool: users drawn per update.
         devices: all there are, of every process, if None.
@@ -56,6 +56,8 @@ def make_mesh(
     if used < len(devices) and jax.process_count() > 1:
         raise InputError(f"a mesh of {shape[0]} x {shape[1]} devices leaves some of {len(devices)} idle, and a process "
                          "without work cannot take part", column="mesh", fix="use them all")  # fmt: skip
+    if used == 1:
+        return None
     return jax.make_mesh(shape, (RUN, USER), (AxisType.Auto,) * 2, devices=devices[:used])
 
 
@@ -79,31 +81,49 @@ def _divisors(count: int, most: int) -> str:
     return ", ".join(str(size) for size in range(1, most + 1) if count % size == 0)
 
 
-def describe_mesh(mesh: Mesh, runs: int) -> str | None:
-    """A sentence on how `runs` runs are laid out, with what is wasted; None on one device."""
-    if mesh.size == 1:
-        return None
-    shares = [f"{runs} runs on {mesh.shape[RUN]} x {mesh.shape[USER]} devices (run x user)"]
-    idle = padded_count(runs, mesh) - runs
-    if idle:
-        shares.append(f"{idle} of {runs + idle} places hold idle copies of the last run, since {runs} does not divide")
-    return "; ".join(shares)
+@dataclass(frozen=True)
+class Layout:
+    """Where the R runs of one program lie; without a mesh every function returns what it is given.
 
+    Where R does not divide, the last run is repeated until it does, and what comes out is cut again.
+    """
 
-def padded_count(runs: int, mesh: Mesh) -> int:
-    """The least multiple of the axis `run` that is not below `runs`."""
-    return -(-runs // mesh.shape[RUN]) * mesh.shape[RUN]
+    runs: int
+    mesh: Mesh | None
 
+    @property
+    def idle(self) -> int:
+        """Copies of the last run that only fill the mesh."""
+        return 0 if self.mesh is None else -self.runs % self.mesh.shape[RUN]
 
-def pad_runs(tree: Any, mesh: Mesh) -> Any:
-    """Leaves [R, ...] with the last run repeated until R is a multiple of the axis `run`."""
+    def __str__(self) -> str:
+        if self.mesh is None:
+            return f"{self.runs} runs on one device"
+        text = f"{self.runs} runs on {self.mesh.shape[RUN]} x {self.mesh.shape[USER]} devices (run x user)"
+        if self.idle:
+            text += f"; {self.runs} does not divide, so {self.idle} idle copies of the last run fill the places left"
+        return text
 
-    def pad(leaf: Any) -> Any:
-        runs = leaf.shape[0]
-        extra = padded_count(runs, mesh) - runs
-        return leaf if not extra else leaf[jnp.minimum(jnp.arange(runs + extra), runs - 1)]
+    def place(self, tree: Any) -> Any:
+        """Puts what all runs share on every device; each process must give the same arrays."""
+        return tree if self.mesh is None else jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
 
-    return jax.tree.map(pad, tree)
+    def place_runs(self, state: Any) -> Any:
+        """Puts leaves [R, ...] on the mesh, padded; each process must give the same arrays."""
+        if self.mesh is None:
+            return state
+        shardings = _shardings(self.mesh, run_specs(state))
+        if not self.idle or _leading(state) > self.runs:
+            return jax.device_put(state, shardings)
+        pad = jax.jit(partial(_pad, idle=self.idle), out_shardings=shardings)
+        return pad(self.place(state))
+
+    def real_runs(self, tree: Any) -> Any:
+        """Leaves [R, ...] without the idle copies; if there are any, every device then holds all R."""
+        if self.mesh is None or not self.idle:
+            return tree
+        cut = jax.jit(partial(_cut, runs=self.runs), out_shardings=NamedSharding(self.mesh, PartitionSpec()))
+        return cut(tree)
 
 
 def run_specs(state: Any) -> Any:
@@ -117,34 +137,8 @@ def run_specs(state: Any) -> Any:
     return jax.tree_util.tree_map_with_path(spec, state)
 
 
-def place(tree: Any, mesh: Mesh, specs: Any) -> Any:
-    """Puts arrays, of which every process holds the same whole copy, where the mesh wants them."""
-    return jax.tree.map(lambda leaf, spec: jax.device_put(leaf, NamedSharding(mesh, spec)), tree,
-                        jax.tree.broadcast(specs, tree))  # fmt: skip
-
-
-def place_runs(state: Any, mesh: Mesh) -> Any:
-    """Pads run states and puts them on the mesh."""
-    padded = pad_runs(state, mesh)
-    return place(padded, mesh, run_specs(padded))
-
-
-def first_runs(tree: Any, runs: int) -> Any:
-    """The `runs` real ones of padded runs; untouched if nothing was padded."""
-    leaves = jax.tree.leaves(tree)
-    if not leaves or leaves[0].shape[0] == runs:
-        return tree
-    mesh = leaves[0].sharding.mesh
-    return _cut(runs, NamedSharding(mesh, PartitionSpec()))(tree)
-
-
-def _cut(runs: int, sharding: NamedSharding) -> Callable[[Any], Any]:
-    """Whole on every device: `runs` does not divide among them."""
-    return jax.jit(lambda tree: jax.tree.map(lambda leaf: leaf[:runs], tree), out_shardings=sharding)
-
-
-def on_mesh(program: Callable[..., Any], mesh: Mesh, state: Any, hyper_axis: int | None) -> Callable[..., Any]:
-    """`program(runs, hyper, world) -> (runs, metrics)` over leading axes R as a function of arrays on the mesh.
+def on_mesh(program: Callable[..., Any], mesh: Mesh, state: Any, hyper_axis: int | None) -> Any:
+    """`program(runs, hyper, world) -> (runs, metrics)` over leading axes R, compiled for arrays on the mesh.
 
     Args:
         program: advances all runs it is given; inside, functions of `envs/shares.py` see the axis `user`.
@@ -152,8 +146,30 @@ def on_mesh(program: Callable[..., Any], mesh: Mesh, state: Any, hyper_axis: int
         state: run states, or their shapes, for the places of their leaves.
         hyper_axis: 0 if `hyper` has the leading axis R too.
     """
-    specs, by_run = run_specs(state), PartitionSpec(RUN)
-    hyper_spec = PartitionSpec() if hyper_axis is None else by_run
+    inputs = (
+        run_specs(state),
+        PartitionSpec() if hyper_axis is None else PartitionSpec(RUN),
+        PartitionSpec(),
+    )
+    outputs = (inputs[0], PartitionSpec(RUN))
     # check_vma would have JAX add up gradients by itself; here that is written down where it happens.
-    return jax.shard_map(program, mesh=mesh, in_specs=(specs, hyper_spec, PartitionSpec()),
-                         out_specs=(specs, by_run), check_vma=False)  # fmt: skip
+    shared = jax.shard_map(program, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=False)
+    return jax.jit(shared, in_shardings=_shardings(mesh, inputs), out_shardings=_shardings(mesh, outputs),
+                   donate_argnums=0)  # fmt: skip
+
+
+def _shardings(mesh: Mesh, specs: Any) -> Any:
+    is_spec = lambda leaf: isinstance(leaf, PartitionSpec)  # noqa: E731
+    return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs, is_leaf=is_spec)
+
+
+def _leading(tree: Any) -> int:
+    return int(jax.tree.leaves(tree)[0].shape[0])
+
+
+def _pad(tree: Any, idle: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[np.minimum(np.arange(len(leaf) + idle), len(leaf) - 1)], tree)
+
+
+def _cut(tree: Any, runs: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[:runs], tree)
