@@ -1,78 +1,44 @@
 """Many devices: the same runs whatever the mesh, no word among runs, and what little users have to say to each other."""
 
-import io
 import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from random_worlds import random_world
-from rich.console import Console
-from tiny_runs import tiny_learner, tiny_network
+from shared_runs import (
+    CHUNK,
+    NETWORK,
+    SHAPE,
+    USERS,
+    assert_same_numbers,
+    learner,
+    mesh_of,
+    numbers,
+    shared_world,
+    starts,
+    trained,
+)
 
 from ialp_jax.algorithms import a2c, adaptive, fixed, ialp
 from ialp_jax.artifacts import InputError
 from ialp_jax.envs.simulator import Simulator, SimulatorConfig
 from ialp_jax.policies.fixed import RandomPolicy, fixed_actor
-from ialp_jax.training.loop import LoopConfig, compile_chunk, seed_keys, train
+from ialp_jax.training.loop import compile_chunk, seed_keys
 from ialp_jax.training.mesh import Layout, MeshConfig, make_mesh
-from ialp_jax.training.progress import step_bar
 
 pytestmark = pytest.mark.usefixtures("batched_keys")
-ITEMS, USERS, CHUNK = 30, 16, 50
-WORLD = random_world(users=40, items=ITEMS, history=4, seed=1)
-NETWORK = tiny_network(ITEMS)
-SHAPE = {"users": USERS, "pool": USERS, "rollout": 4, "updates": 100, "block_rows": 16}
+WORLD = shared_world()
 COLLECTIVE = re.compile(
     r"= (.*?) (all-reduce|all-gather|all-to-all|collective-permute|collective-broadcast|reduce-scatter)(?:-start)?\("
 )
-
-
-def learner(**shape):
-    return tiny_learner(NETWORK, SimulatorConfig(turn_cap=5), **SHAPE | shape)
-
-
-def starts(algorithm, seeds, hyper, policies=1):
-    """Fresh run states of the first seeds, as `train` takes them."""
-
-    def begin(key):
-        param_key, key = jax.random.split(key)
-        return algorithm.init(key, hyper, WORLD, *[NETWORK.init(param_key, 4)] * policies)
-
-    return lambda: jax.jit(jax.vmap(begin))(seed_keys(np.arange(seeds), 1))
-
-
-def mesh_of(run, user, seeds=1):
-    return make_mesh(MeshConfig(run, user), seeds, USERS, USERS)
-
-
-def trained(folder, mesh, seeds, algorithm=None, hyper=None, start=None, until=None):
-    algorithm, hyper = algorithm or learner(), a2c.Hyper() if hyper is None else hyper
-    loop = LoopConfig(chunk=CHUNK, checkpoint_seconds=1e9)
-    start = start or starts(algorithm, seeds, hyper)
-    with step_bar("name", Console(file=io.StringIO())) as watch:
-        return train(algorithm, start, hyper, WORLD, loop, folder, watch, until=until, mesh=mesh)
-
-
-def assert_same_runs(found, wanted):
-    """To 1e-4: parameters, ledgers (sums of up to hundreds), metrics; and to the item what was recommended."""
-    for name in ("params", "optimiser", "ledger"):
-        left, right = (jax.tree.leaves(getattr(one.run, name)) for one in (found, wanted))
-        for a, b in zip(left, right, strict=True):
-            assert a.shape == b.shape
-            np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-4, atol=1e-4)
-    for name, values in wanted.metrics.items():
-        np.testing.assert_allclose(found.metrics[name], values, rtol=1e-4, atol=1e-4, err_msg=name)
-    items = [np.asarray(one.run.sessions.state.session_items) for one in (found, wanted)]
-    np.testing.assert_array_equal(*items)
 
 
 @pytest.fixture(scope="module")
 def on_one(tmp_path_factory):
     """100 updates of three seeds on one device."""
     with jax.debug_key_reuse(False):
-        return trained(tmp_path_factory.mktemp("one"), None, 3)
+        return numbers(trained(tmp_path_factory.mktemp("one"), None, 3))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +47,7 @@ def on_one(tmp_path_factory):
 def test_a_hundred_updates_are_the_same_on_any_mesh(grid, on_one, tmp_path):
     """Three runs do not divide among 2 or 8 devices: the idle copies leave no trace."""
     found = trained(tmp_path, mesh_of(*grid, seeds=3), 3)
-    assert_same_runs(found, on_one)
+    assert_same_numbers(numbers(found), on_one)
     start = starts(learner(), 3, a2c.Hyper())()
     moved = jax.tree.map(
         lambda a, b: np.abs(np.asarray(a) - np.asarray(b)).max(), found.run.params, start.params
@@ -140,8 +106,9 @@ def test_every_algorithm_shares_its_users(name, tmp_path):
         assert abs(float(alone.run.weight_logit[0])) > 1e-3
 
 
-def program(mesh, seeds, network=NETWORK, **shape):
-    algorithm, hyper = tiny_learner(network, SimulatorConfig(turn_cap=5), **SHAPE | shape), a2c.Hyper()
+def program(mesh, seeds, **shape):
+    """Two updates, compiled."""
+    algorithm, hyper = learner(**shape), a2c.Hyper()
     layout = Layout(seeds, mesh)
     hyper = jax.tree.map(jnp.asarray, hyper)
     run = jax.eval_shape(layout.place_runs, starts(algorithm, seeds, hyper)())
@@ -195,7 +162,7 @@ def test_devices_divide_the_work():
 @pytest.mark.parametrize("before", [(1, 8), (8, 1)], ids=str)
 def test_a_run_goes_on_on_another_number_of_devices(before, after, on_one, tmp_path):
     trained(tmp_path, mesh_of(*before, seeds=3), 3, until=CHUNK)
-    assert_same_runs(trained(tmp_path, mesh_of(*after, seeds=3), 3), on_one)
+    assert_same_numbers(numbers(trained(tmp_path, mesh_of(*after, seeds=3), 3)), on_one)
 
 
 def test_the_grid_is_chosen():

@@ -3,6 +3,7 @@
 Every process runs the same program on the same inputs; the devices of all of them form one mesh (training/mesh.py).
 """
 
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,45 @@ def agreed(decision: bool) -> bool:
     if jax.process_count() == 1:
         return decision
     return bool(multihost_utils.broadcast_one_to_all(np.asarray(decision)))
+
+
+def spread(tree: Any, shardings: Any) -> Any:
+    """Arrays of which every process holds the same whole copy, laid on devices of all processes.
+
+    Args:
+        tree: the arrays; those that lie on devices of all processes already are laid out anew.
+        shardings: one for all arrays, or a tree of them.
+
+    Raises:
+        InputError: if another process holds other numbers.
+    """
+    if jax.process_count() == 1:
+        return jax.device_put(tree, shardings)
+    leaves, structure = jax.tree.flatten(tree)
+    if not all(leaf.is_fully_addressable for leaf in leaves):
+        return jax.jit(lambda arrays: arrays, out_shardings=shardings)(tree)
+    kinds = [jax.random.key_impl(leaf) if _is_key(leaf) else None for leaf in leaves]
+    words = [np.asarray(leaf if kind is None else jax.random.key_data(leaf))
+             for leaf, kind in zip(leaves, kinds, strict=True)]  # fmt: skip
+    _assert_agreement(words)
+
+    def arrays(words: list[Any]) -> Any:
+        keys_too = [word if kind is None else jax.random.wrap_key_data(word, impl=kind)
+                    for word, kind in zip(words, kinds, strict=True)]  # fmt: skip
+        return jax.tree.unflatten(structure, keys_too)
+
+    return jax.jit(arrays, out_shardings=shardings)(words)
+
+
+def _is_key(leaf: jax.Array) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _assert_agreement(words: list[np.ndarray]) -> None:
+    sums = np.asarray([zlib.crc32(np.ascontiguousarray(word).tobytes()) for word in words], np.uint32)
+    if (multihost_utils.process_allgather(sums) != sums).any():
+        raise InputError("the processes do not start from the same numbers", column="distributed",
+                         fix="give all the same data, settings and versions, on machines of one kind")  # fmt: skip
 
 
 def gathered(tree: Any) -> Any:
