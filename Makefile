@@ -1,6 +1,7 @@
 # Thin aliases of the `ialp` command line; each sets up its environment first.
 #
 #   make train ENV=steam [DATA=folder] [PRESET=quick|full] [SEEDS=n] [OUT=folder] [RESUME=1] [ARGS="--online.users 256"]
+#   make sweep ENV=steam SPACE=experiments/sweeps/FILE [DATA=folder] [PREFS=folder] [PRESET=quick|full] [OUT=folder] [RAY=1] [ARGS=...]
 #   make check ENV=steam | make report OUT=runs/steam | make test | make lint | make clean
 #   make prefs ENV=steam MODEL=folder-or-hub-name [DATA=folder] [PREFS_OUT=folder] [DRY_RUN=1] [REPLICAS=n]
 #              [PLAN_ARGS="--states 300"] [JUDGE_ARGS="--mode list"] [GATE=0]
@@ -20,7 +21,7 @@ VLLM_BIN := $(VLLM_VENV)/bin
 VLLM ?= auto
 PREFS_OUT ?= prefs/$(basename $(notdir $(ENV)))-$(notdir $(MODEL:%/=%))
 
-.PHONY: train check report envs bench test test-fast lint format clean prefs model-given vllm-env test-vllm bench-prefs FORCE
+.PHONY: train sweep check report envs bench test test-fast lint format clean prefs model-given vllm-env test-vllm bench-prefs FORCE
 
 # A model without a table: it judges first. `=`, so that PREFS_OUT may be set further down.
 ifneq ($(MODEL),)
@@ -35,6 +36,12 @@ train: $(VENV)/installed
 	$(BIN)/ialp train $(ENV) --preset $(PRESET) $(if $(DATA),--data $(DATA)) $(if $(OUT),--out $(OUT)) \
 	  $(if $(PREFS),--prefs $(PREFS)) $(if $(filter 0 false no,$(GATE)),--preferences.gate.enforce False) \
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(filter 1 true yes,$(RESUME)),--resume) $(ARGS)
+
+sweep: $(VENV)/installed $(if $(filter 1 true yes,$(RAY)),$(VENV)/installed-ray)
+	@test -n "$(SPACE)" || { echo "say what is swept: make sweep SPACE=experiments/sweeps/FILE (there: $$(ls experiments/sweeps))"; exit 1; }
+	$(BIN)/ialp sweep $(ENV) --space $(SPACE) --preset $(PRESET) $(if $(DATA),--data $(DATA)) $(if $(PREFS),--prefs $(PREFS)) \
+	  $(if $(OUT),--out $(OUT)) $(if $(filter 0 false no,$(GATE)),--preferences.gate.enforce False) \
+	  $(if $(filter 1 true yes,$(RAY)),--engine ray) $(ARGS)
 
 prefs: model-given $(VENV)/installed $(VLLM_VENV)/installed
 	$(BIN)/ialp prefs plan $(ENV) --out $(PREFS_OUT) $(if $(DATA),--data $(DATA)) $(PLAN_ARGS)
@@ -88,6 +95,11 @@ $(VENV)/installed-dev: $(VENV)/installed
 # What the peers of `make bench PEERS=1` need: PyTorch and Gymnasium.
 $(VENV)/installed-peers: $(VENV)/installed
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e ".[peers]"
+	touch $@
+
+# Ray, for `make sweep RAY=1`.
+$(VENV)/installed-ray: $(VENV)/installed
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e ".[ray]"
 	touch $@
 
 vllm-env: $(VLLM_VENV)/installed

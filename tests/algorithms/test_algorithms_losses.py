@@ -12,8 +12,9 @@ from tiny_runs import tiny_learner, tiny_network, tiny_params
 from ialp_jax.algorithms import adaptive
 from ialp_jax.algorithms.a2c import policy_actor, remaining
 from ialp_jax.algorithms.losses import ActorCriticHyper, actor_critic_loss
-from ialp_jax.envs.sessions import draw_noise, draw_pool, empty_ledger, open_sessions, serve
+from ialp_jax.envs.sessions import draw_pool, draw_rollout, empty_ledger, open_sessions, serve
 from ialp_jax.envs.simulator import SimulatorConfig
+from ialp_jax.envs.types import Observation
 from ialp_jax.policies.catalogue import mask_logits
 
 WORLD = partial(random_world, users=6, items=14, history=4)
@@ -33,7 +34,10 @@ class Rollout:
         self.params, self.pretrained = tiny_params(self.network), tiny_params(self.network, seed=1)
         first_key, self.pool_key, self.serve_key = jax.random.split(jax.random.key(4), 3)
         actor = self.actor(self.params)
-        self.sessions = open_sessions(draw_pool(first_key, 3, actor, self.learner.simulator, self.world))
+        simulator = self.learner.simulator
+        self.sessions = open_sessions(
+            draw_pool(first_key, 3, actor, simulator, self.world), simulator, self.world
+        )
 
     def actor(self, params):
         if self.reading is None:
@@ -164,13 +168,11 @@ def test_the_gradient_is_that_of_the_definition(rollout):
     assert 0.1 < metrics["ratio"] < 1.0 + 1e-6
     assert transitions.done.any() and not transitions.done.all() and not transitions.appended.all()
     pool, _ = jax.jit(rollout.serve)(params)
-    keys = jax.random.split(jax.random.clone(rollout.serve_key), 6)
-    reopened = jax.vmap(lambda key: draw_noise(key, 3, 4).reopened)(keys)
+    reopened = draw_rollout(jax.random.clone(rollout.serve_key), 6, 3, 4).arrivals
+    known = Observation(WORLD().initial_items[pool.user], WORLD().initial_feedback[pool.user])
     first, taught = rollout.learnt(rollout.sessions.recall), teacher(transitions) if teacher else None
     definition = jax.jit(
-        written_out(
-            rollout.network, first, pool.timestep.observation, reopened, transitions, targets, HYPER, taught
-        )
+        written_out(rollout.network, first, known, reopened, transitions, targets, HYPER, taught)
     )
     assert float(loss) == pytest.approx(float(definition(params)), rel=1e-4)
     generator, step = np.random.default_rng(0), 3e-3

@@ -7,7 +7,6 @@ import pytest
 
 from ialp_jax.bench.compiled import compile_program
 from ialp_jax.bench.interleave import Running, groups, measure
-from ialp_jax.bench.random_actions import permitted_items
 from ialp_jax.bench.settings import Effort, Point, Shape
 from ialp_jax.bench.workloads import WORKLOADS, updates_per_call
 from ialp_jax.bench.worlds import RandomWorld
@@ -58,17 +57,6 @@ def test_problems_are_named():
     ):
         found = Running(ready, None, None, outputs).problem()
         assert found is None if problem is None else problem in found
-
-
-def test_random_actions_are_uniform_over_what_is_permitted():
-    excluded = jnp.tile(jnp.array([[3, 0, 9, 3]]), (4000, 1))
-    items = np.asarray(permitted_items(jax.random.key(0), excluded, 9))
-    counts = np.bincount(items, minlength=9)
-    assert counts[[0, 3]].sum() == 0 and counts.sum() == 4000
-    expected = 4000 / 7
-    assert ((counts[counts > 0] - expected) ** 2 / expected).sum() < 22.5  # chi-square, 6 degrees, p = 0.001
-    with pytest.raises(ValueError, match="nothing"):
-        permitted_items(jax.random.key(0), excluded, 4)
 
 
 @pytest.mark.parametrize("kind", ["users", "imagined"])

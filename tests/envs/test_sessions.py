@@ -10,7 +10,7 @@ from random_worlds import random_world
 from tiny_runs import tiny_learner, tiny_network, tiny_params
 
 from ialp_jax.algorithms import adaptive, fixed
-from ialp_jax.envs.sessions import StreamClock, draw_noise, draw_pool, empty_ledger, open_sessions, serve
+from ialp_jax.envs.sessions import StreamClock, draw_pool, draw_rollout, empty_ledger, open_sessions, serve
 from ialp_jax.envs.simulator import Simulator, SimulatorConfig
 from ialp_jax.policies.fixed import RandomPolicy, fixed_actor
 
@@ -24,27 +24,29 @@ def stream():
     simulator, actor = Simulator(SimulatorConfig(turn_cap=CAP)), fixed_actor(RandomPolicy())
     clock = StreamClock(TURNS, BINS, CAP)
 
+    def excluded_of(state):
+        return jax.vmap(lambda one: simulator.situation(one, world).excluded)(state)
+
     @jax.jit
     def run(key):
         first_key, *keys = jax.random.split(key, 5)
         sessions, ledger, parts = (
-            open_sessions(draw_pool(first_key, USERS, actor, simulator, world)),
+            open_sessions(draw_pool(first_key, USERS, actor, simulator, world), simulator, world),
             empty_ledger(BINS),
             [],
         )
         for start, turns, pool_key, serve_key in ((0, 9, *keys[:2]), (9, 8, *keys[2:])):
             pool = draw_pool(pool_key, POOL, actor, simulator, world)
-            before = sessions.timestep.excluded
+            before = excluded_of(sessions.state)
             sessions, ledger, transitions = serve(
                 serve_key, sessions, ledger, jnp.int32(start), turns, pool, actor, simulator, world, clock
             )
-            drawn = jax.vmap(lambda one: draw_noise(one, USERS, POOL).reopened)(
-                jax.random.split(jax.random.clone(serve_key), turns)
-            )
-            parts.append((before, pool, transitions, sessions, drawn))
+            drawn = draw_rollout(jax.random.clone(serve_key), turns, USERS, POOL).arrivals
+            fresh = excluded_of(open_sessions(pool, simulator, world).state)
+            parts.append((before, fresh, transitions, excluded_of(sessions.state), sessions, drawn))
         return ledger, parts
 
-    return world, *jax.tree.map(np.asarray, run(jax.random.key(3)))
+    return world, *jax.tree.map(np.asarray, run(jax.random.key(5)))
 
 
 def test_the_ledger_is_a_recount_of_the_transitions(stream):
@@ -78,7 +80,7 @@ def test_no_session_is_longer_than_the_cap_and_some_end_early(stream):
     done = np.concatenate([part[2].done for part in parts])
     lengths = [np.diff(np.append(-1, np.flatnonzero(done[:, user]))) for user in range(USERS)]
     assert max(map(max, lengths)) == CAP and min(map(min, lengths)) < CAP
-    assert all(parts[-1][3].state.turn < CAP)
+    assert all(parts[-1][4].state.turn < CAP)
 
 
 def test_excluded_items_are_never_recommended_and_sessions_exclude_their_items(stream):
@@ -92,13 +94,12 @@ def test_excluded_items_are_never_recommended_and_sessions_exclude_their_items(s
 
 def test_a_session_that_ends_is_followed_by_a_user_of_the_pool(stream):
     _, _, parts = stream
-    for before, pool, transitions, sessions, reopened in parts:
+    for before, fresh, transitions, after, _, arrivals in parts:
         np.testing.assert_array_equal(transitions.excluded[0], before)
-        following = np.concatenate([transitions.excluded[1:], sessions.timestep.excluded[None]])
-        assert np.all((reopened >= 0) & (reopened < POOL))
-        fresh = pool.timestep.excluded[reopened]
+        following = np.concatenate([transitions.excluded[1:], after[None]])
+        assert np.all((arrivals >= 0) & (arrivals < POOL))
         assert transitions.done.any()
-        np.testing.assert_array_equal(following[transitions.done], fresh[transitions.done])
+        np.testing.assert_array_equal(following[transitions.done], fresh[arrivals][transitions.done])
 
 
 def test_rewards_are_scaled_by_the_highest_rating_and_feedback_to_the_unit_interval(stream):

@@ -99,10 +99,10 @@ def test_start_agrees_with_the_twin():
     arrays = world_arrays(3, allowed=5)
     simulator, twin = Simulator(SimulatorConfig()), SimulatorTwin(SimulatorConfig(), arrays)
     for user in range(6):
-        state, timestep = simulator.start(jnp.int32(user), world_from(arrays))
+        _, timestep = simulator.start(jnp.int32(user), world_from(arrays))
         session = twin.start(user)
         items, feedback = twin.observation(session)
-        np.testing.assert_array_equal(state.observation.items, items)
+        np.testing.assert_array_equal(timestep.observation.items, items)
         np.testing.assert_array_equal(timestep.observation.feedback, feedback)
         assert set(np.flatnonzero(~timestep.action_mask(14))) == twin.forbidden(session)
         assert not timestep.done and timestep.reward == 0 and timestep.reason == 0

@@ -9,7 +9,15 @@ from random_worlds import random_world
 from ialp_jax.envs.departure import DepartureContext, departure_reason, temper_after
 from ialp_jax.envs.simulator import Simulator, SimulatorConfig
 from ialp_jax.evaluation.rollouts import play
-from ialp_jax.policies.fixed import OraclePolicy, RandomPolicy, ScorePolicy, choose, departs, fixed_actor
+from ialp_jax.policies.fixed import (
+    OraclePolicy,
+    RandomPolicy,
+    ScorePolicy,
+    choose,
+    departs,
+    fixed_actor,
+    permitted_item,
+)
 
 ALL_RULES = ("distance", "rating", "category", "patience")
 
@@ -32,6 +40,27 @@ def acting(policy, world, user=0, config=None, draws=200):
 
 def test_random_takes_every_permitted_item_and_no_other():
     chosen, permitted = acting(RandomPolicy(), random_world(allowed=8), user=3)
+    assert chosen == permitted
+
+
+@pytest.mark.parametrize(
+    ("items", "excluded"), [(9, [3, 0, 9, 3]), (4, [0, 2, 3]), (5, [5, 5, 7, 5]), (40, range(39))]
+)
+def test_drawn_items_are_uniform_over_what_is_permitted(items, excluded):
+    draws = 20_000
+    keys = jax.random.split(jax.random.key(0), draws)
+    chosen = jax.vmap(permitted_item, (0, None, None))(keys, jnp.array(list(excluded), jnp.int32), items)
+    permitted = sorted(set(range(items)) - set(excluded))
+    counts = np.bincount(chosen, minlength=items)
+    assert counts.sum() == draws == counts[permitted].sum()
+    expected = draws / len(permitted)
+    assert ((counts[permitted] - expected) ** 2 / expected).sum() <= 26.1  # chi-square, 8 degrees, p = 0.001
+
+
+def test_random_draws_from_the_catalogue_where_everything_may_be_excluded():
+    """With as many exclusions as items, or a list of what is allowed, drawing again might never end."""
+    world = random_world(items=14, history=4)
+    chosen, permitted = acting(RandomPolicy(), world, user=1, config=SimulatorConfig(turn_cap=10), draws=400)
     assert chosen == permitted
 
 

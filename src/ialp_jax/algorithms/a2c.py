@@ -137,9 +137,9 @@ def policy_actor(network: Network, params: dict, greedy: Flag = False) -> Actor:
     `greedy` may be traced, so that one program plays both ways.
     """
 
-    def act(key, recall, state, timestep, world):  # type: ignore[no-untyped-def]
+    def act(key, recall, state, situation, world):  # type: ignore[no-untyped-def]
         del state, world
-        distribution = item_distribution(network, params, recall, timestep)
+        distribution = item_distribution(network, params, recall, situation)
         item = greedy_or(greedy, distribution.mode, distribution.sample(seed=key))
         return item, Decision(distribution.statistics(item))
 
@@ -157,13 +157,13 @@ def greedy_or(greedy: Flag, mode: Callable[[], Array], sample: Array) -> Array:
     return sample if greedy is False else jnp.where(greedy, mode(), sample)
 
 
-def item_distribution(network: Network, params: dict, recall, timestep) -> ItemDistribution:  # type: ignore[no-untyped-def]
+def item_distribution(network: Network, params: dict, recall, situation) -> ItemDistribution:  # type: ignore[no-untyped-def]
     """pi(.|s) over the items that may be recommended, one row per user; for acting, so no gradient flows through."""
     params, recall = jax.lax.stop_gradient((params, recall))
     query = network.query(params, recall.features)
     items, bias = network.catalogue(params)
     plan = network.head_plan(query.shape[0])
-    return catalogue_distribution(plan, query, items, bias, timestep.excluded, timestep.allowed)
+    return catalogue_distribution(plan, query, items, bias, situation.excluded, situation.allowed)
 
 
 def remaining(update: Int[Array, ""], updates: int, share: Float[Array, ""] | float) -> Float[Array, ""]:

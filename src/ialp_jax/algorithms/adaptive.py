@@ -213,11 +213,11 @@ def combined_actor(
             network.advance(online, recall.online, item, feedback, appended),
         )
 
-    def act(key, recall, state, timestep, world):  # type: ignore[no-untyped-def]
+    def act(key, recall, state, situation, world):  # type: ignore[no-untyped-def]
         del state, world
         recall, frozen = jax.lax.stop_gradient((recall, online))
-        first = a2c.item_distribution(network, pretrained, recall.pretrained, timestep)
-        second = a2c.item_distribution(network, online, recall.online, timestep)
+        first = a2c.item_distribution(network, pretrained, recall.pretrained, situation)
+        second = a2c.item_distribution(network, online, recall.online, situation)
         if config.reading == "mixture":
             return choose_by_weight(key, first, second, weight, greedy)
 

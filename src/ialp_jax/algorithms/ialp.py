@@ -20,7 +20,7 @@ from ialp_jax.algorithms import a2c
 from ialp_jax.algorithms.losses import ActorCriticHyper
 from ialp_jax.envs.sessions import Actor
 from ialp_jax.envs.shares import user_keys
-from ialp_jax.envs.types import State, TimeStep
+from ialp_jax.envs.types import Situation, State
 from ialp_jax.envs.world import World
 from ialp_jax.policies.catalogue import inverse_cdf
 
@@ -50,11 +50,11 @@ class IALP(a2c.A2C):
         """The policy itself; it notes a preferred item of every state it meets."""
         actor = a2c.policy_actor(self.network, params)
 
-        def act(key, recall, state, timestep, world):  # type: ignore[no-untyped-def]
+        def act(key, recall, state, situation, world):  # type: ignore[no-untyped-def]
             act_key, teach_key = jax.random.split(key)
-            item, decision = actor.act(act_key, recall, state, timestep, world)
+            item, decision = actor.act(act_key, recall, state, situation, world)
             keys = user_keys(teach_key, item.shape[0])
-            taught = jax.vmap(preferred_item, (0, 0, 0, None))(keys, state, timestep, world)
+            taught = jax.vmap(preferred_item, (0, 0, 0, None))(keys, state, situation, world)
             return item, decision.replace(taught=taught)
 
         return Actor(actor.begin, actor.advance, act)
@@ -68,8 +68,8 @@ class IALP(a2c.A2C):
         return decisions.taught, hyper.supervised * left
 
 
-def preferred_item(key: PRNGKeyArray, state: State, timestep: TimeStep, world: World) -> Int[Array, ""]:
+def preferred_item(key: PRNGKeyArray, state: State, situation: Situation, world: World) -> Int[Array, ""]:
     """A permitted item drawn in proportion to its reward in the LLM's world; -1 if none pays anything."""
-    rewards = jnp.where(timestep.action_mask(world.num_items), world.ratings.of_all(state.user), 0.0)
+    rewards = jnp.where(situation.action_mask(world.num_items), world.ratings.of_all(state.user), 0.0)
     item = inverse_cdf(jax.random.uniform(key, (2,)), rewards)
     return jnp.where(jnp.any(rewards > 0.0), item, -1)

@@ -74,7 +74,7 @@ def open_stream(key: PRNGKeyArray, shape: Shape, simulator: Simulator, actor: Ac
     """Opens one session for each of the users served at once; equal keys bring the same users."""
     pool_key, key = jax.random.split(key)
     pool = draw_pool(pool_key, shape.users, actor, simulator, world)
-    return Opened(open_sessions(pool), empty_ledger(shape.bins), key)
+    return Opened(open_sessions(pool, simulator, world), empty_ledger(shape.bins), key)
 
 
 def serve_rollout(run: Serving, shape: Shape, simulator: Simulator, actor: Actor, world: World) -> Served:

@@ -9,20 +9,7 @@ from jax.stages import Compiled
 
 from ialp_jax.bench.program import Program, Tree
 from ialp_jax.bench.tracing import traced_flops
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes, from the compiled program itself. Outputs that reuse a given-up argument's buffer are not counted twice."""
-
-    temporary: int
-    arguments: int
-    outputs: int
-
-    @property
-    def total(self) -> int:
-        """At the height of a call."""
-        return self.temporary + self.arguments + self.outputs
+from ialp_jax.training.device import Memory, memory_of
 
 
 @dataclass(frozen=True)
@@ -62,15 +49,6 @@ def compile_program(program: Program) -> Ready:
     return Ready(
         program, call, taken, memory_of(call), traced_flops(program.step, state, data), xla_flops(call)
     )
-
-
-def memory_of(call: Compiled) -> Memory:
-    """The executable's own figures."""
-    analysis = call.memory_analysis()
-    if analysis is None:
-        return Memory(0, 0, 0)
-    outputs = max(analysis.output_size_in_bytes - analysis.alias_size_in_bytes, 0)
-    return Memory(analysis.temp_size_in_bytes, analysis.argument_size_in_bytes, outputs)
 
 
 def xla_flops(call: Compiled) -> float | None:

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import jax
 
 from ialp_jax.artifacts import InputError
+from ialp_jax.training.device import USABLE, free_memory
 
 DeviceName = Literal["auto", "cpu", "gpu"]
-USABLE = 0.8  # of the memory that is free: allocators round up, and others live here too
 
 
 @dataclass(frozen=True)
@@ -56,25 +56,9 @@ def open_machine(name: DeviceName, memory: float | None) -> Machine:
     return Machine(device, device.platform, usable, description)
 
 
-def free_memory(device: Any) -> float:
-    """Bytes that programs on the device may still take."""
-    if device.platform == "cpu":
-        return float(_meminfo().get("MemAvailable", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
-    found = device.memory_stats() or {}
-    return float(found.get("bytes_limit", 16e9) - found.get("bytes_in_use", 0))
-
-
 def processor() -> str:
     """The CPU's name."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
-
-
-def _meminfo() -> dict[str, int]:
-    path = Path("/proc/meminfo")
-    if not path.exists():
-        return {}
-    lines = (line.split(":") for line in path.read_text().splitlines())
-    return {name: 1024 * int(value.split()[0]) for name, value in lines}

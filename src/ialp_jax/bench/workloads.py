@@ -12,12 +12,12 @@ from ialp_jax.algorithms.losses import ActorCriticHyper
 from ialp_jax.bench import head, work
 from ialp_jax.bench.floors import Counts
 from ialp_jax.bench.program import Program, Tree
-from ialp_jax.bench.random_actions import random_actor
 from ialp_jax.bench.settings import Effort, Point, Shape
 from ialp_jax.bench.worlds import RandomWorld
 from ialp_jax.envs.simulator import Simulator, SimulatorConfig
 from ialp_jax.envs.world import World
 from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
+from ialp_jax.policies.fixed import RandomPolicy, fixed_actor
 
 LONG = 1_000_000  # updates of the run a call is cut from: far from its end
 
@@ -68,16 +68,14 @@ def simulator_of(shape: Shape) -> Simulator:
 
 def environment(point: Point, shape: Shape, effort: Effort) -> Program:
     """Users, random permitted items, no policy."""
-    algorithm = fixed.Fixed(
-        config_of(point, shape), simulator_of(shape), lambda policy, greedy: random_actor(point.items)
-    )
+    algorithm = fixed.Fixed(config_of(point, shape), simulator_of(shape), fixed_actor)
     world = RandomWorld(shape.population, point.items, shape.history)
     turn = work.environment_work(shape, point.users, world)
 
     def start(key: jax.Array, world: World) -> Tree:
-        return algorithm.init(key, (), world)
+        return algorithm.init(key, RandomPolicy(), world)
 
-    return _repeated(algorithm, (), start, world, point, shape, effort, turn.times(shape.rollout))
+    return _repeated(algorithm, RandomPolicy(), start, world, point, shape, effort, turn.times(shape.rollout))
 
 
 def serving(point: Point, shape: Shape, effort: Effort) -> Program:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ialp_jax.envs.shares import draw, gather, share_count, user_keys
 from ialp_jax.envs.simulator import Simulator, sample_noise
-from ialp_jax.envs.types import Noise, Observation, State, TimeStep
+from ialp_jax.envs.types import Noise, Observation, Situation, State
 from ialp_jax.envs.world import World
 
 Recall = Any
@@ -23,12 +23,12 @@ class Actor(NamedTuple):
 
     begin: observations -> recall of sessions that start.
     advance: (recall, item, feedback, appended) -> recall after one more interaction.
-    act: (key, recall, state, timestep, world) -> (items, extras kept in the transition).
+    act: (key, recall, state, situation, world) -> (items, extras kept in the transition).
     """
 
     begin: Callable[[Observation], Recall]
     advance: Callable[[Recall, Array, Array, Array], Recall]
-    act: Callable[[PRNGKeyArray, Recall, State, TimeStep, World], tuple[Array, Extras]]
+    act: Callable[[PRNGKeyArray, Recall, State, Situation, World], tuple[Array, Extras]]
 
 
 @struct.dataclass
@@ -49,9 +49,7 @@ class Sessions:
     """B users in mid-session."""
 
     state: State
-    timestep: TimeStep
     recall: Recall
-    started: Int[Array, "B"]  # turn counter of the stream at which the session started
     reward: Float[Array, "B"]  # raw rewards of the session so far
 
 
@@ -88,10 +86,9 @@ class Transition:
 
 @struct.dataclass
 class Pool:
-    """Users whose sessions may open during one rollout; their histories are encoded once, together."""
+    """P users whose sessions may open during one rollout; their histories are encoded once, together."""
 
-    state: State
-    timestep: TimeStep
+    user: Int[Array, "P"]
     recall: Recall
 
 
@@ -108,13 +105,13 @@ def draw_pool(key: PRNGKeyArray, size: int, actor: Actor, simulator: Simulator, 
     """Draws the users of a pool uniformly (with replacement) and reads their histories; devices share the work."""
     keys = user_keys(key, size // share_count())
     state, timestep = jax.vmap(simulator.reset, (0, None))(keys, world)
-    return gather(Pool(state, timestep, actor.begin(timestep.observation)))
+    return gather(Pool(state.user, actor.begin(timestep.observation)))
 
 
-def open_sessions(pool: Pool) -> Sessions:
+def open_sessions(pool: Pool, simulator: Simulator, world: World) -> Sessions:
     """Opens one session for every user of the pool."""
-    size = pool.state.user.shape[0]
-    return Sessions(pool.state, pool.timestep, pool.recall, jnp.zeros(size, jnp.int32), jnp.zeros(size))
+    state, _ = jax.vmap(simulator.start, (0, None))(pool.user, world)
+    return Sessions(state, pool.recall, jnp.zeros(pool.user.shape))
 
 
 def empty_ledger(bins: int) -> Ledger:
@@ -130,56 +127,74 @@ class StreamClock(NamedTuple):
     bins: int
     turn_cap: int
 
-    def bin_of(self, turn: Int[Array, "B"]) -> Int[Array, "B"]:
+    def bin_of(self, turn: Int[Array, "*s"]) -> Int[Array, "*s"]:
         """Bin of a start turn; out of range (dropped) if a full session would not fit before the end."""
         late = turn > self.turns - self.turn_cap
         return jnp.where(late, self.bins, (turn * self.bins) // self.turns)
 
+    def reach(self, turns: int) -> int:
+        """Most bins in which sessions that end within so many turns in a row can have started."""
+        return min(self.bins, (turns + self.turn_cap) * self.bins // self.turns + 2)
 
-def record(ledger: Ledger, sessions: Sessions, done: Bool[Array, "B"], clock: StreamClock) -> Ledger:
-    """Adds the sessions that have just ended."""
-    where = jnp.where(done, clock.bin_of(sessions.started), clock.bins)
-    lengths = sessions.state.turn.astype(jnp.float32)
+
+class Endings(NamedTuple):
+    """What the ledger needs of every turn of a rollout; reward and length count where a session ended."""
+
+    done: Bool[Array, "T B"]
+    reward: Float[Array, "T B"]  # raw rewards of the session up to this turn
+    length: Int[Array, "T B"]  # recommendations of the session up to this turn
+
+
+def record(ledger: Ledger, endings: Endings, first_turn: Int[Array, ""], clock: StreamClock) -> Ledger:
+    """Adds the sessions that ended within a rollout: one sum over turns and users for each bin within reach."""
+    turns = endings.done.shape[0]
+    started = first_turn + 1 + jnp.arange(turns, dtype=jnp.int32)[:, None] - endings.length
+    where = jnp.where(endings.done, clock.bin_of(started), clock.bins)
+    earliest = jnp.maximum(first_turn + 1 - clock.turn_cap, 0) * clock.bins // clock.turns
+    bins = earliest + jnp.arange(clock.reach(turns), dtype=jnp.int32)
+
+    def add(sums: Float[Array, "K"], values: Array) -> Float[Array, "K"]:
+        one_bin = lambda index: jnp.sum(jnp.where(where == index, values, 0.0))  # noqa: E731
+        return sums.at[bins].add(jax.vmap(one_bin)(bins), mode="drop")
+
     return Ledger(
-        sessions=ledger.sessions.at[where].add(1.0, mode="drop"),
-        reward=ledger.reward.at[where].add(sessions.reward, mode="drop"),
-        length=ledger.length.at[where].add(lengths, mode="drop"),
+        sessions=add(ledger.sessions, jnp.float32(1.0)),
+        reward=add(ledger.reward, endings.reward),
+        length=add(ledger.length, endings.length.astype(jnp.float32)),
     )
 
 
-class TurnNoise(NamedTuple):
-    """All randomness of one turn of B users; what the actor draws, it draws from its key."""
+class Randomness(NamedTuple):
+    """All randomness of a rollout of T turns; what the actor draws, it draws from its keys."""
 
-    act: PRNGKeyArray
-    step: Noise
-    reopened: Int[Array, "B"]  # pool index of the user whose session opens next where one ends
+    act: PRNGKeyArray  # [T]
+    step: Noise  # [T, B]
+    arrivals: Int[Array, "T B"]  # pool index of the user whose session opens next where one ends
 
 
-def draw_noise(key: PRNGKeyArray, users: int, opening: int) -> TurnNoise:
-    """Randomness of one turn; apart from the turn, so that a rollout draws all of its own at once."""
-    act_key, step_key, open_key = jax.random.split(key, 3)
-    step = jax.vmap(sample_noise)(user_keys(step_key, users))
-    reopened = draw(partial(jax.random.randint, minval=0, maxval=opening), open_key, (users,))
-    return TurnNoise(act_key, step, reopened)
+def draw_rollout(key: PRNGKeyArray, turns: int, users: int, pool: int) -> Randomness:
+    """Draws a rollout's randomness at once; the same for every actor.
+
+    An arrival is the sum of a number drawn for its turn and one drawn for its row: uniform over the pool, whose
+    users are themselves drawn at random, for T + B random numbers instead of T x B.
+    """
+    act_key, step_key, turn_key, row_key = jax.random.split(key, 4)
+    by_turn = jax.random.randint(turn_key, (turns, 1), 0, pool)
+    by_row = draw(partial(jax.random.randint, minval=0, maxval=pool), row_key, (1, users), axis=1)
+    step = draw(sample_noise, step_key, (turns, users), axis=1)
+    return Randomness(jax.random.split(act_key, turns), step, (by_turn + by_row) % pool)
 
 
 def serve_turn(
-    noise: TurnNoise,
-    sessions: Sessions,
-    ledger: Ledger,
-    turn: Int[Array, ""],
-    pool: Pool,
-    actor: Actor,
-    simulator: Simulator,
-    world: World,
-    clock: StreamClock,
-) -> tuple[Sessions, Ledger, Transition]:
+    randomness: Randomness, sessions: Sessions, pool: Pool, actor: Actor, simulator: Simulator, world: World
+) -> tuple[Sessions, tuple[Transition, Endings]]:
     """Recommends one item to each of B users and replaces those whose session ended by users of the pool."""
-    before = sessions.timestep
-    action, extras = actor.act(noise.act, sessions.recall, sessions.state, before, world)
+    before = jax.vmap(simulator.situation, (0, None))(sessions.state, world)
+    action, extras = actor.act(randomness.act, sessions.recall, sessions.state, before, world)
     transition_of = jax.vmap(simulator.transition, (0, 0, 0, None))
-    state, timestep = transition_of(sessions.state, action, noise.step, world)
+    state, timestep = transition_of(sessions.state, action, randomness.step, world)
     recall = actor.advance(sessions.recall, action, timestep.feedback, timestep.appended)
+    reward, done = sessions.reward + timestep.reward, timestep.done
     transition = Transition(
         recall=sessions.recall,
         reached=recall,
@@ -190,15 +205,15 @@ def serve_turn(
         feedback=timestep.feedback,
         appended=timestep.appended,
         terminated=timestep.terminated,
-        done=timestep.done,
+        done=done,
         extras=extras,
     )
-    ended = Sessions(state, timestep, recall, sessions.started, sessions.reward + timestep.reward)
-    ledger = record(ledger, ended, timestep.done, clock)
-    fresh: Pool = jax.tree.map(lambda leaf: leaf[noise.reopened], pool)
-    starts = jnp.full_like(sessions.started, turn + 1)
-    opened = Sessions(fresh.state, fresh.timestep, fresh.recall, starts, jnp.zeros_like(sessions.reward))
-    return select(timestep.done, opened, ended), ledger, transition
+    newcomers = jax.tree.map(lambda leaf: leaf[randomness.arrivals], pool)
+    opened = jax.vmap(simulator.reopen, (0, 0, None))(state, newcomers.user, world)
+    following = Sessions(
+        select(done, opened, state), select(done, newcomers.recall, recall), jnp.where(done, 0.0, reward)
+    )
+    return following, (transition, Endings(done, reward, state.turn))
 
 
 def serve(
@@ -214,17 +229,8 @@ def serve(
     clock: StreamClock,
 ) -> tuple[Sessions, Ledger, Transition]:
     """`serve_turn` for several turns; transitions are stacked to [T, B]."""
-
-    def one_turn(carry, inputs):  # type: ignore[no-untyped-def]
-        noise, turn = inputs
-        sessions, ledger, transition = serve_turn(
-            noise, carry[0], carry[1], turn, pool, actor, simulator, world, clock
-        )
-        return (sessions, ledger), transition
-
-    noise = jax.vmap(lambda one: draw_noise(one, sessions.reward.shape[0], pool.state.user.shape[0]))(
-        jax.random.split(key, turns)
+    randomness = draw_rollout(key, turns, sessions.reward.shape[0], pool.user.shape[0])
+    sessions, (transitions, endings) = jax.lax.scan(
+        lambda sessions, now: serve_turn(now, sessions, pool, actor, simulator, world), sessions, randomness
     )
-    inputs = (noise, first_turn + jnp.arange(turns, dtype=jnp.int32))
-    (sessions, ledger), transitions = jax.lax.scan(one_turn, (sessions, ledger), inputs)
-    return sessions, ledger, transitions
+    return sessions, record(ledger, endings, first_turn, clock), transitions

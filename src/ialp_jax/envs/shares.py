@@ -24,17 +24,18 @@ def share_count() -> int:
 
 
 def draw(
-    sample: Callable[[PRNGKeyArray, tuple[int, ...]], Array],
+    sample: Callable[[PRNGKeyArray, tuple[int, ...]], Any],
     key: PRNGKeyArray,
     shape: tuple[int, ...],
     axis: int = 0,
-) -> Array:
-    """`sample(key, shape)` for this device's users, who lie along `axis`."""
+) -> Any:
+    """`sample(key, shape)`, an array or a tree of them, for this device's users, who lie along `axis`."""
     count = share_count()
     if count == 1:
         return sample(key, shape)
     everybody = sample(key, (*shape[:axis], shape[axis] * count, *shape[axis + 1 :]))
-    return jax.lax.dynamic_slice_in_dim(everybody, jax.lax.axis_index(USER) * shape[axis], shape[axis], axis)
+    first = jax.lax.axis_index(USER) * shape[axis]
+    return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, shape[axis], axis), everybody)
 
 
 def user_keys(key: PRNGKeyArray, users: int) -> PRNGKeyArray:

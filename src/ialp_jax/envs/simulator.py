@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.envs.departure import REASONS, RULES, DepartureContext, departure_reason, temper_after
-from ialp_jax.envs.types import Noise, Observation, State, TimeStep
+from ialp_jax.envs.types import Noise, Observation, Situation, State, TimeStep
 from ialp_jax.envs.world import World
 
 
@@ -58,17 +58,23 @@ class Simulator:
 
     def start(self, user: Int[Array, ""], world: World) -> tuple[State, TimeStep]:
         """Opens a session of a given user."""
+        cap = self.config.turn_cap
         state = State(
             user=user,
             turn=jnp.int32(0),
-            observation=Observation(world.initial_items[user], world.initial_feedback[user]),
-            session_items=jnp.full(self.config.turn_cap, world.num_items, jnp.int32),
+            session_items=jnp.full(cap, world.num_items, jnp.int32),
+            session_feedback=jnp.zeros(cap),
             temper=world.departure.patience_start,
         )
         return state, self._timestep(
             state, world, reward=jnp.float32(0.0), feedback=jnp.float32(0.0), terminated=jnp.bool_(False),
             truncated=jnp.bool_(False), appended=jnp.bool_(False), reason=jnp.int32(0),
         )  # fmt: skip
+
+    def reopen(self, state: State, user: Int[Array, ""], world: World) -> State:
+        """Opens a session of a given user in the place of another one, of which nothing is visible any more."""
+        temper = world.departure.patience_start
+        return state.replace(user=user, turn=jnp.int32(0), temper=temper)  # type: ignore[attr-defined]
 
     def step(
         self, key: PRNGKeyArray, state: State, action: Int[Array, ""], world: World
@@ -89,12 +95,11 @@ class Simulator:
         context = DepartureContext(action, rating, items, valid, temper)
         reason = departure_reason(config.rules, context, world)
         terminated = reason > 0
-        appended = jnp.bool_(True) if config.keep_rejected else feedback >= config.rejection_threshold
         following = State(
             user=state.user,
             turn=state.turn + 1,
-            observation=append(state.observation, action, feedback, appended),
             session_items=state.session_items.at[state.turn].set(action, mode="drop"),
+            session_feedback=state.session_feedback.at[state.turn].set(feedback, mode="drop"),
             temper=temper,
         )
         truncated = (following.turn >= config.turn_cap) & ~terminated
@@ -103,7 +108,7 @@ class Simulator:
         reward = jnp.where(paid, rating, 0.0)
         return following, self._timestep(
             following, world, reward=reward, feedback=feedback, terminated=terminated, truncated=truncated,
-            appended=appended, reason=reason,
+            appended=self._enters_history(feedback), reason=reason,
         )  # fmt: skip
 
     def window(self, state: State) -> tuple[Int[Array, "W"], Bool[Array, "W"]]:
@@ -116,33 +121,46 @@ class Simulator:
         items = state.session_items[jnp.maximum(turn - 1 - ages, 0)]
         return items, ages < size
 
-    def _timestep(self, state: State, world: World, **outcome: Array) -> TimeStep:
-        """Wraps a state; the excluded items are the known history and the session so far."""
+    def situation(self, state: State, world: World) -> Situation:
+        """What may be seen and recommended in a state. Pure: what the caller does not use is not computed."""
         if self.config.repeats == "masked":
-            excluded = jnp.concatenate([world.initial_items[state.user], state.session_items])
+            played = jnp.arange(self.config.turn_cap) < state.turn
+            recommended = jnp.where(played, state.session_items, world.num_items)
+            excluded = jnp.concatenate([world.initial_items[state.user], recommended])
         else:
             excluded = jnp.zeros(0, jnp.int32)
+        return Situation(self.observation(state, world), excluded, world.allowed_items[state.user])
+
+    def observation(self, state: State, world: World) -> Observation:
+        """The last H interactions of the known history and the session, rejected ones left out where configured."""
+        length = world.initial_items.shape[1]
+        slots = jnp.arange(self.config.turn_cap)
+        entered = (slots < state.turn) & self._enters_history(state.session_feedback)
+        count, order = state.turn, slots
+        if not self.config.keep_rejected:
+            count, order = jnp.sum(entered, dtype=jnp.int32), jnp.argsort(~entered, stable=True)
+        last = count + jnp.arange(length)  # positions in the known history followed by what entered
+
+        def latest(known: Array, session: Array) -> Array:
+            return jnp.concatenate([known[state.user], session[order]])[last]
+
+        return Observation(
+            items=latest(world.initial_items, state.session_items),
+            feedback=latest(world.initial_feedback, state.session_feedback),
+        )
+
+    def _enters_history(self, feedback: Float[Array, "*slots"]) -> Bool[Array, "*slots"]:
+        if self.config.keep_rejected:
+            return jnp.ones_like(feedback, bool)
+        return feedback >= self.config.rejection_threshold
+
+    def _timestep(self, state: State, world: World, **outcome: Array) -> TimeStep:
+        now = self.situation(state, world)
         return TimeStep(
-            observation=state.observation,
-            final_observation=state.observation,
-            excluded=excluded,
-            allowed=world.allowed_items[state.user],
-            **outcome,
+            now.observation, now.excluded, now.allowed, final_observation=now.observation, **outcome
         )
 
 
-def sample_noise(key: PRNGKeyArray) -> Noise:
-    """Draws the noise of one transition."""
-    return Noise(rating=jax.random.normal(key))
-
-
-def append(
-    observation: Observation, item: Int[Array, ""], feedback: Float[Array, ""], appended: Bool[Array, ""]
-) -> Observation:
-    """Pushes an interaction onto the history (dropping the oldest) where `appended` is true."""
-    items = jnp.concatenate([observation.items[1:], item[None]])
-    feedbacks = jnp.concatenate([observation.feedback[1:], feedback[None]])
-    return Observation(
-        items=jnp.where(appended, items, observation.items),
-        feedback=jnp.where(appended, feedbacks, observation.feedback),
-    )
+def sample_noise(key: PRNGKeyArray, shape: tuple[int, ...] = ()) -> Noise:
+    """Draws the noise of one transition, or of a whole shape of them at once, which is cheaper."""
+    return Noise(rating=jax.random.normal(key, shape))

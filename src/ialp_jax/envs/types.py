@@ -22,51 +22,64 @@ class Noise:
 
 @struct.dataclass
 class State:
-    """One user's session. L is the turn cap; unused slots of `session_items` hold the padding item N."""
+    """One user's session: all that changes. What the user knew before lies in the world, at the user's number.
+
+    L is the turn cap. Slots of the session from `turn` on hold whatever was left there: to open another session
+    nothing but the user, the turn and the temper is written. `Simulator.situation` shows a state with that hidden.
+    """
 
     user: Int[Array, ""]
     turn: Int[Array, ""]
-    observation: Observation
     session_items: Int[Array, "L"]
+    session_feedback: Float[Array, "L"]
     temper: Float[Array, ""]
 
 
 @struct.dataclass
-class TimeStep:
-    """Result of a reset or a step of one user.
+class Situation:
+    """What may be seen of a user, and recommended, in some state; computed where it is asked for.
 
     Attributes:
-        observation: what to act on next.
+        observation: what to act on.
+        excluded: items that must not be recommended next (padding N is no item).
+        allowed: if it has entries, only these items may be recommended next.
+    """
+
+    observation: Observation
+    excluded: Int[Array, "E"]
+    allowed: Int[Array, "K"]
+
+    def action_mask(self, num_items: int) -> Bool[Array, "N"]:
+        """True where an item may be recommended."""
+        return action_mask(self.excluded, self.allowed, num_items)
+
+
+@struct.dataclass
+class TimeStep(Situation):
+    """Result of a reset or a step of one user: the situation reached, and what the last action led to.
+
+    Attributes:
         reward: rating paid for the last action, raw scale (0 after a reset).
         feedback: the user's rating of the last action scaled to [0, 1], paid or not (0 after a reset).
         terminated: the user left: do not bootstrap.
         truncated: the turn cap ended the session: bootstrap from `final_observation`.
         final_observation: the observation before any reset; equals `observation` unless a wrapper has reset.
         appended: whether the last action entered the history (rejected items may not).
-        excluded: items that must not be recommended next (padding N is no item).
-        allowed: if it has entries, only these items may be recommended next.
         reason: why the session ended, an index into `departure.REASONS` (0 while it goes on).
     """
 
-    observation: Observation
     reward: Float[Array, ""]
     feedback: Float[Array, ""]
     terminated: Bool[Array, ""]
     truncated: Bool[Array, ""]
     final_observation: Observation
     appended: Bool[Array, ""]
-    excluded: Int[Array, "E"]
-    allowed: Int[Array, "K"]
     reason: Int[Array, ""]
 
     @property
     def done(self) -> Bool[Array, ""]:
         """Whether the session is over, for either reason."""
         return self.terminated | self.truncated
-
-    def action_mask(self, num_items: int) -> Bool[Array, "N"]:
-        """True where an item may be recommended."""
-        return action_mask(self.excluded, self.allowed, num_items)
 
 
 def action_mask(excluded: Int[Array, "E"], allowed: Int[Array, "K"], num_items: int) -> Bool[Array, "N"]:

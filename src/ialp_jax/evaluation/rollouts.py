@@ -6,7 +6,7 @@ from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ialp_jax.envs.sessions import Actor, select
-from ialp_jax.envs.simulator import Simulator
+from ialp_jax.envs.simulator import Simulator, sample_noise
 from ialp_jax.envs.world import World
 
 
@@ -39,30 +39,32 @@ def play(
     Users and their noise depend on the key alone, so equal keys give every policy the same users.
     """
     reset_key, act_key, step_key = jax.random.split(key, 3)
-    state, timestep = jax.vmap(simulator.reset, in_axes=(0, None))(
+    opened, timestep = jax.vmap(simulator.reset, in_axes=(0, None))(
         jax.random.split(reset_key, sessions), world
     )
-    recall = actor.begin(timestep.observation)
+    turns = simulator.config.turn_cap
+    transition_of = jax.vmap(simulator.transition, (0, 0, 0, None))
 
-    def turn(carry, keys):  # type: ignore[no-untyped-def]
-        state, timestep, recall = carry
-        item, _ = actor.act(keys[0], recall, state, timestep, world)
-        step_keys = jax.random.split(keys[1], sessions)
-        following, outcome = jax.vmap(simulator.step, (0, 0, 0, None))(step_keys, state, item, world)
+    def turn(carry, drawn):  # type: ignore[no-untyped-def]
+        state, reason, recall = carry
+        act_key, noise = drawn
+        situation = jax.vmap(simulator.situation, (0, None))(state, world)
+        item, _ = actor.act(act_key, recall, state, situation, world)
+        following, outcome = transition_of(state, item, noise, world)
         remembered = actor.advance(recall, item, outcome.feedback, outcome.appended)
-        over = timestep.done
+        over = reason > 0
         paid = jnp.where(over, 0.0, outcome.reward)
-        kept = select(over, carry, (following, outcome, remembered))
+        kept = select(over, carry, (following, outcome.reason, remembered))
         return kept, (jnp.where(over, world.num_items, item), paid, ~over)
 
-    turns = simulator.config.turn_cap
-    keys = (jax.random.split(act_key, turns), jax.random.split(step_key, turns))
-    (state, timestep, _), (items, rewards, live) = jax.lax.scan(turn, (state, timestep, recall), keys)
+    carry = (opened, timestep.reason, actor.begin(timestep.observation))
+    drawn = (jax.random.split(act_key, turns), sample_noise(step_key, (turns, sessions)))
+    (state, reason, _), (items, rewards, live) = jax.lax.scan(turn, carry, drawn)
     return PlayedSessions(
         users=state.user,
         items=items.T,
         rewards=rewards.T,
         length=jnp.sum(live, axis=0, dtype=jnp.int32),
         total=jnp.sum(rewards, axis=0),
-        reason=timestep.reason,
+        reason=reason,
     )

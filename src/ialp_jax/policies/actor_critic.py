@@ -9,7 +9,6 @@ from flax import linen as nn
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
-from ialp_jax.envs.simulator import append
 from ialp_jax.envs.types import Observation
 from ialp_jax.policies.catalogue import Choice, HeadPlan, Matmul, choose_plan
 from ialp_jax.policies.encoders import GRUEncoder, Memory, SASRecEncoder
@@ -162,3 +161,15 @@ class Network:
 
     def _apply(self, params: dict, method: str, *arguments):  # type: ignore[no-untyped-def]
         return self.module.apply({"params": params}, *arguments, method=method)
+
+
+def append(
+    observation: Observation, item: Int[Array, ""], feedback: Float[Array, ""], appended: Bool[Array, ""]
+) -> Observation:
+    """Pushes an interaction onto the history (dropping the oldest) where `appended` is true."""
+    items = jnp.concatenate([observation.items[1:], item[None]])
+    feedbacks = jnp.concatenate([observation.feedback[1:], feedback[None]])
+    return Observation(
+        items=jnp.where(appended, items, observation.items),
+        feedback=jnp.where(appended, feedbacks, observation.feedback),
+    )

@@ -7,19 +7,19 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ialp_jax.envs.departure import RULES, DepartureContext, temper_after
+from ialp_jax.envs.departure import RULES, DepartureContext, squared_distances, temper_after
 from ialp_jax.envs.sessions import Actor
 from ialp_jax.envs.shares import user_keys
 from ialp_jax.envs.simulator import Simulator
-from ialp_jax.envs.types import State, TimeStep
+from ialp_jax.envs.types import Situation, State
 from ialp_jax.envs.world import World
 
 
 class FixedPolicy(Protocol):
     """Chooses an item for one user from the simulator's state; callers `vmap` over users."""
 
-    def act(self, key: PRNGKeyArray, state: State, timestep: TimeStep, world: World) -> Int[Array, ""]:
-        """An item that `timestep` permits."""
+    def act(self, key: PRNGKeyArray, state: State, situation: Situation, world: World) -> Int[Array, ""]:
+        """An item that `situation` permits."""
         ...
 
 
@@ -27,10 +27,10 @@ def fixed_actor(policy: FixedPolicy, greedy: bool | Bool[Array, ""] = False) -> 
     """A fixed policy as an `Actor`: it remembers nothing, and is its own greedy version."""
     del greedy
 
-    def act(key, recall, state, timestep, world):  # type: ignore[no-untyped-def]
+    def act(key, recall, state, situation, world):  # type: ignore[no-untyped-def]
         del recall
         keys = user_keys(key, state.user.shape[0])
-        return jax.vmap(policy.act, (0, 0, 0, None))(keys, state, timestep, world), ()
+        return jax.vmap(policy.act, (0, 0, 0, None))(keys, state, situation, world), ()
 
     return Actor(lambda observation: (), lambda *interaction: (), act)
 
@@ -39,10 +39,12 @@ def fixed_actor(policy: FixedPolicy, greedy: bool | Bool[Array, ""] = False) -> 
 class RandomPolicy:
     """Uniform over the permitted items."""
 
-    def act(self, key: PRNGKeyArray, state: State, timestep: TimeStep, world: World) -> Int[Array, ""]:
+    def act(self, key: PRNGKeyArray, state: State, situation: Situation, world: World) -> Int[Array, ""]:
         """A permitted item, uniformly at random."""
         del state
-        return choose(key, timestep.action_mask(world.num_items))
+        if situation.allowed.shape[0] or world.num_items <= situation.excluded.shape[0]:
+            return choose(key, situation.action_mask(world.num_items))
+        return permitted_item(key, situation.excluded, world.num_items)
 
 
 @struct.dataclass
@@ -55,10 +57,10 @@ class ScorePolicy:
 
     scores: Float[Array, "U N"]
 
-    def act(self, key: PRNGKeyArray, state: State, timestep: TimeStep, world: World) -> Int[Array, ""]:
+    def act(self, key: PRNGKeyArray, state: State, situation: Situation, world: World) -> Int[Array, ""]:
         """The permitted item with the highest score; ties are broken uniformly at random."""
         row = self.scores[state.user if self.scores.shape[0] > 1 else 0]
-        return choose(key, best(row, timestep.action_mask(world.num_items)))
+        return choose(key, best(row, situation.action_mask(world.num_items)))
 
 
 @struct.dataclass
@@ -71,10 +73,10 @@ class OraclePolicy:
 
     simulator: Simulator = struct.field(pytree_node=False)
 
-    def act(self, key: PRNGKeyArray, state: State, timestep: TimeStep, world: World) -> Int[Array, ""]:
+    def act(self, key: PRNGKeyArray, state: State, situation: Situation, world: World) -> Int[Array, ""]:
         """The best permitted item that keeps the user; ties are broken uniformly at random."""
         ratings = world.ratings.of_all(state.user)
-        permitted = timestep.action_mask(world.num_items)
+        permitted = situation.action_mask(world.num_items)
         staying = permitted & ~departs(self.simulator, state, ratings, world)
         return choose(key, best(ratings, jnp.where(jnp.any(staying), staying, permitted)))
 
@@ -82,15 +84,14 @@ class OraclePolicy:
 def departs(simulator: Simulator, state: State, ratings: Float[Array, "N"], world: World) -> Bool[Array, "N"]:
     """For every item, whether recommending it now would make the user leave, given the ratings it would get.
 
-    The distance rule is evaluated by ||a - b||^2 = |a|^2 + |b|^2 - 2 <a, b>, so no N x W x k array is made;
-    in float32 this is exact for Coat's integers, and elsewhere can misjudge distances within rounding of the
-    threshold.
+    The distance rule is evaluated for the catalogue at once, so that no N x W x k array is made.
     """
     items, valid = simulator.window(state)
     temper = temper_after(state.temper, world.feedback(ratings), world)
     left = jnp.zeros(world.num_items, bool)
     if "distance" in simulator.config.rules:
-        near = squared_distances(items, world) < world.departure.distance_threshold**2
+        everything = jnp.arange(world.num_items, dtype=jnp.int32)
+        near = squared_distances(items, everything, world) < world.departure.distance_threshold**2
         left |= jnp.any(near & valid[:, None], axis=0)
     others = [RULES[name] for name in simulator.config.rules if name != "distance"]
     for rule in others:
@@ -98,14 +99,6 @@ def departs(simulator: Simulator, state: State, ratings: Float[Array, "N"], worl
         axes = DepartureContext(0, 0, None, None, 0)  # type: ignore[arg-type]
         left |= jax.vmap(rule, in_axes=(axes, None))(context, world)
     return left
-
-
-def squared_distances(items: Int[Array, "W"], world: World) -> Float[Array, "W N"]:
-    """Squared Euclidean distance of some items to the whole catalogue."""
-    vectors = world.item_vectors
-    norms = jnp.sum(vectors**2, axis=-1)
-    products = jnp.matmul(vectors[items], vectors.T, precision=jax.lax.Precision.HIGHEST)
-    return norms[items][:, None] + norms[None, :] - 2.0 * products
 
 
 def best(scores: Float[Array, "N"], permitted: Bool[Array, "N"]) -> Bool[Array, "N"]:
@@ -118,3 +111,27 @@ def choose(key: PRNGKeyArray, among: Bool[Array, "N"]) -> Int[Array, ""]:
     position = jnp.cumsum(among, dtype=jnp.int32)
     rank = jax.random.randint(key, (), 0, jnp.maximum(position[-1], 1))
     return jnp.argmax(position > rank).astype(jnp.int32)
+
+
+def permitted_item(key: PRNGKeyArray, excluded: Int[Array, "E"], num_items: int) -> Int[Array, ""]:
+    """Uniform choice among N items but the excluded ones, without a mask over the catalogue.
+
+    Two candidates at once, the first one permitted counts. Where neither is, which is rare, two others are drawn:
+    a batch hardly ever has to repeat itself because of one user.
+
+    Args:
+        key: randomness.
+        excluded: ids that must not be chosen; ids of N or more are no items. Fewer than N.
+        num_items: N.
+    """
+
+    def candidate(key: PRNGKeyArray) -> tuple[PRNGKeyArray, Array, Array]:
+        # A key is itself 64 random bits, which nobody else reads. The remainder's bias is below N / 2^32.
+        drawn = (jax.random.key_data(key) % num_items).astype(jnp.int32)
+        taken = jnp.any(excluded[None] == drawn[:, None], axis=1)
+        return key, jnp.where(taken[0], drawn[1], drawn[0]), taken[0] & taken[1]
+
+    def again(carry: tuple[PRNGKeyArray, Array, Array]) -> tuple[PRNGKeyArray, Array, Array]:
+        return candidate(jax.random.fold_in(carry[0], 0))
+
+    return jax.lax.while_loop(lambda carry: carry[2], again, candidate(key))[1]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ialp_jax.artifacts import InputError
+from ialp_jax.cluster.ray_tasks import INSTALL, connected
 from ialp_jax.preferences.job import Job, judge_shard, open_job
 from ialp_jax.preferences.job_progress import JobProgress
 from ialp_jax.preferences.judges import judge_module
@@ -98,34 +99,43 @@ def judge_with_ray(
 ) -> None:
     """Judges the missing shards with `count` Ray actors, on as many nodes as they need.
 
-    All nodes must see the job's directory. A shard whose actor dies is given to another by Ray Data; nothing
-    is done twice, because a shard that exists is not judged again.
+    All nodes must see the job's directory. The cluster is that of RAY_ADDRESS, else one on this machine, else one
+    started for the call. A shard whose actor dies is given to another by Ray Data; nothing is done twice, because
+    a shard that exists is not judged again.
 
     Raises:
-        InputError: if Ray is not installed.
+        InputError: if Ray is not installed or not there, or an actor failed other than by its death: the job ends
+            at once then, finished shards stay.
     """
     try:
-        import ray
-        import ray.data
-    except ModuleNotFoundError as error:
-        raise InputError("Ray is not installed here", column="engine",
-                         fix='install "ray[data]" beside vLLM, or use --engine local') from error  # fmt: skip
+        import ray.data as ray_data
+    except ImportError as error:  # also where Ray is, without what its data part needs
+        raise InputError(f"Ray Data is not installed here ({error})", column="engine", fix=INSTALL) from error
     missing = job.missing(range(job.num_shards))
-    ray.init(ignore_reinit_error=True)
-    with_gpus = ray.cluster_resources().get("GPU", 0) > 0  # the driver's own machine may have none
-    shards = ray.data.from_items([{"shard": shard} for shard in missing], override_num_blocks=len(missing))
-    worker = {"directory": job.directory.resolve(), "judge": judge, "settings": settings,
-              "states_per_shard": job.states_per_shard}  # fmt: skip
-    judged = shards.map_batches(
-        _RayWorker,
-        fn_constructor_kwargs=worker,
-        batch_size=1,
-        concurrency=count,
-        num_cpus=1,
-        num_gpus=gpus_each if with_gpus else None,
-    )
-    for row in judged.iter_rows():
-        progress.judged(_read(job, int(row["shard"])))
+    with connected() as ray:
+        # One progress display is enough, and Ray's would be drawn over it.
+        ray_data.DataContext.get_current().enable_progress_bars = False
+        with_gpus = ray.cluster_resources().get("GPU", 0) > 0  # the driver's own machine may have none
+        shards = ray_data.from_items(
+            [{"shard": shard} for shard in missing], override_num_blocks=len(missing)
+        )
+        worker = {"directory": job.directory.resolve(), "judge": judge, "settings": settings,
+                  "states_per_shard": job.states_per_shard}  # fmt: skip
+        judged = shards.map_batches(
+            _RayWorker,
+            fn_constructor_kwargs=worker,
+            batch_size=1,
+            concurrency=count,
+            num_cpus=1,
+            num_gpus=gpus_each if with_gpus else None,
+        )
+        try:
+            for row in judged.iter_rows():
+                progress.judged(_read(job, int(row["shard"])))
+        except ray.exceptions.RayError as error:
+            said = "\n".join(str(error).splitlines()[-LAST_LINES:])
+            raise InputError(f"judging under Ray failed:\n{said}\n",
+                             fix="mend what it says and run the same command again; judged shards are kept") from error  # fmt: skip
 
 
 class _RayWorker:

@@ -14,7 +14,7 @@ from ialp_jax.algorithms import a2c, adaptive, fixed, ialp
 from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.world import World
 from ialp_jax.policies.actor_critic import ActorCritic, Network
-from ialp_jax.policies.fixed import FixedPolicy, OraclePolicy, ScorePolicy, fixed_actor
+from ialp_jax.policies.fixed import FixedPolicy, OraclePolicy, RandomPolicy, ScorePolicy, fixed_actor
 from ialp_jax.study.config import FIXED, TABLE_METHODS, StudyConfig
 from ialp_jax.study.prepare import Prepared
 from ialp_jax.training.loop import seed_keys
@@ -148,12 +148,10 @@ def _fixed_policy(name: str, prepared: Prepared, simulator: Simulator) -> FixedP
     """The policies that need no network."""
     if name == "oracle":
         return OraclePolicy(simulator)
-    scores = {
-        "random": np.zeros(1, np.float32),  # all tied, and ties are broken uniformly at random
-        "popular": prepared.popularity,
-        "table_greedy": prepared.table_scores,
-    }[name]
-    # A row per user for all three, so that they share one compiled program.
+    if name == "random":
+        return RandomPolicy()
+    scores = {"popular": prepared.popularity, "table_greedy": prepared.table_scores}[name]
+    # A row per user for both, so that they share one compiled program.
     return ScorePolicy(jnp.asarray(np.broadcast_to(scores, prepared.table_scores.shape)))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ialp_jax.envs.departure import REASONS
+from ialp_jax.envs.sessions import Ledger
 from ialp_jax.envs.world import World
 from ialp_jax.evaluation.metrics import coverage, diversity, novelty
 from ialp_jax.evaluation.rollouts import PlayedSessions, play
@@ -49,15 +50,8 @@ def measure(method: Method, trained: Trained, prepared: Prepared, config: StudyC
     ledger = jax.tree.map(np.asarray, trained.run.ledger)
     sampled = _play(method, trained, prepared.world, config, greedy=False)
     greedy = _play(method, trained, prepared.world, config, greedy=True) if method.stochastic else sampled
-    late = {"sessions": ledger.sessions, "last": FINAL}
-    length = phase_reward(reward_sum=ledger.length, **late)
-    final = phase_reward(reward_sum=ledger.reward, **late)
-    per_seed = {
-        "initial_reward": phase_reward(ledger.sessions, ledger.reward, first=INITIAL),
-        "final_reward": final,
-        "auc": area_under_curve(ledger.sessions, ledger.reward),
-        "length": length,
-        "reward_per_turn": final / length,
+    per_seed: dict[str, Any] = {
+        **stream_metrics(ledger),
         "sampled_reward": sampled.total.mean(axis=1),
         "greedy_reward": greedy.total.mean(axis=1),
         **_catalogue_metrics(sampled, prepared),
@@ -74,6 +68,24 @@ def measure(method: Method, trained: Trained, prepared: Prepared, config: StudyC
         departures={name: int(counts[index]) for index, name in enumerate(REASONS) if index},
         curves=curves,
     )
+
+
+def stream_metrics(ledger: Ledger) -> dict[str, Float[np.ndarray, "R"]]:
+    """What the stream of online sessions so far shows of every run.
+
+    Raises:
+        InputError: if a run has no finished session.
+    """
+    sessions, reward = np.asarray(ledger.sessions), np.asarray(ledger.reward)
+    length = phase_reward(sessions, np.asarray(ledger.length), last=FINAL)
+    final = phase_reward(sessions, reward, last=FINAL)
+    return {
+        "initial_reward": phase_reward(sessions, reward, first=INITIAL),
+        "final_reward": final,
+        "auc": area_under_curve(sessions, reward),
+        "length": length,
+        "reward_per_turn": final / length,
+    }
 
 
 def _play(

@@ -1,9 +1,29 @@
 """Settings of the device runtime that every training command wants."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
+from jax.stages import Compiled
+
+_COMPILED: list[float] = []
+USABLE = 0.8  # of the memory that is free: allocators round up, and others live here too
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes, from the compiled program itself. Outputs that reuse a given-up argument's buffer are not counted twice."""
+
+    temporary: int
+    arguments: int
+    outputs: int
+
+    @property
+    def total(self) -> int:
+        """At the height of a call."""
+        return self.temporary + self.arguments + self.outputs
 
 
 def prepare_device() -> None:
@@ -14,3 +34,41 @@ def prepare_device() -> None:
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "ialp_jax" / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def compile_seconds() -> float:
+    """Seconds that this process has spent compiling for the device, all programs together, since the first call."""
+    if not _COMPILED:
+        _COMPILED.append(0.0)
+        jax.monitoring.register_event_duration_secs_listener(_note_compilation)
+    return sum(_COMPILED)
+
+
+def _note_compilation(event: str, duration_secs: float, **_: Any) -> None:
+    if event == "/jax/core/compile/backend_compile_duration":
+        _COMPILED[0] += duration_secs
+
+
+def memory_of(call: Compiled) -> Memory:
+    """The executable's own figures."""
+    analysis = call.memory_analysis()
+    if analysis is None:
+        return Memory(0, 0, 0)
+    outputs = max(analysis.output_size_in_bytes - analysis.alias_size_in_bytes, 0)
+    return Memory(analysis.temp_size_in_bytes, analysis.argument_size_in_bytes, outputs)
+
+
+def free_memory(device: Any) -> float:
+    """Bytes that programs on the device may still take."""
+    if device.platform == "cpu":
+        return float(_meminfo().get("MemAvailable", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
+    found = device.memory_stats() or {}
+    return float(found.get("bytes_limit", 16e9) - found.get("bytes_in_use", 0))
+
+
+def _meminfo() -> dict[str, int]:
+    path = Path("/proc/meminfo")
+    if not path.exists():
+        return {}
+    lines = (line.split(":") for line in path.read_text().splitlines())
+    return {name: 1024 * int(value.split()[0]) for name, value in lines}

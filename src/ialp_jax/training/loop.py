@@ -140,7 +140,12 @@ def compile_chunk(
     return _compiled(algorithm, chunk, hyper_axis, structure, tuple(leaves), mesh)
 
 
-@lru_cache(maxsize=16)
+def programs_compiled() -> int:
+    """How many programs `compile_chunk` has made in this process."""
+    return _compiled.cache_info().misses
+
+
+@lru_cache(maxsize=128)
 def _compiled(
     algorithm: Algorithm,
     chunk: int,

@@ -1,0 +1,82 @@
+"""Many settings of a study in one program: searches the best, resumes by itself, and reports."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+
+from ialp_jax import environments
+from ialp_jax.study.config import Preset, StudyConfig, preset
+from ialp_jax.training.device import prepare_device
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Runs every setting that a file describes, times paired seeds; the same command goes on after an interruption."""
+
+    env: tyro.conf.Positional[str] = "synthetic"
+    """Environment: a name (see `ialp envs`) or a .py file that registers one."""
+    space: Path | None = None
+    """File of the sweep (see experiments/sweeps): which method, what is searched, and how."""
+    preset: Preset = "quick"
+    """Size of each run."""
+    data: Path | None = None
+    """Folder of logs. Without it the environment's users are invented, and every result says so."""
+    prefs: Path | None = None
+    """Folder of a finished preference table. Without it a content judge judges, which is no LLM."""
+    out: Path | None = None
+    """Folder for the results; sweeps/ENV-FILE if left out."""
+    fresh: bool = False
+    """Start anew even if the folder holds this sweep."""
+    engine: Literal["local", "ray"] = "local"
+    """Where programs run: in this process, or as tasks of a Ray cluster (RAY_ADDRESS, or one started here)."""
+    runs_per_program: int | None = None
+    """Most runs that share a program; as many as memory allows if left out, on CPUs a few per core."""
+    memory_gb: float | None = None
+    """Memory of one device that a program may take, in GB; most of what is free if left out."""
+    study: Annotated[StudyConfig, tyro.conf.arg(name="")] = StudyConfig()
+    """Everything else, the same for all runs; the defaults are those of ENV and PRESET."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Parses the command line and runs the sweep."""
+    # Twice: the environment and the preset decide the defaults of everything else.
+    asked = tyro.cli(Sweep, args=[a for a in arguments if a not in ("-h", "--help")], prog="ialp sweep")
+    name, environment = environments.get(asked.env)
+    base = preset(environment, asked.preset)
+    sweep = tyro.cli(
+        Sweep,
+        args=arguments,
+        default=Sweep(env=asked.env, preset=asked.preset, study=base),
+        prog="ialp sweep",
+    )
+    console = Console(width=None if os.environ.get("COLUMNS") or Console().is_terminal else 100)
+    prepare_device()
+    _job(sweep, name, base).run(console)
+
+
+def _job(asked: Sweep, name: str, base: StudyConfig):  # type: ignore[no-untyped-def]
+    from ialp_jax.artifacts import InputError
+    from ialp_jax.sweeps import definition, plan, settings, space
+    from ialp_jax.sweeps.run import SweepJob
+
+    if asked.space is None:
+        raise InputError("no sweep was named", column="--space",
+                         fix="give a file, for example experiments/sweeps/quick_a2c.toml")  # fmt: skip
+    read = space.read_space(asked.space)
+    changes = definition.changed_fields(settings.apply(asked.study, read.fixed, asked.space), base)
+    sweep = definition.Sweep(
+        env=str(Path(asked.env).resolve()) if asked.env.endswith(".py") else asked.env,
+        preset=asked.preset,
+        data=None if asked.data is None else asked.data.resolve(),
+        prefs=None if asked.prefs is None else asked.prefs.resolve(),
+        changes=changes,
+        space=settings.check_space(read, asked.study, asked.space),
+    )
+    limits = plan.Limits(asked.runs_per_program, None if asked.memory_gb is None else asked.memory_gb * 1e9)
+    out = asked.out or Path("sweeps") / f"{name}-{asked.space.stem}"
+    return SweepJob(sweep, out, limits, asked.engine, asked.fresh)

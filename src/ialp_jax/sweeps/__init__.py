@@ -1,0 +1,1 @@
+"""Many settings of a study: which are run, run together, and what they show (`ialp sweep`)."""

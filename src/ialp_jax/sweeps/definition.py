@@ -1,0 +1,98 @@
+"""A sweep as it is stored: enough to make the configuration of any of its runs again, in any process."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ialp_jax import environments
+from ialp_jax.artifacts import fingerprint, plain, read_json
+from ialp_jax.environments import Environment
+from ialp_jax.study.config import PRETRAINED, Preset, StudyConfig, preset
+from ialp_jax.sweeps.search import Setting
+from ialp_jax.sweeps.settings import apply, command, fields_of
+from ialp_jax.sweeps.space import Axis, Search, Space, Value
+
+SWEEP_FILE = "sweep.json"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is run.
+
+    Attributes:
+        env: name of an environment, or absolute path of a file that registers one.
+        preset: size of the study that the runs change.
+        data: absolute path of a folder of logs, if any.
+        prefs: absolute path of a finished preference table, if any.
+        changes: fields of every run that differ from the preset, by dotted name.
+        space: what is searched; checked against the study.
+    """
+
+    env: str
+    preset: Preset
+    data: Path | None
+    prefs: Path | None
+    changes: Mapping[str, Value]
+    space: Space
+
+    def environment(self) -> tuple[str, Environment]:
+        """Its name, and where the users come from."""
+        return environments.get(self.env)
+
+    def config(self, setting: Setting) -> StudyConfig:
+        """The study that a setting stands for."""
+        changes = {**self.changes, **setting, "methods": (self.space.method,), "seeds": self.space.seeds}
+        return apply(preset(self.environment()[1], self.preset), changes)
+
+    def command(self, setting: Setting) -> str:
+        """The shell command that trains a setting, all its seeds, and reports."""
+        return command(self.env, self.preset, self.data, self.prefs, self.space.method, self.space.seeds,
+                       {**self.changes, **setting})  # fmt: skip
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether its method starts from iALP's parameters."""
+        return self.space.method in PRETRAINED
+
+    def record(self) -> dict[str, Any]:
+        """As JSON; `load_sweep` reads it."""
+        space = plain(self.space)
+        search = {"search": space.pop("search"), "axes": space.pop("axes"), "fixed": space.pop("fixed")}
+        return {"environment": self.environment()[0], "env": self.env, "preset": self.preset, "data": plain(self.data),
+                "prefs": plain(self.prefs), "changes": plain(self.changes), **space, **search}  # fmt: skip
+
+    @property
+    def identity(self) -> str:
+        """Equal for sweeps whose runs are the same."""
+        return fingerprint(self.record(), self.config({}))
+
+
+def load_sweep(out: Path) -> Sweep:
+    """The sweep whose folder this is.
+
+    Raises:
+        InputError: if `sweep.json` is missing or damaged.
+    """
+    stored = read_json(out / SWEEP_FILE)
+    axes = tuple(Axis(**{**axis, "values": tuple(map(_hashable, axis["values"]))}) for axis in stored["axes"])
+    space = Space(method=stored["method"], objective=stored["objective"], seeds=stored["seeds"],
+                  search=Search(**stored["search"]), fixed=stored["fixed"], axes=axes)  # fmt: skip
+    data, prefs = (None if stored[name] is None else Path(stored[name]) for name in ("data", "prefs"))
+    return Sweep(stored["env"], stored["preset"], data, prefs, stored["changes"], space)
+
+
+def changed_fields(config: StudyConfig, base: StudyConfig) -> dict[str, Value]:
+    """The fields, by dotted name, in which a study differs from another; not what a space decides itself."""
+    names = [name for name in fields_of(base) if name not in ("seeds", "methods")]
+    return {name: _held(config, name) for name in names if _held(config, name) != _held(base, name)}
+
+
+def _held(config: Any, name: str) -> Any:
+    for part in name.split("."):
+        config = getattr(config, part)
+    return config
+
+
+def _hashable(value: Any) -> Value:
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value

@@ -1,0 +1,220 @@
+"""The job: round after round of settings, unit after unit of runs; then the tables and the page."""
+
+import fcntl
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+from rich.console import Console
+
+from ialp_jax.artifacts import InputError, plain, read_json, versions, write_json
+from ialp_jax.cluster.ray_tasks import run_tasks
+from ialp_jax.report.sweep import print_sweep, write_sweep_report
+from ialp_jax.study.table import judge_record
+from ialp_jax.sweeps.adaptive import JOURNAL_NAME, importance
+from ialp_jax.sweeps.definition import SWEEP_FILE, Sweep
+from ialp_jax.sweeps.execute import execute_stored, execute_unit, is_done
+from ialp_jax.sweeps.plan import Limits, Planner
+from ialp_jax.sweeps.progress import SweepBar, sweep_bar
+from ialp_jax.sweeps.rounds import Rounds, planned_settings, planned_steps, rounds
+from ialp_jax.sweeps.search import advice
+from ialp_jax.sweeps.settings import label
+from ialp_jax.sweeps.tables import TABLES, scores, write_tables
+from ialp_jax.sweeps.units import ROUNDS, UNITS, Round, Unit, load_rounds, steps_of
+from ialp_jax.sweeps.worlds import FOLDER, Worlds
+
+PAGES = ("summary.json", "report.html")
+Engine = Literal["local", "ray"]
+LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """One sweep to run, or to go on with.
+
+    Attributes:
+        sweep: what is run.
+        out: folder for everything.
+        limits: how wide a program may be.
+        engine: where units are executed: in this process, or as tasks of a Ray cluster.
+        fresh: start anew even if `out` holds this sweep.
+    """
+
+    sweep: Sweep
+    out: Path
+    limits: Limits
+    engine: Engine = "local"
+    fresh: bool = False
+
+    def run(self, console: Console) -> dict[str, Any]:
+        """Runs what has not been run yet, and returns the summary; every file is in `out` afterwards.
+
+        Raises:
+            InputError: if the folder holds another sweep, or another process is at work in it.
+        """
+        begun = time.monotonic()
+        self.out.mkdir(parents=True, exist_ok=True)
+        with _alone(self.out):
+            self._open(console)
+            worlds = Worlds(self.sweep, self.out, console)
+            self._describe(worlds, console)
+            planned = self._execute(worlds, console)
+            write_tables(self.sweep, self.out, planned)
+            summary = write_report(self.sweep, self.out)
+        print_sweep(summary, console)
+        console.print(f"{self.out / 'report.html'}  ({time.monotonic() - begun:.0f} s)", soft_wrap=True)
+        return summary
+
+    def _open(self, console: Console) -> None:
+        """Makes the folder this sweep's, or goes on with what lies there."""
+        path = self.out / SWEEP_FILE
+        if path.exists() and not self.fresh:
+            found = read_json(path)
+            if found.get("identity") != self.sweep.identity:
+                raise InputError("this folder holds another sweep", file=path,
+                                 fix="give another folder as OUT, or --fresh to start anew")  # fmt: skip
+            if found["versions"] != versions():
+                console.print("[yellow]other versions of the packages than when this sweep began: what follows is the "
+                              "same sweep, but not bitwise the uninterrupted one[/yellow]")  # fmt: skip
+            return
+        if path.exists():
+            for name in (ROUNDS, UNITS, FOLDER):
+                shutil.rmtree(self.out / name, ignore_errors=True)
+            for name in (SWEEP_FILE, *TABLES, *PAGES, JOURNAL_NAME):
+                (self.out / name).unlink(missing_ok=True)
+        elif any(entry.name != LOCK for entry in self.out.iterdir()):
+            raise InputError("this folder is not empty, and holds no sweep", file=self.out,
+                             fix="give a new or an empty folder as OUT")  # fmt: skip
+        write_json(path, self._record())
+
+    def _record(self) -> dict[str, Any]:
+        return {**self.sweep.record(), "identity": self.sweep.identity, "versions": versions(),
+                "study": plain(self.sweep.config({})),
+                "planned_runs": planned_settings(self.sweep) * self.sweep.space.seeds}  # fmt: skip
+
+    def _describe(self, worlds: Worlds, console: Console) -> None:
+        """Notes who judged and what the worlds are, once they are known; says what will be run."""
+        base = self.sweep.config({})
+        base.preferences.check_source(finished=self.sweep.prefs is not None)
+        prepared = worlds.of(base)
+        statements = [*prepared.dataset.statements, *prepared.fit.statements]
+        judge = judge_record(prepared.table) if self.sweep.pretrained else None
+        write_json(self.out / SWEEP_FILE, {**self._record(), "judge": judge, "statements": statements})
+        space = self.sweep.space
+        console.print(f"{space.method}: {planned_settings(self.sweep)} settings x {space.seeds} seeds, "
+                      f"{space.search.kind} search for the highest {space.objective}", highlight=False)  # fmt: skip
+        for sentence in advice(space):
+            console.print(f"[yellow]{sentence}[/yellow]")
+
+    def _execute(self, worlds: Worlds, console: Console) -> list[Round]:
+        """Plans and executes one round after the other; returns them all."""
+        planned = {one.number: one for one in load_rounds(self.out)}
+        planner = Planner(self.sweep, worlds, self.limits, console)
+        for one in planned.values():
+            planner.remember(one)
+        labels = {
+            number: label(setting) for one in planned.values() for number, setting in one.settings.items()
+        }
+        asked = rounds(self.sweep, self.out)
+        with sweep_bar(console, labels) as bar:
+            following = next(asked, None)
+            while following is not None:
+                if following.number not in planned:
+                    planned[following.number] = planner.plan(following)
+                    planned[following.number].save(self.out)
+                one = planned[following.number]
+                labels.update({number: label(setting) for number, setting in one.settings.items()})
+                self._execute_round(one, list(planned.values()), worlds, bar)
+                following = _send(asked, scores(self.sweep, self.out, one))
+        return list(planned.values())
+
+    def _execute_round(self, one: Round, planned: list[Round], worlds: Worlds, bar: SweepBar) -> None:
+        bar.expect(self._steps(planned))
+        for unit in one.units:
+            if is_done(self.out, unit.name):
+                bar.skip(self._unit_steps(one, unit))
+
+        def done(unit: Unit) -> None:
+            write_tables(self.sweep, self.out, planned)
+            self._show_best(planned, bar)
+
+        for stage in ("pretraining", "online"):  # the second starts from what the first leaves
+            waiting = [unit for unit in one.units if unit.stage == stage and not is_done(self.out, unit.name)]
+            if self.engine == "ray":
+                self._execute_with_ray(one, waiting, bar, done)
+                continue
+            for unit in waiting:
+                bar.open(unit)
+                execute_unit(self.sweep, self.out, unit.name, worlds, bar)
+                done(unit)
+
+    def _execute_with_ray(
+        self, one: Round, units: list[Unit], bar: SweepBar, done: Callable[[Unit], None]
+    ) -> None:
+        by_name = {unit.name: unit for unit in units}
+
+        def on_done(name: str) -> None:
+            bar.skip(self._unit_steps(one, by_name[name]))
+            done(by_name[name])
+
+        run_tasks(execute_stored, self.out, list(by_name), gpus_each=self._gpus_each(), on_done=on_done)
+
+    def _gpus_each(self) -> int:
+        """One GPU per unit where this process has one: the plan was made for its memory."""
+        return int(jax.devices()[0].platform == "gpu")
+
+    def _show_best(self, planned: list[Round], bar: SweepBar) -> None:
+        found: dict[int, float] = {}
+        for one in planned:
+            found |= scores(self.sweep, self.out, one)
+        known = {number: value for number, value in found.items() if not math.isnan(value)}
+        if known:
+            best = max(known, key=lambda number: known[number])
+            bar.best(self.sweep.space.objective, best, known[best], len(found))
+
+    def _unit_steps(self, one: Round, unit: Unit) -> int:
+        return steps_of(unit, self.sweep.config(one.settings[unit.runs[0].setting]))
+
+    def _steps(self, planned: list[Round]) -> int:
+        """Steps of the rounds planned so far, and of those to come as far as they can be foreseen."""
+        units = [(one, unit) for one in planned for unit in one.units]
+        learning = sum(self._unit_steps(one, unit) for one, unit in units if unit.stage == "online")
+        return sum(self._unit_steps(*pair) for pair in units) + max(planned_steps(self.sweep) - learning, 0)
+
+
+def write_report(sweep: Sweep, out: Path) -> dict[str, Any]:
+    """Writes the page and the summary again, from the folder's tables."""
+    found = load_rounds(out)
+    settings = {number: setting for one in found for number, setting in one.settings.items()}
+    # Of a halving the first rung only: there all settings had the same training.
+    compared = found[:1] if sweep.space.search.kind == "halving" else found
+    values = {number: value for one in compared for number, value in scores(sweep, out, one).items()}
+    shares, note = importance(sweep.space, [settings[number] for number in values], list(values.values()))
+    if shares and sweep.space.search.kind == "halving":
+        note = "Measured at the end of the first rung, where all settings had the same training."
+    return write_sweep_report(out, shares, note)
+
+
+def _send(asked: Rounds, found: dict[int, float]) -> Round | None:
+    try:
+        return asked.send(found)
+    except StopIteration:
+        return None
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Holds the folder for this process; the kernel lets go of it when the process ends, however it does."""
+    with open(out / LOCK, "w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError("another process is at work on this sweep", file=out,
+                             fix="wait for it, or give another folder as OUT") from None  # fmt: skip
+        yield

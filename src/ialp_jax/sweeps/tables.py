@@ -1,0 +1,117 @@
+"""The tables a sweep leaves: results.parquet, a row per run; rungs.parquet of a halving; timings.parquet of its units.
+
+The first two are the same, byte for byte, however often the sweep was interrupted. Host only.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ialp_jax.artifacts import atomic_path, plain, read_json
+from ialp_jax.sweeps.definition import Sweep
+from ialp_jax.sweeps.execute import RESULT, TIMINGS, is_done, unit_folder
+from ialp_jax.sweeps.rounds import mean_scores
+from ialp_jax.sweeps.settings import label
+from ialp_jax.sweeps.units import Round, Unit
+
+RESULTS_TABLE, RUNGS_TABLE, TIMINGS_TABLE = "results.parquet", "rungs.parquet", "timings.parquet"
+TABLES = (RESULTS_TABLE, RUNGS_TABLE, TIMINGS_TABLE)
+RUNG_COLUMNS = ("setting", "seed", "rung", "updates")
+
+
+def write_tables(sweep: Sweep, out: Path, planned: Sequence[Round]) -> None:
+    """Writes the tables from the units executed so far; nothing where there are none."""
+    rows = rung_rows(sweep, out, planned)
+    if not rows:
+        return
+    last = {(row["setting"], row["seed"]): row for row in rows}  # the later rung wins
+    _write(out / RESULTS_TABLE, [last[key] for key in sorted(last)])
+    if sweep.space.search.kind == "halving":
+        named = {"value": f"metric.{sweep.space.objective}"} | {name: name for name in RUNG_COLUMNS}
+        _write(out / RUNGS_TABLE, [{new: row[old] for new, old in named.items()} for row in rows])
+    _write(out / TIMINGS_TABLE, _timings(out, planned))
+
+
+def rung_rows(sweep: Sweep, out: Path, planned: Sequence[Round]) -> list[dict[str, Any]]:
+    """One row per run and round, of the units executed so far."""
+    rows = []
+    spent = _pretraining_steps(out, planned)
+    for one in planned:
+        for unit in one.units:
+            if unit.stage == "online" and is_done(out, unit.name):
+                rows += _rows(sweep, one, unit, read_json(unit_folder(out, unit.name) / RESULT), spent)
+    return sorted(rows, key=lambda row: (row["rung"], row["setting"], row["seed"]))
+
+
+def scores(sweep: Sweep, out: Path, one: Round) -> dict[int, float]:
+    """The objective's mean over the seeds of every setting of a round all of whose runs have been executed."""
+    values: dict[int, list[float]] = {}
+    for unit in one.units:
+        if unit.stage == "online" and is_done(out, unit.name):
+            found = read_json(unit_folder(out, unit.name) / RESULT)["metrics"][sweep.space.objective]
+            for run, value in zip(unit.runs, found, strict=True):
+                values.setdefault(run.setting, []).append(value)
+    whole = {setting: of_seeds for setting, of_seeds in values.items() if len(of_seeds) == sweep.space.seeds}
+    return mean_scores(whole)
+
+
+def _rows(
+    sweep: Sweep, one: Round, unit: Unit, result: Mapping[str, Any], spent: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    rows = []
+    for place, run in enumerate(unit.runs):
+        setting = one.settings[run.setting]
+        rows.append({
+            "setting": run.setting, "seed": run.seed, "label": label(setting),
+            "rung": one.number if sweep.space.search.kind == "halving" else 0,
+            "updates": unit.until, "complete": unit.complete,
+            **{f"axis.{axis.name}": _cell(setting[axis.name]) for axis in sweep.space.axes},
+            **{f"metric.{name}": values[place] for name, values in result["metrics"].items()},
+            "cost.online_steps": result["steps"], "cost.pretraining_steps": spent.get(unit.name, 0),
+            "cost.judgements": result["judgements"], "cost.llm_calls": result["llm_calls"],
+            "command": sweep.command(setting), "config": json.dumps(plain(sweep.config(setting))),
+        })  # fmt: skip
+    return rows
+
+
+def _pretraining_steps(out: Path, planned: Sequence[Round]) -> dict[str, int]:
+    """Simulator steps in the LLM's world that a run of each online unit rests on; runs may share them."""
+    units = {unit.name: unit for one in planned for unit in one.units}
+    steps: dict[str, int] = {}
+    for name, unit in units.items():
+        first = unit
+        while first.stage == "online" and first.sources:
+            first = units[first.sources[0][0]]
+        if first.stage == "pretraining" and is_done(out, first.name):
+            steps[name] = read_json(unit_folder(out, first.name) / RESULT)["steps"]
+    return steps
+
+
+def _timings(out: Path, planned: Sequence[Round]) -> list[dict[str, Any]]:
+    """A row per executed unit; what planning took to compile is the first's of its bucket."""
+    rows = []
+    for one in planned:
+        planning = dict(one.compile_seconds)
+        for unit in one.units:
+            if is_done(out, unit.name):
+                row = read_json(unit_folder(out, unit.name) / TIMINGS)
+                rows.append(
+                    row | {"compile_seconds": row["compile_seconds"] + planning.pop(unit.bucket, 0.0)}
+                )
+    return rows
+
+
+def _cell(value: Any) -> Any:
+    """Lists as text: a column holds one kind of value."""
+    return json.dumps(plain(value)) if isinstance(value, (list, tuple)) else value
+
+
+def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    frame = pl.DataFrame([{name: row.get(name) for name in names} for row in rows], infer_schema_length=None,
+                         strict=False)  # fmt: skip
+    with atomic_path(path) as temporary:
+        frame.write_parquet(temporary)
