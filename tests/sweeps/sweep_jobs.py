@@ -41,5 +41,5 @@ def run_sweep(sweep, out, limits=None):
     """Runs a sweep here; returns the summary and what was said."""
     console = Console(file=io.StringIO(), width=200)
     with jax.debug_key_reuse(False):
-        summary = SweepJob(sweep, out, limits or Limits(runs=4)).run(console)
+        summary = SweepJob(sweep, out, limits or Limits(runs=4, devices=1)).run(console)
     return summary, console.file.getvalue()

@@ -151,7 +151,7 @@ class SweepJob:
                 continue
             for unit in waiting:
                 bar.open(unit)
-                execute_unit(self.sweep, self.out, unit.name, worlds, bar)
+                execute_unit(self.sweep, self.out, unit.name, worlds, bar, self.limits.devices)
                 done(unit)
 
     def _execute_with_ray(
