@@ -1,12 +1,8 @@
 """The sweep itself: members equal single runs, programs are shared, and no interruption changes a byte."""
 
 import io
-import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -14,7 +10,7 @@ import polars.selectors
 import polars.testing
 import pytest
 from rich.console import Console
-from sweep_jobs import RATES, run_sweep, tiny_sweep
+from sweep_jobs import LIMIT, RATES, begin, run_sweep, tiny_sweep
 
 from ialp_jax.artifacts import InputError, read_json
 from ialp_jax.study.run import Study
@@ -28,7 +24,6 @@ from ialp_jax.sweeps.units import load_rounds
 from ialp_jax.training.loop import programs_compiled
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("batched_keys")]
-LIMIT = 600  # seconds; only met if something hangs
 ADAPT = Axis("adapt_hyper.learning_rate", values=(0.001, 0.004))
 
 
@@ -143,32 +138,6 @@ def test_an_adaptive_search_goes_on_after_any_unit(tmp_path, monkeypatch):
         stored = [(tmp_path / name / "results.parquet").read_bytes() for name in ("whole", f"{units}")]
         assert stored[0] == stored[1], units
     assert results(tmp_path / "whole")["axis.scratch_hyper.learning_rate"].n_unique() == 4
-
-
-SPACE = """
-method = "a2c"
-objective = "auc"
-seeds = 2
-[search]
-kind = "grid"
-[fixed]
-{fixed}
-[axes]
-"scratch_hyper.learning_rate" = [0.001, 0.003, 0.01]
-"online.users" = [8, 16]
-"""
-
-
-def begin(place, out):
-    """Starts the sweep of `whole` in a process of its own."""
-    sweep = tiny_sweep(place, RATES, Axis("online.users", values=(8, 16)))
-    fixed = "\n".join(f'"{name}" = {value}' for name, value in sweep.changes.items())
-    (place / "space.toml").write_text(SPACE.format(fixed=fixed), encoding="utf-8")
-    command = [Path(sys.executable).parent / "ialp", "sweep", "tiny.py", "--space", "space.toml", "--out", out,
-               "--runs-per-program", "3", "--devices", "1", "--loop.checkpoint-seconds", "0"]  # fmt: skip
-    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(place / "compiled")}
-    return subprocess.Popen(command, cwd=place, env=environment, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT)  # fmt: skip
 
 
 def test_a_killed_sweep_started_again_leaves_the_same_bytes(tmp_path):
