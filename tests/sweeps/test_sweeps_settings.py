@@ -16,7 +16,7 @@ from ialp_jax.commands.train import Train
 from ialp_jax.study.config import StudyConfig, preset
 from ialp_jax.sweeps.fields import apply, fields_of, kind_of
 from ialp_jax.sweeps.settings import affects, check_space
-from ialp_jax.sweeps.space import Axis, Search, Space
+from ialp_jax.sweeps.space import Axis, Search, Space, read_space
 from ialp_jax.sweeps.wording import command, label, short_names
 
 STEAM = preset(environments.get("steam")[1], "quick")
@@ -263,3 +263,10 @@ def test_a_command_reads_as_a_person_would_write_it():
         "ialp train steam --preset quick --data logs --seeds 4 --methods a2c --online.users 64 "
         "--scratch-hyper.learning-rate 0.003 --preferences.shuffle"
     )
+
+
+def test_the_space_that_the_documentation_shows_is_one(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text("utf-8")
+    (tmp_path / "space.toml").write_text(text.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    found = check_space(read_space(tmp_path / "space.toml"), STEAM)
+    assert found.search.settings == 64 and len(found.axes) == 2
