@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from rich.console import Console
+from rich.markup import escape
 
 from ialp_jax import commands
 from ialp_jax.artifacts import InputError
@@ -20,7 +21,7 @@ def main() -> None:
     try:
         dispatch(commands, "ialp", sys.argv[1:])
     except InputError as error:
-        console.print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
+        console.print(f"[bold red]error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         console.print(

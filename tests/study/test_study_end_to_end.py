@@ -11,27 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_tables import DOUBLE, make_table
+from tiny_study import TINY
 
 from ialp_jax import cli, environments
 from ialp_jax.artifacts import read_arrays
 from ialp_jax.policies.artifact import load_policy
 
-TINY = """
-from ialp_jax.data.build import DataConfig
-from ialp_jax.data.synthetic import SyntheticConfig
-from ialp_jax.environments import Environment, register
-from ialp_jax.envs.simulator import SimulatorConfig
-
-
-@register("tiny")
-def tiny():
-    return Environment(
-        "fifty invented users",
-        synthetic=SyntheticConfig(num_users=50, num_items=60, mean_interactions=12.0),
-        data=DataConfig(k_core=2, history_length=4),
-        simulator=SimulatorConfig(turn_cap=4),
-    )
-"""
 SETTINGS = [
     "--seeds",
     "2",
@@ -241,6 +226,7 @@ def test_resuming_with_other_settings_is_refused_by_name(runs, finished, monkeyp
         (("train", "steam", "--data", "no/such/folder"), "there is no such folder"),
         (("train", "synthetic", "--data", "."), "always synthetic"),
         (("train", "synthetic", "--seeds", "0"), "0 seeds cannot be run"),
+        (("sweep", "synthetic"), "no sweep was named"),
         (("recommend", "no/such/policy"), "does not exist"),
         (("report", "no/such/run"), "does not exist"),
     ],
@@ -251,6 +237,25 @@ def test_bad_input_ends_with_one_line_and_status_two(tmp_path, monkeypatch, capf
     status, said = run_here(monkeypatch, capfd, *arguments, *out)
     assert status == cli.BAD_INPUT
     assert said.startswith("error: ") and message in said and "Fix:" in said and len(said.splitlines()) == 1
+
+
+def test_an_error_is_printed_as_it_is_written(tmp_path, monkeypatch, capfd):
+    """Brackets are no markup."""
+    text = """
+        method = "a2c"
+        objective = "auc"
+        seeds = 1
+        [search]
+        kind = "grid"
+        [fixed]
+        "online.users" = 8
+        [axes]
+        "online.users" = [8, 16]
+    """
+    (tmp_path / "space.toml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    said = run_here(monkeypatch, capfd, "sweep", "synthetic", "--space", "space.toml")[1]
+    assert "the field is in [fixed] too" in said
 
 
 def test_an_unknown_command_shows_those_that_exist(monkeypatch, capfd):

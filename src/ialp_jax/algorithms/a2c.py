@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from ialp_jax.algorithms.losses import ActorCriticHyper, actor_critic_loss
 from ialp_jax.algorithms.rollout import Served, open_stream, serve_rollout
 from ialp_jax.envs.sessions import Actor, Ledger, Sessions, StreamClock
+from ialp_jax.envs.shares import average
 from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.world import World
 from ialp_jax.policies.actor_critic import Network
@@ -109,6 +110,7 @@ class A2C:
             return value, (served, metrics)
 
         gradients, (served, metrics) = jax.grad(loss, has_aux=True)(run.params)
+        gradients, metrics = average((gradients, metrics))
         params, state = gradient_step(run.params, run.optimiser, gradients, hyper)
         return RunState(params, state, served.sessions, served.ledger, served.key, run.update + 1), metrics
 

@@ -24,6 +24,7 @@ from ialp_jax.algorithms.losses import ActorCriticHyper, actor_critic_loss
 from ialp_jax.algorithms.returns import Targets
 from ialp_jax.algorithms.rollout import Served, open_stream, serve_rollout
 from ialp_jax.envs.sessions import Actor, Ledger, Sessions
+from ialp_jax.envs.shares import average, draw, spread
 from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.world import World
 from ialp_jax.policies.actor_critic import Network, Recall
@@ -135,6 +136,7 @@ class AdaptiveA2C:
             return value, (served, metrics, targets)
 
         gradients, (served, metrics, targets) = jax.grad(loss, has_aux=True)(run.params)
+        gradients, metrics = average((gradients, metrics))
         choice = served.transitions.extras
         params, optimiser = a2c.gradient_step(run.params, run.optimiser, gradients, hyper)
         weight_logit, weight_optimiser = self._step_weight(run, hyper, choice, targets.gains)
@@ -170,16 +172,15 @@ class AdaptiveA2C:
         advantages carry no importance weight."""
         if self.config.reading != "mixture" or self.config.weight != "learnt":
             return run.weight_logit, run.weight_optimiser
-        scaled = gains / (jnp.std(gains) + 1e-6)
+        scaled = gains / (spread(gains) + 1e-6)
 
         def loss(logit: Float[Array, ""]) -> Float[Array, ""]:
             return -jnp.mean(
                 scaled * mixture_log_prob(jax.nn.sigmoid(logit), choice.pretrained, choice.online.log_prob)
             )
 
-        return a2c.adam_step(
-            run.weight_logit, run.weight_optimiser, jax.grad(loss)(run.weight_logit), hyper.weight_rate
-        )
+        gradient = average(jax.grad(loss)(run.weight_logit))
+        return a2c.adam_step(run.weight_logit, run.weight_optimiser, gradient, hyper.weight_rate)
 
 
 def mixture_log_prob(
@@ -238,7 +239,7 @@ def choose_by_weight(
 ) -> tuple[Int[Array, "B"], Choice]:
     """Samples from (or takes the mode of) the mixture w pi_pre + (1 - w) pi_on."""
     pick_key, first_key, second_key = jax.random.split(key, 3)
-    takes_pretrained = jax.random.uniform(pick_key, pretrained.batch_shape) < weight
+    takes_pretrained = draw(jax.random.uniform, pick_key, pretrained.batch_shape) < weight
     draws = pretrained.sample(seed=first_key), online.sample(seed=second_key)
     mode = partial(mixture_mode, pretrained, online, weight)
     item = a2c.greedy_or(greedy, mode, jnp.where(takes_pretrained, *draws))
@@ -284,7 +285,7 @@ def choose_by_value(  # type: ignore[no-untyped-def]
     offer_pre = a2c.greedy_or(greedy, pretrained.mode, offer_pre)
     offer_on = a2c.greedy_or(greedy, online.mode, offer_on)
     preference = jax.nn.sigmoid(score(offer_pre) - score(offer_on))
-    level = jnp.where(greedy, 0.5, jax.random.uniform(choice_key, preference.shape))
+    level = jnp.where(greedy, 0.5, draw(jax.random.uniform, choice_key, preference.shape))
     item = jnp.where(level < preference, offer_pre, offer_on)
     rivals = (rival_pre, rival_on)
     first, second, value = pretrained.log_prob(item), online.statistics(item), score(item)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from ialp_jax.algorithms import a2c
 from ialp_jax.algorithms.rollout import open_stream, serve_rollout
 from ialp_jax.envs.sessions import Actor, Ledger, Sessions
+from ialp_jax.envs.shares import average
 from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.world import World
 
@@ -41,7 +42,7 @@ class Fixed:
     def update(self, run: RunState, policy: Any, world: World) -> tuple[RunState, dict[str, Array]]:
         """Serves `rollout` turns to every user."""
         served = serve_rollout(run, self.config, self.simulator, self.actor_of(policy, False), world)
-        metrics = {"reward": jnp.mean(served.transitions.reward)}
+        metrics = {"reward": average(jnp.mean(served.transitions.reward))}
         return RunState(served.sessions, served.ledger, served.key, run.update + 1), metrics
 
     def actor(self, run: RunState, policy: Any, greedy: a2c.Flag = False) -> Actor:

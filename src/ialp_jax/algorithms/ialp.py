@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from ialp_jax.algorithms import a2c
 from ialp_jax.algorithms.losses import ActorCriticHyper
 from ialp_jax.envs.sessions import Actor
+from ialp_jax.envs.shares import user_keys
 from ialp_jax.envs.types import Situation, State
 from ialp_jax.envs.world import World
 from ialp_jax.policies.catalogue import inverse_cdf
@@ -52,7 +53,7 @@ class IALP(a2c.A2C):
         def act(key, recall, state, situation, world):  # type: ignore[no-untyped-def]
             act_key, teach_key = jax.random.split(key)
             item, decision = actor.act(act_key, recall, state, situation, world)
-            keys = jax.random.split(teach_key, item.shape[0])
+            keys = user_keys(teach_key, item.shape[0])
             taught = jax.vmap(preferred_item, (0, 0, 0, None))(keys, state, situation, world)
             return item, decision.replace(taught=taught)
 

@@ -16,6 +16,7 @@ from ialp_jax.envs.sessions import (
     open_sessions,
     serve,
 )
+from ialp_jax.envs.shares import once, total
 from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.world import World
 
@@ -82,7 +83,7 @@ def serve_rollout(run: Serving, shape: Shape, simulator: Simulator, actor: Actor
     pool = draw_pool(pool_key, shape.pool, actor, simulator, world)
     clock = shape.clock(simulator.config.turn_cap)
     sessions, ledger, transitions = serve(
-        serve_key, run.sessions, run.ledger, run.update * shape.rollout, shape.rollout, pool, actor, simulator,
-        world, clock,
+        serve_key, run.sessions, once(run.ledger), run.update * shape.rollout, shape.rollout, pool, actor,
+        simulator, world, clock,
     )  # fmt: skip
-    return Served(sessions, ledger, key, transitions)
+    return Served(sessions, total(ledger), key, transitions)

@@ -12,6 +12,8 @@ from rich.console import Console
 from ialp_jax import environments
 from ialp_jax.study.config import Preset, StudyConfig, preset
 from ialp_jax.training.device import prepare_device
+from ialp_jax.training.distributed import DistributedConfig, initialise
+from ialp_jax.training.mesh import MeshConfig
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,10 @@ class Train:
     """Folder for the results; runs/ENV if left out."""
     resume: bool = False
     """Go on from the checkpoints of an interrupted run; the result is bitwise the same."""
+    mesh: MeshConfig = MeshConfig()
+    """How devices share the work."""
+    distributed: DistributedConfig = DistributedConfig()
+    """How processes share it; each is started with the same command and a rank of its own."""
     study: Annotated[StudyConfig, tyro.conf.arg(name="")] = StudyConfig()
     """Everything else; the defaults are those of ENV and PRESET."""
 
@@ -43,7 +49,8 @@ def run(arguments: Sequence[str]) -> None:
     train = tyro.cli(Train, args=arguments, default=defaults, prog="ialp train")
     console = Console(width=None if os.environ.get("COLUMNS") or Console().is_terminal else 100)
     prepare_device()
+    initialise(train.distributed)
     from ialp_jax.study.run import Study
 
     out = train.out or Path("runs") / name
-    Study(name, environment, train.data, train.study, out, train.resume, train.prefs).run(console)
+    Study(name, environment, train.data, train.study, out, train.resume, train.prefs, train.mesh).run(console)

@@ -1,6 +1,7 @@
 """Many users at once, one session after the other: auto-reset from a pool, and the ledger of finished sessions."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ialp_jax.envs.shares import draw, gather, share_count, user_keys
 from ialp_jax.envs.simulator import Simulator, sample_noise
 from ialp_jax.envs.types import Noise, Observation, Situation, State
 from ialp_jax.envs.world import World
@@ -107,9 +109,10 @@ def select(condition: Bool[Array, "B"], chosen: Any, otherwise: Any) -> Any:
 
 
 def draw_pool(key: PRNGKeyArray, size: int, actor: Actor, simulator: Simulator, world: World) -> Pool:
-    """Draws the users of a pool uniformly (with replacement) and reads their histories."""
-    state, timestep = jax.vmap(simulator.reset, (0, None))(jax.random.split(key, size), world)
-    return Pool(state.user, actor.begin(timestep.observation))
+    """Draws the users of a pool uniformly (with replacement) and reads their histories; devices share the work."""
+    keys = user_keys(key, size // share_count())
+    state, timestep = jax.vmap(simulator.reset, (0, None))(keys, world)
+    return gather(Pool(state.user, actor.begin(timestep.observation)))
 
 
 def open_sessions(pool: Pool, simulator: Simulator, world: World) -> Sessions:
@@ -184,10 +187,10 @@ def draw_rollout(key: PRNGKeyArray, turns: int, users: int, pool: int, actor: Ac
     """
     act_key, step_key, turn_key, row_key = jax.random.split(key, 4)
     by_turn = jax.random.randint(turn_key, (turns, 1), 0, pool)
-    by_row = jax.random.randint(row_key, (1, users), 0, pool)
+    by_row = draw(partial(jax.random.randint, minval=0, maxval=pool), row_key, (1, users), axis=1)
     return Randomness(
         act=actor.keys_of_turns(act_key, turns, users),
-        step=sample_noise(step_key, (turns, users)),
+        step=draw(sample_noise, step_key, (turns, users), axis=1),
         arrivals=(by_turn + by_row) % pool,
     )
 

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ialp_jax.envs.departure import RULES, DepartureContext, squared_distances, temper_after
 from ialp_jax.envs.sessions import Actor
+from ialp_jax.envs.shares import user_keys
 from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.types import Situation, State
 from ialp_jax.envs.world import World
@@ -30,7 +31,7 @@ def fixed_actor(policy: FixedPolicy, greedy: bool | Bool[Array, ""] = False) -> 
         del recall
         return jax.vmap(policy.act, (0, 0, 0, None))(keys, state, situation, world), ()
 
-    return Actor(lambda observation: (), lambda *interaction: (), act, jax.random.split)
+    return Actor(lambda observation: (), lambda *interaction: (), act, user_keys)
 
 
 @struct.dataclass

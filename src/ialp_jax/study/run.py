@@ -1,8 +1,9 @@
 """The main job: prepare, pre-train, adapt, measure, report."""
 
 import shutil
+import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
+from ialp_jax.algorithms import a2c
 from ialp_jax.artifacts import InputError, fingerprint, plain, read_json, versions, write_arrays, write_json
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.environments import Environment
@@ -21,7 +23,9 @@ from ialp_jax.study.prepare import Prepared, preference_summary, prepare, world_
 from ialp_jax.study.results import MethodResult, measure
 from ialp_jax.study.table import FinishedTable, finished_table, judge_record
 from ialp_jax.training.checkpoint import CheckpointStore
+from ialp_jax.training.distributed import barrier, is_primary
 from ialp_jax.training.loop import Trained, train
+from ialp_jax.training.mesh import Layout, MeshConfig, make_mesh
 from ialp_jax.training.progress import step_bar
 
 RESULT_FILES = ("results.json", "curves.npz", "summary.json", "report.html")
@@ -40,6 +44,8 @@ class Study:
         out: folder for all results.
         resume: go on from the checkpoints in `out`.
         prefs: folder of a finished preference table; None has the content judge judge.
+        mesh: the devices; it is no part of what the study is, so a run may go on on others.
+        checkpoints: folder of the run states, which all processes share; None is one in `out`.
     """
 
     name: str
@@ -49,21 +55,41 @@ class Study:
     out: Path
     resume: bool
     prefs: Path | None = None
+    mesh: MeshConfig = MeshConfig(run=1, user=1)
+    checkpoints: Path | None = None
 
     def run(self, console: Console) -> dict[str, Any]:
-        """Runs the study and returns the summary; every file of the interface is in `out` afterwards."""
+        """Runs the study and returns the summary; every file of the interface is in `out` afterwards.
+
+        Where several processes train together each runs the whole study. The first writes what is written and says
+        what is said; the others do so in a folder that is thrown away, and share its checkpoints alone.
+        """
+        if is_primary():
+            return self._run(console)
+        with tempfile.TemporaryDirectory() as folder:
+            other = replace(self, out=Path(folder), checkpoints=self._checkpoints)
+            return other._run(Console(quiet=True))
+
+    @property
+    def _checkpoints(self) -> Path:
+        return self.checkpoints or self.out / "checkpoints"
+
+    def _run(self, console: Console) -> dict[str, Any]:
         started = time.monotonic()
         self.config.check_chunks()
+        layouts = {self._layout(config) for config in (self.config.pretrain, self.config.online)}
         self.config.preferences.check_source(finished=self.prefs is not None)
         dataset = self.environment.dataset(self.data, self.config.data, self.name)
         _announce_dataset(self.name, dataset, self.data, console)
         # Before the folder is opened: a table that may not be used must not cost an earlier run's results.
         finished = self._finished_table(dataset, console)
-        self._open(dataset.fingerprint, None if finished is None else finished.content, console)
+        if is_primary():
+            self._open(dataset.fingerprint, None if finished is None else finished.content, console)
+        barrier("the folder is this study's")
         prepared = prepare(dataset, self.config, self.out, console, finished)
         write_json(self.out / "world.json", world_summary(self.name, prepared, self.config))
         write_json(self.out / "preferences.json", preference_summary(prepared))
-        self._announce(console)
+        self._announce(layouts, console)
         runs = study_runs(self.config)
         pretrained = None
         if set(self.config.methods) & set(PRETRAINED):
@@ -116,7 +142,7 @@ class Study:
             console.print(
                 f"[yellow]{self.out} holds an earlier run; starting anew (RESUME=1 would go on)[/yellow]"
             )
-        CheckpointStore(self.out / "checkpoints").clear()
+        CheckpointStore(self._checkpoints).clear()
         for name in RESULT_FILES:  # an interrupted new run must not lie beside an old one's results
             (self.out / name).unlink(missing_ok=True)
         if (self.out / "policy").exists():
@@ -133,20 +159,26 @@ class Study:
             raise InputError(f"holds {strangers[0]!r}, which no study wrote", file=self.out,
                              fix="give an empty or a new folder as OUT")  # fmt: skip
 
-    def _announce(self, console: Console) -> None:
+    def _layout(self, config: a2c.Config) -> Layout:
+        """How the devices share one run per seed of this shape."""
+        return Layout(self.config.seeds, make_mesh(self.mesh, self.config.seeds, config.users, config.pool))
+
+    def _announce(self, layouts: set[Layout], console: Console) -> None:
         config = self.config
         console.print(
             f"budget per seed: {config.pretrain.steps:,} pre-training steps in the LLM's world, {config.online.steps:,} "
             f"online steps for every learner, {config.fixed().steps:,} to measure a fixed policy; {config.seeds} seeds "
             "in one program"
         )
+        for layout in sorted({str(layout) for layout in layouts if layout.mesh is not None}):
+            console.print(layout)
 
     def _train(self, label: str, stage: str, method: Method, world: Any, console: Console) -> Trained:
         """One stage of training; a finished one is read back from its checkpoint."""
         with step_bar(label, console) as watch:
             return train(
                 method.algorithm, method.start, method.hyper, world, self.config.loop,
-                self.out / "checkpoints" / stage, watch, method.hyper_axis,
+                self._checkpoints / stage, watch, method.hyper_axis, mesh=self._layout(method.algorithm.config).mesh,
             )  # fmt: skip
 
     def _export(self, trained: Trained, prepared: Prepared) -> None:

@@ -39,10 +39,12 @@ class Limits:
     Attributes:
         runs: most runs of a program; None for as many as memory allows, and on CPUs a few per device.
         memory: bytes of one device that a program may take; None for most of what is free.
+        devices: how many of this process's devices share the runs; None for all.
     """
 
     runs: int | None = None
     memory: float | None = None
+    devices: int | None = None
 
 
 class Planner:
@@ -131,24 +133,25 @@ class Planner:
         Raises:
             InputError: if not even one run per device fits.
         """
-        devices = jax.devices()[:1]
+        devices = jax.devices()[: self._limits.devices]
         wanted = len(members) if self._limits.runs is None else min(self._limits.runs, len(members))
         if self._limits.runs is None and devices[0].platform == "cpu":
             wanted = min(wanted, CPU_RUNS_PER_DEVICE * len(devices))
-        wanted = math.ceil(wanted / len(devices)) * len(devices)
+        wanted = _even(len(members), wanted, len(devices))
         memory = self._limits.memory or USABLE * free_memory(devices[0]) / _sharing(devices)
         needed = self._bytes(stage, members, configs, wanted)
         if needed <= memory:
-            return _even(len(members), wanted, len(devices))
+            return wanted
         fitting = math.floor(wanted * memory / needed / len(devices)) * len(devices)
+        fitting = _even(len(members), fitting, len(devices)) if fitting else 0
         self._console.print(
-            f"{wanted} runs in one program need {needed / 1e9:.2f} GB per device, {memory / 1e9:.2f} GB may be "
+            f"{wanted} runs in one program need {needed / 1e6:,.1f} MB per device, {memory / 1e6:,.1f} MB may be "
             f"used: {fitting} at a time"
         )
         if fitting == 0 or self._bytes(stage, members, configs, fitting) > memory:
             raise InputError("not even one run per device fits in memory", column="memory-gb",
                              fix="use fewer users, a smaller network or catalogue, or a larger device")  # fmt: skip
-        return _even(len(members), fitting, len(devices))
+        return fitting
 
     def _bytes(
         self, stage: Stage, members: Sequence[Run], configs: dict[int, StudyConfig], width: int

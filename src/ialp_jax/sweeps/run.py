@@ -15,7 +15,7 @@ from rich.console import Console
 
 from ialp_jax.artifacts import InputError, plain, read_json, versions, write_json
 from ialp_jax.cluster.ray_tasks import run_tasks
-from ialp_jax.report.sweep import write_sweep_report
+from ialp_jax.report.sweep import print_sweep, write_sweep_report
 from ialp_jax.study.table import judge_record
 from ialp_jax.sweeps.adaptive import JOURNAL_NAME, importance
 from ialp_jax.sweeps.definition import SWEEP_FILE, Sweep
@@ -24,9 +24,9 @@ from ialp_jax.sweeps.plan import Limits, Planner
 from ialp_jax.sweeps.progress import SweepBar, sweep_bar
 from ialp_jax.sweeps.rounds import Rounds, planned_settings, planned_steps, rounds
 from ialp_jax.sweeps.search import advice
-from ialp_jax.sweeps.settings import label
 from ialp_jax.sweeps.tables import TABLES, scores, write_tables
 from ialp_jax.sweeps.units import ROUNDS, UNITS, Round, Unit, load_rounds, steps_of
+from ialp_jax.sweeps.wording import label
 from ialp_jax.sweeps.worlds import FOLDER, Worlds
 
 PAGES = ("summary.json", "report.html")
@@ -67,6 +67,7 @@ class SweepJob:
             planned = self._execute(worlds, console)
             write_tables(self.sweep, self.out, planned)
             summary = write_report(self.sweep, self.out)
+        print_sweep(summary, console)
         console.print(f"{self.out / 'report.html'}  ({time.monotonic() - begun:.0f} s)", soft_wrap=True)
         return summary
 
@@ -150,7 +151,7 @@ class SweepJob:
                 continue
             for unit in waiting:
                 bar.open(unit)
-                execute_unit(self.sweep, self.out, unit.name, worlds, bar)
+                execute_unit(self.sweep, self.out, unit.name, worlds, bar, self.limits.devices)
                 done(unit)
 
     def _execute_with_ray(
@@ -191,10 +192,12 @@ def write_report(sweep: Sweep, out: Path) -> dict[str, Any]:
     """Writes the page and the summary again, from the folder's tables."""
     found = load_rounds(out)
     settings = {number: setting for one in found for number, setting in one.settings.items()}
-    values: dict[int, float] = {}
-    for one in found:
-        values |= scores(sweep, out, one)
+    # Of a halving the first rung only: there all settings had the same training.
+    compared = found[:1] if sweep.space.search.kind == "halving" else found
+    values = {number: value for one in compared for number, value in scores(sweep, out, one).items()}
     shares, note = importance(sweep.space, [settings[number] for number in values], list(values.values()))
+    if shares and sweep.space.search.kind == "halving":
+        note = "Measured at the end of the first rung, where all settings had the same training."
     return write_sweep_report(out, shares, note)
 
 

@@ -9,12 +9,16 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from ialp_jax.artifacts import InputError
+from ialp_jax.training.distributed import barrier, is_primary
 
 logging.getLogger("absl").setLevel(logging.ERROR)  # orbax reports every save at INFO and WARNING
 
 
 class CheckpointStore:
-    """Numbered checkpoints in one directory; only the newest is kept, and only once it is complete."""
+    """Numbered checkpoints in one directory; only the newest is kept, and only once it is complete.
+
+    Where there are several processes, all save and restore together, in one directory that all can reach.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory.resolve()  # orbax wants absolute paths
@@ -31,9 +35,11 @@ class CheckpointStore:
         """Writes a checkpoint, then removes the older ones and what interrupted saves have left."""
         self._directory.mkdir(parents=True, exist_ok=True)
         ocp.save(self._directory / f"{number:010d}", _storable(tree), overwrite=True)
-        for path in self._directory.iterdir():
-            if path.name != f"{number:010d}":
-                shutil.rmtree(path)
+        if is_primary():
+            for path in self._directory.iterdir():
+                if path.name != f"{number:010d}":
+                    shutil.rmtree(path)
+        barrier("checkpoint written")
 
     def restore(self, number: int, like: Any) -> Any:
         """Reads a checkpoint into the shapes, types and shardings of `like`.

@@ -10,11 +10,14 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jax.stages import Compiled
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from ialp_jax.envs.world import World
 from ialp_jax.training.checkpoint import CheckpointStore
+from ialp_jax.training.distributed import agreed, gathered
+from ialp_jax.training.mesh import Layout, on_mesh
 from ialp_jax.training.progress import Watch
 
 
@@ -66,6 +69,7 @@ def train(
     watch: Watch,
     hyper_axis: int | None = None,
     until: int | None = None,
+    mesh: Mesh | None = None,
 ) -> Trained:
     """Trains R runs in one program (vmap over runs), resuming from `directory` if it holds a checkpoint.
 
@@ -79,9 +83,11 @@ def train(
         watch: told of the progress.
         hyper_axis: 0 if every leaf of `hyper` has a leading axis R, None if the runs share it.
         until: stop after this many updates; all the algorithm has if None.
+        mesh: devices of all processes, from `make_mesh`; None is one device.
 
     Returns:
-        Run states and metrics (0 for chunks not reached); bitwise the same whether or not it was interrupted.
+        Run states and metrics (0 for chunks not reached); bitwise the same whether or not it was interrupted. Where
+        there are several processes, each gets all of them.
 
     Raises:
         ValueError: if the updates are not a whole number of chunks.
@@ -91,13 +97,16 @@ def train(
     if updates % chunk or until % chunk:
         raise ValueError(f"{updates} or {until} updates are not a multiple of the chunk of {chunk}")
     run, hyper = start(), jax.tree.map(jnp.asarray, hyper)
-    advance = compile_chunk(algorithm, chunk, hyper_axis, run, hyper, world)
-    metrics = _empty_metrics(advance, updates // chunk)
+    layout = Layout(jax.tree.leaves(run)[0].shape[0], mesh)
+    run, world = layout.place_runs(run), layout.place(world)
+    hyper = layout.place(hyper) if hyper_axis is None else layout.place_runs(hyper)
+    advance = compile_chunk(algorithm, chunk, hyper_axis, run, hyper, world, mesh)
+    metrics = layout.place_runs(_empty_metrics(advance, updates // chunk))
     store = CheckpointStore(directory)
     finished = store.latest() or 0
     if finished:
-        run, metrics = store.restore(finished, (run, metrics))
-    steps = jax.tree.leaves(run)[0].shape[0] * algorithm.config.users * algorithm.config.rollout
+        run, metrics = map(layout.place_runs, store.restore(finished, layout.real_runs((run, metrics))))
+    steps = layout.runs * algorithm.config.users * algorithm.config.rollout
     saved, last_save = finished, time.monotonic()
     watch.begin(steps * until, steps * finished)
     while finished < until:
@@ -105,24 +114,30 @@ def train(
         metrics = _write_column(metrics, latest, finished // chunk)
         finished += chunk
         jax.block_until_ready((run, metrics))
-        watch.advance(steps * chunk, {name: np.asarray(values) for name, values in latest.items()})
-        if time.monotonic() - last_save > loop.checkpoint_seconds:
-            store.save(finished, (run, metrics))
+        watch.advance(steps * chunk, _on_host(layout, latest))
+        if agreed(time.monotonic() - last_save > loop.checkpoint_seconds):
+            store.save(finished, layout.real_runs((run, metrics)))
             saved, last_save = finished, time.monotonic()
     if saved < finished:
-        store.save(finished, (run, metrics))
-    return Trained(run, {key: np.asarray(value) for key, value in metrics.items()})
+        store.save(finished, layout.real_runs((run, metrics)))
+    return Trained(gathered(layout.real_runs(run)), _on_host(layout, metrics))
 
 
 def compile_chunk(
-    algorithm: Algorithm, chunk: int, hyper_axis: int | None, run: Any, hyper: Any, world: World
+    algorithm: Algorithm,
+    chunk: int,
+    hyper_axis: int | None,
+    run: Any,
+    hyper: Any,
+    world: World,
+    mesh: Mesh | None = None,
 ) -> Compiled:
     """The program that advances runs of these shapes by `chunk` updates; metrics are averaged on the device.
 
     Arrays or their shapes may be given. Equal algorithms and shapes share one program, which is compiled once.
     """
     leaves, structure = jax.tree.flatten(jax.eval_shape(lambda *arrays: arrays, run, hyper, world))
-    return _compiled(algorithm, chunk, hyper_axis, structure, tuple(leaves))
+    return _compiled(algorithm, chunk, hyper_axis, structure, tuple(leaves), mesh)
 
 
 def programs_compiled() -> int:
@@ -132,10 +147,19 @@ def programs_compiled() -> int:
 
 @lru_cache(maxsize=128)
 def _compiled(
-    algorithm: Algorithm, chunk: int, hyper_axis: int | None, structure: Any, leaves: tuple[Any, ...]
+    algorithm: Algorithm,
+    chunk: int,
+    hyper_axis: int | None,
+    structure: Any,
+    leaves: tuple[Any, ...],
+    mesh: Mesh | None,
 ) -> Compiled:
     shapes = jax.tree.unflatten(structure, leaves)
-    return _chunk_program(algorithm, chunk, hyper_axis).lower(*shapes).compile()
+    program = _chunk_program(algorithm, chunk, hyper_axis)
+    jitted = (
+        jax.jit(program, donate_argnums=0) if mesh is None else on_mesh(program, mesh, shapes[0], hyper_axis)
+    )
+    return jitted.lower(*shapes).compile()
 
 
 def _chunk_program(algorithm: Algorithm, chunk: int, hyper_axis: int | None) -> Any:
@@ -145,12 +169,16 @@ def _chunk_program(algorithm: Algorithm, chunk: int, hyper_axis: int | None) -> 
         )
         return run, jax.tree.map(lambda values: jnp.mean(values, axis=0), metrics)
 
-    return jax.jit(jax.vmap(train_chunk, in_axes=(0, hyper_axis, None)), donate_argnums=0)
+    return jax.vmap(train_chunk, in_axes=(0, hyper_axis, None))
 
 
 def _empty_metrics(advance: Compiled, chunks: int) -> dict[str, Array]:
     shapes = advance.out_info[1]
     return {name: jnp.zeros((*value.shape, chunks), value.dtype) for name, value in shapes.items()}
+
+
+def _on_host(layout: Layout, metrics: dict[str, Array]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(values) for name, values in gathered(layout.real_runs(metrics)).items()}
 
 
 @jax.jit

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ialp_jax.envs.shares import draw
 from ialp_jax.policies.catalogue.masking import MASKED, mask_logits, permitted
 from ialp_jax.policies.catalogue.plan import HeadPlan, item_blocks, product
 from ialp_jax.policies.catalogue.sampling import locate
@@ -57,7 +58,7 @@ class BlockedDistribution(distrax.Distribution):
         return self._blocks.number
 
     def _sample_n(self, key: PRNGKeyArray, n: int) -> Int[Array, "n R"]:
-        uniforms = jax.random.uniform(key, (*self.batch_shape, n, 2))
+        uniforms = draw(jax.random.uniform, key, (*self.batch_shape, n, 2))
         rows = (uniforms, self._query, self._masses, self._excluded, self._allowed)
         return over_rows(self._plan.rows, self._draw, jax.lax.stop_gradient(rows)).T
 

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ialp_jax.envs.shares import draw
 from ialp_jax.policies.catalogue.sampling import inverse_cdf
 from ialp_jax.policies.catalogue.softmax import HeadStatistics
 
@@ -41,9 +42,9 @@ class CatalogueDistribution(distrax.Distribution):
         return self._logits
 
     def _sample_n(self, key: PRNGKeyArray, n: int) -> Int[Array, "n *batch"]:
-        uniforms = jax.random.uniform(key, (n, *self.batch_shape, 2))
-        draw = jnp.vectorize(inverse_cdf, signature="(u),(m)->()")
-        return draw(uniforms, jnp.broadcast_to(self._weights, (n, *self._weights.shape)))
+        uniforms = draw(jax.random.uniform, key, (n, *self.batch_shape, 2), axis=1)
+        choose = jnp.vectorize(inverse_cdf, signature="(u),(m)->()")
+        return choose(uniforms, jnp.broadcast_to(self._weights, (n, *self._weights.shape)))
 
     def log_prob(self, value: Int[Array, "*draws"]) -> Float[Array, "*draws"]:
         """Log-probability of item ids; their shape is broadcast against the rows'."""

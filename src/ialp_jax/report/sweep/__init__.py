@@ -8,8 +8,9 @@ from ialp_jax.report.sweep.inputs import read_sweep
 from ialp_jax.report.sweep.page import render_sweep
 from ialp_jax.report.sweep.settings import gather
 from ialp_jax.report.sweep.summary import build_summary
+from ialp_jax.report.sweep.terminal import print_sweep
 
-__all__ = ["write_sweep_report"]
+__all__ = ["print_sweep", "write_sweep_report"]
 
 
 def write_sweep_report(

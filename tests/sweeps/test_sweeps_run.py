@@ -1,0 +1,209 @@
+"""The sweep itself: members equal single runs, programs are shared, and no interruption changes a byte."""
+
+import io
+import signal
+import time
+
+import numpy as np
+import polars as pl
+import polars.selectors
+import polars.testing
+import pytest
+from rich.console import Console
+from sweep_jobs import LIMIT, RATES, begin, run_sweep, tiny_sweep
+
+from ialp_jax.artifacts import InputError, read_json
+from ialp_jax.study.run import Study
+from ialp_jax.sweeps import run as sweep_run
+from ialp_jax.sweeps.definition import load_sweep
+from ialp_jax.sweeps.execute import execute_unit
+from ialp_jax.sweeps.plan import Limits
+from ialp_jax.sweeps.run import SweepJob
+from ialp_jax.sweeps.space import Axis, Search
+from ialp_jax.sweeps.units import load_rounds
+from ialp_jax.training.loop import programs_compiled
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("batched_keys")]
+ADAPT = Axis("adapt_hyper.learning_rate", values=(0.001, 0.004))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Three rates with 8 and with 16 users, two seeds: folder, what was said, programs compiled."""
+    place = tmp_path_factory.mktemp("whole")
+    before = programs_compiled()
+    _, said = run_sweep(tiny_sweep(place, RATES, Axis("online.users", values=(8, 16))), place / "out")
+    return place / "out", said, programs_compiled() - before
+
+
+def results(out):
+    return pl.read_parquet(out / "results.parquet")
+
+
+def test_one_program_per_static_bucket_and_one_row_per_run(whole):
+    out, said, programs = whole
+    found = results(out)
+    assert programs == 2 == found["axis.online.users"].n_unique()
+    assert found.select("setting", "seed").rows() == [
+        (setting, seed) for setting in range(6) for seed in (0, 1)
+    ]
+    assert found["complete"].all() and found["metric.auc"].is_finite().all()
+    np.testing.assert_array_equal(found["cost.online_steps"], 12 * 4 * found["axis.online.users"].to_numpy())
+    assert found["cost.judgements"].sum() == found["cost.llm_calls"].sum() == 0  # A2C uses no table
+    timings = pl.read_parquet(out / "timings.parquet")
+    assert timings["runs"].to_list() == [3, 3, 3, 3]  # not 4 and 2: no place of the program is idle
+    assert "best of 6: auc" in said and "ialp train" in said
+
+
+def single(sweep, setting, out):
+    """The same setting as a study of its own."""
+    name, environment = sweep.environment()
+    Study(name, environment, None, sweep.config(setting), out, False).run(Console(quiet=True))
+    return read_json(out / "results.json")["methods"][sweep.space.method]["per_seed"]
+
+
+def assert_members_equal(rows, per_seed):
+    for metric, values in per_seed.items():
+        np.testing.assert_allclose(rows[f"metric.{metric}"], values, rtol=1e-5, err_msg=metric)
+
+
+def test_a_member_of_a_sweep_is_the_run_by_itself(whole, tmp_path):
+    sweep = load_sweep(whole[0])
+    rows = results(whole[0]).filter(setting=3)  # the second rate, 16 users
+    setting = {axis.name: rows[f"axis.{axis.name}"][0] for axis in sweep.space.axes}
+    assert setting == {"scratch_hyper.learning_rate": 0.003, "online.users": 16}
+    assert_members_equal(rows, single(sweep, setting, tmp_path))
+
+
+def test_settings_share_the_pretraining_they_have_in_common(tmp_path):
+    """Two ways to pre-train and two to adapt are four settings, but two pre-trainings."""
+    pretraining = Axis("pretrain_hyper.learning_rate", values=(0.001, 0.01))
+    sweep = tiny_sweep(tmp_path, pretraining, ADAPT, method="a_ialp_ap_mixture")
+    run_sweep(sweep, tmp_path / "out")
+    (planned,) = load_rounds(tmp_path / "out")
+    stages = {stage: sum(len(unit.runs) for unit in planned.units if unit.stage == stage)
+              for stage in ("pretraining", "online")}  # fmt: skip
+    assert stages == {"pretraining": 4, "online": 8}
+    rows = results(tmp_path / "out").filter(setting=2)
+    assert rows["cost.pretraining_steps"].to_list() == [8 * 4 * 8] * 2 and rows["cost.judgements"].min() > 0
+    assert_members_equal(rows, single(sweep, planned.settings[2], tmp_path / "single"))
+
+
+def test_the_best_of_a_halving_go_on_where_they_stopped(whole, tmp_path):
+    """Survivors end as if they had never been stopped; the others keep what they had reached."""
+    sweep = tiny_sweep(tmp_path, Axis("scratch_hyper.learning_rate", low=0.001, high=0.02, log=True),
+                       search=Search("halving", settings=9, first_share=0.3))  # fmt: skip
+    run_sweep(sweep, tmp_path / "out")
+    rungs, found = pl.read_parquet(tmp_path / "out" / "rungs.parquet"), results(tmp_path / "out")
+    first = rungs.filter(rung=0).group_by("setting").agg(pl.col("value").mean().round(9))
+    first = first.sort("value", "setting", descending=[True, False])
+    assert sorted(found.filter("complete")["setting"].unique()) == sorted(first["setting"][:3])
+    assert set(found.filter("complete")["updates"]) == {12} and set(
+        found.filter(~pl.col("complete"))["updates"]
+    ) == {4}
+    assert found.filter(~pl.col("complete"))["metric.coverage"].null_count() == 12
+    best = int(first["setting"][0])
+    setting = {
+        "scratch_hyper.learning_rate": found.filter(setting=best)["axis.scratch_hyper.learning_rate"][0]
+    }
+    assert_members_equal(found.filter(setting=best), single(sweep, setting, tmp_path / "single"))
+
+
+class Killed(BaseException):
+    """Nothing in the sweep catches it."""
+
+
+def die_after(monkeypatch, units):
+    """The process ends when the unit after these has been trained, before it has left a file."""
+    count = iter(range(units + 1))
+
+    def execute(*arguments):
+        if next(count) == units:
+            raise Killed
+        execute_unit(*arguments)
+
+    monkeypatch.setattr(sweep_run, "execute_unit", execute)
+
+
+def test_an_adaptive_search_goes_on_after_any_unit(tmp_path, monkeypatch):
+    rate = Axis("scratch_hyper.learning_rate", low=0.001, high=0.02, log=True)
+    sweep = tiny_sweep(tmp_path, rate, search=Search("adaptive", settings=4, batch=2))
+    run_sweep(sweep, tmp_path / "whole", Limits(runs=2, devices=1))
+    for units in (1, 2, 3):
+        die_after(monkeypatch, units)
+        with pytest.raises(Killed):
+            run_sweep(sweep, tmp_path / f"{units}", Limits(runs=2, devices=1))
+        monkeypatch.undo()
+        run_sweep(sweep, tmp_path / f"{units}", Limits(runs=2, devices=1))
+        stored = [(tmp_path / name / "results.parquet").read_bytes() for name in ("whole", f"{units}")]
+        assert stored[0] == stored[1], units
+    assert results(tmp_path / "whole")["axis.scratch_hyper.learning_rate"].n_unique() == 4
+
+
+def test_a_killed_sweep_started_again_leaves_the_same_bytes(tmp_path):
+    """Killed three times: before the first unit, in the middle of one, and between two of them."""
+    signs = (
+        "rounds/0000.json",
+        "units/0000-online-0-0/checkpoints/0000000004",
+        "units/0000-online-1-0/result.json",
+    )
+    for sign in signs:
+        process, deadline = begin(tmp_path, "broken"), time.monotonic() + LIMIT
+        while not (tmp_path / "broken" / sign).exists():
+            assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=LIMIT)
+        assert process.returncode == -signal.SIGKILL
+        assert not (tmp_path / "broken" / "report.html").exists()
+    for out in ("broken", "whole"):
+        process = begin(tmp_path, out)
+        said = process.communicate(timeout=LIMIT)[0]
+        assert process.returncode == 0, said
+    for name in ("results.parquet", "sweep.json"):
+        stored = [(tmp_path / out / name).read_bytes() for out in ("broken", "whole")]
+        assert stored[0] == stored[1], name
+
+
+def test_memory_bounds_the_runs_of_a_program(tmp_path):
+    """By the compiled program's own figure: with six tenths of what six runs need, three run at a time."""
+    sweep, console = tiny_sweep(tmp_path, RATES), Console(file=io.StringIO(), width=200)
+    with pytest.raises(InputError, match="not even one run"):
+        SweepJob(sweep, tmp_path / "none", Limits(6, 1000.0, devices=1)).run(console)
+    needed = 1e6 * float(console.file.getvalue().split("6 runs in one program need ")[1].split()[0])
+    _, said = run_sweep(sweep, tmp_path / "narrow", Limits(6, 0.6 * needed, devices=1))
+    assert "3 at a time" in said
+    run_sweep(sweep, tmp_path / "wide", Limits(6, 1.1 * needed, devices=1))
+    widths = {
+        name: [unit.width for one in load_rounds(tmp_path / name) for unit in one.units]
+        for name in ("narrow", "wide")
+    }
+    assert widths == {"narrow": [3, 3], "wide": [6]}
+    left, right = (results(tmp_path / name).select(pl.selectors.numeric()) for name in widths)
+    pl.testing.assert_frame_equal(left, right, rel_tol=1e-5)
+
+
+def test_devices_share_the_runs(whole, tmp_path):
+    """Four devices, twelve runs of which six share a program: two idle copies fill the places left."""
+    sweep = load_sweep(whole[0])
+    run_sweep(sweep, tmp_path, Limits(runs=4, devices=4))
+    (planned,) = load_rounds(tmp_path)
+    assert [(unit.width, len(unit.runs)) for unit in planned.units] == [(4, 4), (4, 2)] * 2
+    assert pl.read_parquet(tmp_path / "timings.parquet")["idle_copies"].to_list() == [0, 2] * 2
+    left, right = (results(out).select(pl.selectors.numeric()) for out in (whole[0], tmp_path))
+    pl.testing.assert_frame_equal(left, right, rel_tol=1e-5)
+
+
+def test_what_a_folder_holds_is_not_mixed_up(whole, tmp_path):
+    other = tiny_sweep(tmp_path, Axis("scratch_hyper.learning_rate", values=(0.5, 0.6)))
+    with pytest.raises(InputError, match="holds another sweep"):
+        run_sweep(other, whole[0])
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    with pytest.raises(InputError, match="holds no sweep"):
+        run_sweep(other, tmp_path / "mine")
+    with sweep_run._alone(whole[0]), pytest.raises(InputError, match="another process"):
+        run_sweep(load_sweep(whole[0]), whole[0])
+    before = (whole[0] / "results.parquet").read_bytes()
+    run_sweep(load_sweep(whole[0]), whole[0])  # finished: nothing is run, the page is written again
+    assert (whole[0] / "results.parquet").read_bytes() == before
