@@ -168,7 +168,7 @@ def test_the_gradient_is_that_of_the_definition(rollout):
     assert 0.1 < metrics["ratio"] < 1.0 + 1e-6
     assert transitions.done.any() and not transitions.done.all() and not transitions.appended.all()
     pool, _ = jax.jit(rollout.serve)(params)
-    reopened = draw_rollout(jax.random.clone(rollout.serve_key), 6, 3, 4).arrivals
+    reopened = draw_rollout(jax.random.clone(rollout.serve_key), 6, 3, 4, rollout.actor(params)).arrivals
     known = Observation(WORLD().initial_items[pool.user], WORLD().initial_feedback[pool.user])
     first, taught = rollout.learnt(rollout.sessions.recall), teacher(transitions) if teacher else None
     definition = jax.jit(

@@ -41,7 +41,7 @@ def stream():
             sessions, ledger, transitions = serve(
                 serve_key, sessions, ledger, jnp.int32(start), turns, pool, actor, simulator, world, clock
             )
-            drawn = draw_rollout(jax.random.clone(serve_key), turns, USERS, POOL).arrivals
+            drawn = draw_rollout(jax.random.clone(serve_key), turns, USERS, POOL, actor).arrivals
             fresh = excluded_of(open_sessions(pool, simulator, world).state)
             parts.append((before, fresh, transitions, excluded_of(sessions.state), sessions, drawn))
         return ledger, parts

@@ -39,7 +39,7 @@ def noting_actor():
     def act(key, recall, state, situation, world):
         return actor.act(key, recall, state, situation, world)[0], situation
 
-    return Actor(actor.begin, actor.advance, act)
+    return Actor(actor.begin, actor.advance, act, actor.keys)
 
 
 @partial(jax.jit, static_argnames="simulator")
@@ -48,7 +48,7 @@ def stream(key, simulator, world):
     actor = noting_actor()
     sessions = open_sessions(draw_pool(first_key, USERS, actor, simulator, world), simulator, world)
     pool = draw_pool(pool_key, POOL, actor, simulator, world)
-    drawn = draw_rollout(jax.random.clone(serve_key), TURNS, USERS, POOL)
+    drawn = draw_rollout(jax.random.clone(serve_key), TURNS, USERS, POOL, actor)
     clock = StreamClock(TURNS, 3, CAP)
     transitions = serve(
         serve_key, sessions, empty_ledger(3), jnp.int32(0), TURNS, pool, actor, simulator, world, clock
@@ -113,7 +113,7 @@ def test_a_ledger_written_once_is_one_written_every_turn(turns, bins, first):
 
 
 def test_arrivals_are_uniform_over_the_pool_in_every_row_and_turn():
-    draws = jax.vmap(lambda key: draw_rollout(key, 3, 4, 5).arrivals)(
+    draws = jax.vmap(lambda key: draw_rollout(key, 3, 4, 5, noting_actor()).arrivals)(
         jax.random.split(jax.random.key(0), 4000)
     )
     for turn in range(3):

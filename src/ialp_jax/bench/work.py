@@ -16,11 +16,14 @@ def product(rows: float, inner: float, columns: float) -> float:
 
 
 def environment_work(shape: Shape, users: int, world: RandomWorld) -> Counts:
-    """One turn of all users without a policy: each user's session read and written, and the rows of the world read."""
-    session = 4 * (2 * shape.history + shape.turn_cap + 4)
+    """One turn of all users without a policy: what is excluded is read, one interaction and four numbers are written."""
+    numbers = 4  # user, turn, temper, reward so far
+    read = FLOAT * (shape.history + shape.turn_cap + numbers)
+    written = FLOAT * (2 + numbers)
     ratings = FLOAT if world.dense else 2 * FACTORS * FLOAT
-    read = ratings + (WINDOW + 1) * FACTORS * FLOAT
-    return Counts({}, 0.0, users * (2.0 * session + read), float(users * session))
+    looked_up = ratings + (WINDOW + 1) * FACTORS * FLOAT
+    held = FLOAT * (2 * shape.turn_cap + numbers)
+    return Counts({}, 0.0, users * (read + written + looked_up), float(users * held))
 
 
 def serving_work(shape: Shape, users: int, items: int, policies: int = 1) -> Counts:

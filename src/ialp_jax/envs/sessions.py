@@ -23,12 +23,19 @@ class Actor(NamedTuple):
 
     begin: observations -> recall of sessions that start.
     advance: (recall, item, feedback, appended) -> recall after one more interaction.
-    act: (key, recall, state, situation, world) -> (items, extras kept in the transition).
+    act: (keys, recall, state, situation, world) -> (items, extras kept in the transition).
+    keys: (key of a turn, users) -> the keys `act` draws from: the turn's own, or one per user. They are made for all
+        turns of a rollout at once, which is cheaper than turn by turn.
     """
 
     begin: Callable[[Observation], Recall]
     advance: Callable[[Recall, Array, Array, Array], Recall]
     act: Callable[[PRNGKeyArray, Recall, State, Situation, World], tuple[Array, Extras]]
+    keys: Callable[[PRNGKeyArray, int], PRNGKeyArray] = lambda key, users: key
+
+    def keys_of_turns(self, key: PRNGKeyArray, turns: int, users: int) -> PRNGKeyArray:
+        """The keys of several turns, stacked."""
+        return jax.vmap(lambda one: self.keys(one, users))(jax.random.split(key, turns))
 
 
 @struct.dataclass
@@ -165,15 +172,15 @@ def record(ledger: Ledger, endings: Endings, first_turn: Int[Array, ""], clock: 
 
 
 class Randomness(NamedTuple):
-    """All randomness of a rollout of T turns; what the actor draws, it draws from its keys."""
+    """All randomness of a rollout of T turns."""
 
-    act: PRNGKeyArray  # [T]
+    act: PRNGKeyArray  # [T] or [T, B]: what the actor draws, it draws from these
     step: Noise  # [T, B]
     arrivals: Int[Array, "T B"]  # pool index of the user whose session opens next where one ends
 
 
-def draw_rollout(key: PRNGKeyArray, turns: int, users: int, pool: int) -> Randomness:
-    """Draws a rollout's randomness at once; the same for every actor.
+def draw_rollout(key: PRNGKeyArray, turns: int, users: int, pool: int, actor: Actor) -> Randomness:
+    """Draws a rollout's randomness at once; noise and arrivals are the same for every actor.
 
     An arrival is the sum of a number drawn for its turn and one drawn for its row: uniform over the pool, whose
     users are themselves drawn at random, for T + B random numbers instead of T x B.
@@ -181,8 +188,11 @@ def draw_rollout(key: PRNGKeyArray, turns: int, users: int, pool: int) -> Random
     act_key, step_key, turn_key, row_key = jax.random.split(key, 4)
     by_turn = jax.random.randint(turn_key, (turns, 1), 0, pool)
     by_row = draw(partial(jax.random.randint, minval=0, maxval=pool), row_key, (1, users), axis=1)
-    step = draw(sample_noise, step_key, (turns, users), axis=1)
-    return Randomness(jax.random.split(act_key, turns), step, (by_turn + by_row) % pool)
+    return Randomness(
+        act=actor.keys_of_turns(act_key, turns, users),
+        step=draw(sample_noise, step_key, (turns, users), axis=1),
+        arrivals=(by_turn + by_row) % pool,
+    )
 
 
 def serve_turn(
@@ -229,7 +239,7 @@ def serve(
     clock: StreamClock,
 ) -> tuple[Sessions, Ledger, Transition]:
     """`serve_turn` for several turns; transitions are stacked to [T, B]."""
-    randomness = draw_rollout(key, turns, sessions.reward.shape[0], pool.user.shape[0])
+    randomness = draw_rollout(key, turns, sessions.reward.shape[0], pool.user.shape[0], actor)
     sessions, (transitions, endings) = jax.lax.scan(
         lambda sessions, now: serve_turn(now, sessions, pool, actor, simulator, world), sessions, randomness
     )

@@ -47,9 +47,9 @@ def play(
 
     def turn(carry, drawn):  # type: ignore[no-untyped-def]
         state, reason, recall = carry
-        act_key, noise = drawn
+        act_keys, noise = drawn
         situation = jax.vmap(simulator.situation, (0, None))(state, world)
-        item, _ = actor.act(act_key, recall, state, situation, world)
+        item, _ = actor.act(act_keys, recall, state, situation, world)
         following, outcome = transition_of(state, item, noise, world)
         remembered = actor.advance(recall, item, outcome.feedback, outcome.appended)
         over = reason > 0
@@ -58,7 +58,7 @@ def play(
         return kept, (jnp.where(over, world.num_items, item), paid, ~over)
 
     carry = (opened, timestep.reason, actor.begin(timestep.observation))
-    drawn = (jax.random.split(act_key, turns), sample_noise(step_key, (turns, sessions)))
+    drawn = (actor.keys_of_turns(act_key, turns, sessions), sample_noise(step_key, (turns, sessions)))
     (state, reason, _), (items, rewards, live) = jax.lax.scan(turn, carry, drawn)
     return PlayedSessions(
         users=state.user,

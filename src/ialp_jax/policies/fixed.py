@@ -27,12 +27,11 @@ def fixed_actor(policy: FixedPolicy, greedy: bool | Bool[Array, ""] = False) -> 
     """A fixed policy as an `Actor`: it remembers nothing, and is its own greedy version."""
     del greedy
 
-    def act(key, recall, state, situation, world):  # type: ignore[no-untyped-def]
+    def act(keys, recall, state, situation, world):  # type: ignore[no-untyped-def]
         del recall
-        keys = user_keys(key, state.user.shape[0])
         return jax.vmap(policy.act, (0, 0, 0, None))(keys, state, situation, world), ()
 
-    return Actor(lambda observation: (), lambda *interaction: (), act)
+    return Actor(lambda observation: (), lambda *interaction: (), act, user_keys)
 
 
 @struct.dataclass
@@ -125,13 +124,13 @@ def permitted_item(key: PRNGKeyArray, excluded: Int[Array, "E"], num_items: int)
         num_items: N.
     """
 
-    def candidate(key: PRNGKeyArray) -> tuple[PRNGKeyArray, Array, Array]:
+    def draw(key: PRNGKeyArray) -> tuple[PRNGKeyArray, Array, Array]:
         # A key is itself 64 random bits, which nobody else reads. The remainder's bias is below N / 2^32.
         drawn = (jax.random.key_data(key) % num_items).astype(jnp.int32)
         taken = jnp.any(excluded[None] == drawn[:, None], axis=1)
         return key, jnp.where(taken[0], drawn[1], drawn[0]), taken[0] & taken[1]
 
     def again(carry: tuple[PRNGKeyArray, Array, Array]) -> tuple[PRNGKeyArray, Array, Array]:
-        return candidate(jax.random.fold_in(carry[0], 0))
+        return draw(jax.random.fold_in(carry[0], 0))
 
-    return jax.lax.while_loop(lambda carry: carry[2], again, candidate(key))[1]
+    return jax.lax.while_loop(lambda carry: carry[2], again, draw(key))[1]
