@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 from fake_chat_server import Server, by_function
-from rich.console import Console
-
-sys.path.append(str(Path(__file__).parents[1] / "cluster"))
 from ray_nodes import DOOMED, STEADY, two_nodes
+from rich.console import Console
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.candidates import CandidateConfig

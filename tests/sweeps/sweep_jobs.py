@@ -1,6 +1,10 @@
 """Tiny sweeps for the tests: what is searched, over a study of fifty invented users."""
 
 import io
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 from rich.console import Console
@@ -20,6 +24,7 @@ FIXED = {
     "online.bins": 4, "pretrain.updates": 8, **{f"online.{name}": value for name, value in SHAPE.items()},
     **{f"pretrain.{name}": value for name, value in SHAPE.items()},
 }  # fmt: skip
+LIMIT = 600  # seconds; only met if something hangs
 RATES = Axis("scratch_hyper.learning_rate", values=(0.001, 0.003, 0.01))
 
 
@@ -41,5 +46,31 @@ def run_sweep(sweep, out, limits=None):
     """Runs a sweep here; returns the summary and what was said."""
     console = Console(file=io.StringIO(), width=200)
     with jax.debug_key_reuse(False):
-        summary = SweepJob(sweep, out, limits or Limits(runs=4)).run(console)
+        summary = SweepJob(sweep, out, limits or Limits(runs=4, devices=1)).run(console)
     return summary, console.file.getvalue()
+
+
+SPACE = """
+method = "a2c"
+objective = "auc"
+seeds = 2
+[search]
+kind = "grid"
+[fixed]
+{fixed}
+[axes]
+"scratch_hyper.learning_rate" = [0.001, 0.003, 0.01]
+"online.users" = [8, 16]
+"""
+
+
+def begin(place, out, *more, environment=None, **fixed):
+    """Starts a sweep of six settings in a process of its own; the same as the fixture `whole` of test_sweeps_run."""
+    sweep = tiny_sweep(place, RATES, Axis("online.users", values=(8, 16)), **fixed)
+    fixed = "\n".join(f'"{name}" = {value}' for name, value in sweep.changes.items())
+    (place / "space.toml").write_text(SPACE.format(fixed=fixed), encoding="utf-8")
+    command = [Path(sys.executable).parent / "ialp", "sweep", "tiny.py", "--space", "space.toml", "--out", out,
+               "--runs-per-program", "3", "--devices", "1", "--loop.checkpoint-seconds", "0", *more]  # fmt: skip
+    environment = (environment or os.environ) | {"JAX_COMPILATION_CACHE_DIR": str(place / "compiled")}
+    return subprocess.Popen(command, cwd=place, env=environment, text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT)  # fmt: skip

@@ -1,12 +1,8 @@
 """The sweep itself: members equal single runs, programs are shared, and no interruption changes a byte."""
 
 import io
-import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -14,7 +10,7 @@ import polars.selectors
 import polars.testing
 import pytest
 from rich.console import Console
-from sweep_jobs import RATES, run_sweep, tiny_sweep
+from sweep_jobs import LIMIT, RATES, begin, run_sweep, tiny_sweep
 
 from ialp_jax.artifacts import InputError, read_json
 from ialp_jax.study.run import Study
@@ -28,7 +24,6 @@ from ialp_jax.sweeps.units import load_rounds
 from ialp_jax.training.loop import programs_compiled
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("batched_keys")]
-LIMIT = 600  # seconds; only met if something hangs
 ADAPT = Axis("adapt_hyper.learning_rate", values=(0.001, 0.004))
 
 
@@ -100,9 +95,8 @@ def test_the_best_of_a_halving_go_on_where_they_stopped(whole, tmp_path):
                        search=Search("halving", settings=9, first_share=0.3))  # fmt: skip
     run_sweep(sweep, tmp_path / "out")
     rungs, found = pl.read_parquet(tmp_path / "out" / "rungs.parquet"), results(tmp_path / "out")
-    first = (
-        rungs.filter(rung=0).group_by("setting").agg(pl.col("value").mean()).sort("value", descending=True)
-    )
+    first = rungs.filter(rung=0).group_by("setting").agg(pl.col("value").mean().round(9))
+    first = first.sort("value", "setting", descending=[True, False])
     assert sorted(found.filter("complete")["setting"].unique()) == sorted(first["setting"][:3])
     assert set(found.filter("complete")["updates"]) == {12} and set(
         found.filter(~pl.col("complete"))["updates"]
@@ -134,42 +128,16 @@ def die_after(monkeypatch, units):
 def test_an_adaptive_search_goes_on_after_any_unit(tmp_path, monkeypatch):
     rate = Axis("scratch_hyper.learning_rate", low=0.001, high=0.02, log=True)
     sweep = tiny_sweep(tmp_path, rate, search=Search("adaptive", settings=4, batch=2))
-    run_sweep(sweep, tmp_path / "whole", Limits(runs=2))
+    run_sweep(sweep, tmp_path / "whole", Limits(runs=2, devices=1))
     for units in (1, 2, 3):
         die_after(monkeypatch, units)
         with pytest.raises(Killed):
-            run_sweep(sweep, tmp_path / f"{units}", Limits(runs=2))
+            run_sweep(sweep, tmp_path / f"{units}", Limits(runs=2, devices=1))
         monkeypatch.undo()
-        run_sweep(sweep, tmp_path / f"{units}", Limits(runs=2))
+        run_sweep(sweep, tmp_path / f"{units}", Limits(runs=2, devices=1))
         stored = [(tmp_path / name / "results.parquet").read_bytes() for name in ("whole", f"{units}")]
         assert stored[0] == stored[1], units
     assert results(tmp_path / "whole")["axis.scratch_hyper.learning_rate"].n_unique() == 4
-
-
-SPACE = """
-method = "a2c"
-objective = "auc"
-seeds = 2
-[search]
-kind = "grid"
-[fixed]
-{fixed}
-[axes]
-"scratch_hyper.learning_rate" = [0.001, 0.003, 0.01]
-"online.users" = [8, 16]
-"""
-
-
-def begin(place, out):
-    """Starts the sweep of `whole` in a process of its own."""
-    sweep = tiny_sweep(place, RATES, Axis("online.users", values=(8, 16)))
-    fixed = "\n".join(f'"{name}" = {value}' for name, value in sweep.changes.items())
-    (place / "space.toml").write_text(SPACE.format(fixed=fixed), encoding="utf-8")
-    command = [Path(sys.executable).parent / "ialp", "sweep", "tiny.py", "--space", "space.toml", "--out", out,
-               "--runs-per-program", "3", "--loop.checkpoint-seconds", "0"]  # fmt: skip
-    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(place / "compiled")}
-    return subprocess.Popen(command, cwd=place, env=environment, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT)  # fmt: skip
 
 
 def test_a_killed_sweep_started_again_leaves_the_same_bytes(tmp_path):
@@ -201,17 +169,28 @@ def test_memory_bounds_the_runs_of_a_program(tmp_path):
     """By the compiled program's own figure: with six tenths of what six runs need, three run at a time."""
     sweep, console = tiny_sweep(tmp_path, RATES), Console(file=io.StringIO(), width=200)
     with pytest.raises(InputError, match="not even one run"):
-        SweepJob(sweep, tmp_path / "none", Limits(runs=6, memory=1000.0)).run(console)
+        SweepJob(sweep, tmp_path / "none", Limits(6, 1000.0, devices=1)).run(console)
     needed = 1e6 * float(console.file.getvalue().split("6 runs in one program need ")[1].split()[0])
-    _, said = run_sweep(sweep, tmp_path / "narrow", Limits(runs=6, memory=0.6 * needed))
+    _, said = run_sweep(sweep, tmp_path / "narrow", Limits(6, 0.6 * needed, devices=1))
     assert "3 at a time" in said
-    run_sweep(sweep, tmp_path / "wide", Limits(runs=6, memory=1.1 * needed))
+    run_sweep(sweep, tmp_path / "wide", Limits(6, 1.1 * needed, devices=1))
     widths = {
         name: [unit.width for one in load_rounds(tmp_path / name) for unit in one.units]
         for name in ("narrow", "wide")
     }
     assert widths == {"narrow": [3, 3], "wide": [6]}
     left, right = (results(tmp_path / name).select(pl.selectors.numeric()) for name in widths)
+    pl.testing.assert_frame_equal(left, right, rel_tol=1e-5)
+
+
+def test_devices_share_the_runs(whole, tmp_path):
+    """Four devices, twelve runs of which six share a program: two idle copies fill the places left."""
+    sweep = load_sweep(whole[0])
+    run_sweep(sweep, tmp_path, Limits(runs=4, devices=4))
+    (planned,) = load_rounds(tmp_path)
+    assert [(unit.width, len(unit.runs)) for unit in planned.units] == [(4, 4), (4, 2)] * 2
+    assert pl.read_parquet(tmp_path / "timings.parquet")["idle_copies"].to_list() == [0, 2] * 2
+    left, right = (results(out).select(pl.selectors.numeric()) for out in (whole[0], tmp_path))
     pl.testing.assert_frame_equal(left, right, rel_tol=1e-5)
 
 

@@ -36,6 +36,8 @@ class Sweep:
     """Where programs run: in this process, or as tasks of a Ray cluster (RAY_ADDRESS, or one started here)."""
     runs_per_program: int | None = None
     """Most runs that share a program; as many as memory allows if left out, on CPUs a few per core."""
+    devices: int | None = None
+    """How many devices of this machine share the runs; all if left out. A CPU counts as one per core."""
     memory_gb: float | None = None
     """Memory of one device that a program may take, in GB; most of what is free if left out."""
     study: Annotated[StudyConfig, tyro.conf.arg(name="")] = StudyConfig()
@@ -55,20 +57,20 @@ def run(arguments: Sequence[str]) -> None:
         prog="ialp sweep",
     )
     console = Console(width=None if os.environ.get("COLUMNS") or Console().is_terminal else 100)
-    prepare_device()
+    prepare_device(a_device_per_core=True)
     _job(sweep, name, base).run(console)
 
 
 def _job(asked: Sweep, name: str, base: StudyConfig):  # type: ignore[no-untyped-def]
     from ialp_jax.artifacts import InputError
-    from ialp_jax.sweeps import definition, plan, settings, space
+    from ialp_jax.sweeps import definition, fields, plan, settings, space
     from ialp_jax.sweeps.run import SweepJob
 
     if asked.space is None:
         raise InputError("no sweep was named", column="--space",
                          fix="give a file, for example experiments/sweeps/quick_a2c.toml")  # fmt: skip
     read = space.read_space(asked.space)
-    changes = definition.changed_fields(settings.apply(asked.study, read.fixed, asked.space), base)
+    changes = definition.changed_fields(fields.apply(asked.study, read.fixed, asked.space), base)
     sweep = definition.Sweep(
         env=str(Path(asked.env).resolve()) if asked.env.endswith(".py") else asked.env,
         preset=asked.preset,
@@ -77,6 +79,7 @@ def _job(asked: Sweep, name: str, base: StudyConfig):  # type: ignore[no-untyped
         changes=changes,
         space=settings.check_space(read, asked.study, asked.space),
     )
-    limits = plan.Limits(asked.runs_per_program, None if asked.memory_gb is None else asked.memory_gb * 1e9)
+    memory = None if asked.memory_gb is None else asked.memory_gb * 1e9
+    limits = plan.Limits(asked.runs_per_program, memory, asked.devices)
     out = asked.out or Path("sweeps") / f"{name}-{asked.space.stem}"
     return SweepJob(sweep, out, limits, asked.engine, asked.fresh)

@@ -54,7 +54,7 @@ def learning_curves(run: RunFiles, summary: dict[str, Any], total: str, level: s
     """
     if run.bins is None:
         return None
-    with _figure("curves-" + total, 9.0, 4.6) as (axes, done):
+    with new_figure("curves-" + total, 9.0, 4.6) as (axes, done):
         ends: list[tuple[float, Method]] = []
         for method in in_order(list(run.per_seed)):
             height = summary["methods"][method.name].get(level, {}).get("mean")
@@ -80,7 +80,7 @@ def mixture_weights(run: RunFiles) -> str | None:
     names = [name for name in run.per_seed if f"{name}/weight" in run.curves]
     if run.bins is None or not names:
         return None
-    with _figure("weights", 9.0, 2.8) as (axes, done):
+    with new_figure("weights", 9.0, 2.8) as (axes, done):
         ends = []
         for method in in_order(names):
             curve = plain_curve(run.bins, run.curves[f"{method.name}/weight"])
@@ -99,7 +99,7 @@ def initial_final(run: RunFiles, summary: dict[str, Any]) -> str | None:
     ]
     if not methods:
         return None
-    with _figure("initial-final", 9.0, 0.8 + 0.42 * len(methods)) as (axes, done):
+    with new_figure("initial-final", 9.0, 0.8 + 0.42 * len(methods)) as (axes, done):
         for row, method in enumerate(methods):
             for metric, offset, fill in (
                 ("initial_reward", -0.14, "none"),
@@ -112,10 +112,10 @@ def initial_final(run: RunFiles, summary: dict[str, Any]) -> str | None:
                     axes.hlines(row + offset, found["low"], found["high"], color=method.colour, linewidth=2)
                 axes.plot(found["mean"], row + offset, "o", markersize=7, markeredgecolor=method.colour,
                           markerfacecolor=fill)  # fmt: skip
-        _rows(axes, [_short(method.label) for method in methods])
+        name_rows(axes, [_short(method.label) for method in methods])
         axes.plot([], [], "o", color=INK, markerfacecolor="none", label="initial (first 5 % of sessions)")
         axes.plot([], [], "o", color=INK, label="final (last 10 %)")
-        _legend_above(axes, columns=2)
+        legend_above(axes, columns=2)
         axes.set_xlabel("reward per session")
         return done()
 
@@ -129,22 +129,22 @@ def departure_reasons(run: RunFiles) -> str | None:
         return None
     recorded = {reason for method in methods for reason, count in counts[method.name].items() if count > 0}
     reasons = [*(reason for reason in REASONS if reason in recorded), *sorted(recorded - set(REASONS))]
-    with _figure("departures", 9.0, 0.9 + 0.36 * len(methods)) as (axes, done):
+    with new_figure("departures", 9.0, 0.9 + 0.36 * len(methods)) as (axes, done):
         left = np.zeros(len(methods))
         for reason in reasons:
             label, colour = REASONS.get(reason, (reason, "#56B4E9"))
             shares = [counts[m.name].get(reason, 0) / sum(counts[m.name].values()) for m in methods]
             axes.barh(range(len(methods)), shares, left=left, color=colour, label=label, height=0.7)
             left += shares
-        _rows(axes, [_short(method.label) for method in methods])
+        name_rows(axes, [_short(method.label) for method in methods])
         axes.set_xlim(0, 1)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
-        _legend_above(axes, columns=len(reasons))
+        legend_above(axes, columns=len(reasons))
         return done()
 
 
 @contextmanager
-def _figure(name: str, width: float, height: float) -> Iterator[tuple[Axes, Any]]:
+def new_figure(name: str, width: float, height: float) -> Iterator[tuple[Axes, Any]]:
     """Axes of a new figure and a function that turns it into SVG whose ids all start with `name`."""
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -217,12 +217,14 @@ def _short(label: str) -> str:
     return label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
 
 
-def _rows(axes: Axes, labels: list[str]) -> None:
+def name_rows(axes: Axes, labels: list[str]) -> None:
+    """Names beside horizontal bars, the first on top."""
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.grid(False, axis="y")
 
 
-def _legend_above(axes: Axes, columns: int) -> None:
+def legend_above(axes: Axes, columns: int) -> None:
+    """A legend over the plot, where it hides nothing."""
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False, borderaxespad=0.2,
                 columnspacing=1.2, handlelength=1.2, labelcolor=INK)  # fmt: skip

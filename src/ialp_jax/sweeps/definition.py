@@ -9,9 +9,10 @@ from ialp_jax import environments
 from ialp_jax.artifacts import fingerprint, plain, read_json
 from ialp_jax.environments import Environment
 from ialp_jax.study.config import PRETRAINED, Preset, StudyConfig, preset
+from ialp_jax.sweeps.fields import apply, fields_of, held
 from ialp_jax.sweeps.search import Setting
-from ialp_jax.sweeps.settings import apply, command, fields_of
 from ialp_jax.sweeps.space import Axis, Search, Space, Value
+from ialp_jax.sweeps.wording import command
 
 SWEEP_FILE = "sweep.json"
 
@@ -85,13 +86,7 @@ def load_sweep(out: Path) -> Sweep:
 def changed_fields(config: StudyConfig, base: StudyConfig) -> dict[str, Value]:
     """The fields, by dotted name, in which a study differs from another; not what a space decides itself."""
     names = [name for name in fields_of(base) if name not in ("seeds", "methods")]
-    return {name: _held(config, name) for name in names if _held(config, name) != _held(base, name)}
-
-
-def _held(config: Any, name: str) -> Any:
-    for part in name.split("."):
-        config = getattr(config, part)
-    return config
+    return {name: held(config, name) for name in names if held(config, name) != held(base, name)}
 
 
 def _hashable(value: Any) -> Value:

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.sharding import Mesh
 from rich.console import Console
 
 from ialp_jax.artifacts import read_arrays, write_arrays, write_json
@@ -29,6 +30,7 @@ from ialp_jax.sweeps.worlds import Worlds
 from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.device import compile_seconds, prepare_device
 from ialp_jax.training.loop import Trained, train
+from ialp_jax.training.mesh import MeshConfig, make_mesh
 from ialp_jax.training.progress import Watch
 
 RESULT, TIMINGS, PARAMS, CHECKPOINTS = "result.json", "timings.json", "params.npz", "checkpoints"
@@ -44,8 +46,19 @@ def is_done(out: Path, name: str) -> bool:
     return (unit_folder(out, name) / RESULT).exists()
 
 
-def execute_unit(sweep: Sweep, out: Path, name: str, worlds: Worlds, watch: Watch) -> None:
-    """Trains and measures the runs of a unit, going on from its checkpoint if it has one."""
+def execute_unit(
+    sweep: Sweep, out: Path, name: str, worlds: Worlds, watch: Watch, devices: int | None = None
+) -> None:
+    """Trains and measures the runs of a unit, going on from its checkpoint if it has one.
+
+    Args:
+        sweep: what it is part of.
+        out: folder of the sweep.
+        name: of the unit.
+        worlds: of this process.
+        watch: told of the progress.
+        devices: how many of this process's devices share the runs; None for all.
+    """
     if is_done(out, name):
         return
     begun, compiled = time.monotonic(), compile_seconds()
@@ -53,7 +66,7 @@ def execute_unit(sweep: Sweep, out: Path, name: str, worlds: Worlds, watch: Watc
     config, prepared, method = _method(sweep, out, planned, unit, worlds)
     if unit.sources and load_unit(out, unit.sources[0][0])[1].stage == unit.stage:
         _take_over(sweep, out, unit, worlds)
-    trained = _train(out, unit, config, prepared, method, watch)
+    trained = _train(out, unit, config, prepared, method, watch, devices)
     folder = unit_folder(out, name)
     if unit.stage == "pretraining":
         write_arrays(folder / PARAMS, flatten_dict(trained.run.params, sep="/"))
@@ -76,7 +89,7 @@ def execute_stored(out: Path, name: str) -> None:
 
 @lru_cache(maxsize=1)
 def _stored(out: Path) -> tuple[Sweep, Worlds]:
-    prepare_device()
+    prepare_device(a_device_per_core=True)
     sweep = load_sweep(out)
     return sweep, Worlds(sweep, out, Console(quiet=True))
 
@@ -136,13 +149,26 @@ def _pretrained(out: Path, sources: list[tuple[str, int]]) -> dict:
     return unflatten_dict(taken, sep="/")
 
 
+def runs_mesh(method: Method, width: int, devices: int | None) -> Mesh | None:
+    """The devices with an equal share of the runs each; None if that is one device."""
+    shape = method.algorithm.config
+    return make_mesh(MeshConfig(user=1), width, shape.users, shape.pool, jax.devices()[:devices])
+
+
 def _train(
-    out: Path, unit: Unit, config: StudyConfig, prepared: Prepared, method: Method, watch: Watch
+    out: Path,
+    unit: Unit,
+    config: StudyConfig,
+    prepared: Prepared,
+    method: Method,
+    watch: Watch,
+    devices: int | None = None,
 ) -> Trained:
     world = prepared.llm_world if unit.stage == "pretraining" else prepared.world
     return train(
         method.algorithm, method.start, method.hyper, world, config.loop,
         unit_folder(out, unit.name) / CHECKPOINTS, watch, method.hyper_axis, unit.until,
+        runs_mesh(method, unit.width, devices),
     )  # fmt: skip
 
 

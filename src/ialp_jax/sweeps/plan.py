@@ -39,10 +39,12 @@ class Limits:
     Attributes:
         runs: most runs of a program; None for as many as memory allows, and on CPUs a few per device.
         memory: bytes of one device that a program may take; None for most of what is free.
+        devices: how many of this process's devices share the runs; None for all.
     """
 
     runs: int | None = None
     memory: float | None = None
+    devices: int | None = None
 
 
 class Planner:
@@ -131,7 +133,7 @@ class Planner:
         Raises:
             InputError: if not even one run per device fits.
         """
-        devices = jax.devices()[:1]
+        devices = jax.devices()[: self._limits.devices]
         wanted = len(members) if self._limits.runs is None else min(self._limits.runs, len(members))
         if self._limits.runs is None and devices[0].platform == "cpu":
             wanted = min(wanted, CPU_RUNS_PER_DEVICE * len(devices))

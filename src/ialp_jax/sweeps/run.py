@@ -24,9 +24,9 @@ from ialp_jax.sweeps.plan import Limits, Planner
 from ialp_jax.sweeps.progress import SweepBar, sweep_bar
 from ialp_jax.sweeps.rounds import Rounds, planned_settings, planned_steps, rounds
 from ialp_jax.sweeps.search import advice
-from ialp_jax.sweeps.settings import label
 from ialp_jax.sweeps.tables import TABLES, scores, write_tables
 from ialp_jax.sweeps.units import ROUNDS, UNITS, Round, Unit, load_rounds, steps_of
+from ialp_jax.sweeps.wording import label
 from ialp_jax.sweeps.worlds import FOLDER, Worlds
 
 PAGES = ("summary.json", "report.html")
@@ -151,7 +151,7 @@ class SweepJob:
                 continue
             for unit in waiting:
                 bar.open(unit)
-                execute_unit(self.sweep, self.out, unit.name, worlds, bar)
+                execute_unit(self.sweep, self.out, unit.name, worlds, bar, self.limits.devices)
                 done(unit)
 
     def _execute_with_ray(

@@ -14,8 +14,8 @@ from ialp_jax.artifacts import atomic_path, plain, read_json
 from ialp_jax.sweeps.definition import Sweep
 from ialp_jax.sweeps.execute import RESULT, TIMINGS, is_done, unit_folder
 from ialp_jax.sweeps.rounds import mean_scores
-from ialp_jax.sweeps.settings import label
 from ialp_jax.sweeps.units import Round, Unit
+from ialp_jax.sweeps.wording import label
 
 RESULTS_TABLE, RUNGS_TABLE, TIMINGS_TABLE = "results.parquet", "rungs.parquet", "timings.parquet"
 TABLES = (RESULTS_TABLE, RUNGS_TABLE, TIMINGS_TABLE)

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from ialp_jax.artifacts import fingerprint, read_json, write_json
 from ialp_jax.study.config import StudyConfig
+from ialp_jax.sweeps.fields import fields_of, held
 from ialp_jax.sweeps.search import Setting
-from ialp_jax.sweeps.settings import affects, fields_of
+from ialp_jax.sweeps.settings import affects
 
 Stage = Literal["pretraining", "online"]
 ROUNDS, UNITS = "rounds", "units"
@@ -122,7 +123,7 @@ def bucket_of(stage: Stage, method: str, config: StudyConfig) -> str:
     ]
     supervised = stage == "pretraining" and config.pretrain_hyper.supervised > 0.0
     return fingerprint(stage, method if stage == "online" else "", config.loop.chunk, supervised,
-                       {name: _value(config, name) for name in names})  # fmt: skip
+                       {name: held(config, name) for name in names})  # fmt: skip
 
 
 def pretraining_key(config: StudyConfig) -> str:
@@ -152,9 +153,3 @@ def in_units(runs: Sequence[Run], width: int) -> Iterator[tuple[Run, ...]]:
     """The runs cut into units of equal width."""
     for start in range(0, len(runs), width):
         yield tuple(runs[start : start + width])
-
-
-def _value(config: Any, name: str) -> Any:
-    for part in name.split("."):
-        config = getattr(config, part)
-    return config

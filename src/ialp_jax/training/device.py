@@ -26,11 +26,18 @@ class Memory:
         return self.temporary + self.arguments + self.outputs
 
 
-def prepare_device() -> None:
+def prepare_device(a_device_per_core: bool = False) -> None:
     """Turns on the persistent compilation cache, so that a second run of the same program does not compile again.
 
     The folder is JAX_COMPILATION_CACHE_DIR if set, else ~/.cache/ialp_jax/compiled.
+
+    Args:
+        a_device_per_core: on CPUs, one device per core (of NPROC, if set) instead of one for all of them: runs side by
+            side use the cores better than one program whose small operations are each cut in pieces.
     """
+    if a_device_per_core and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        cores = int(os.environ.get("NPROC", len(os.sched_getaffinity(0))))
+        jax.config.update("jax_num_cpu_devices", cores)
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "ialp_jax" / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -5,7 +5,7 @@ import polars as pl
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ialp_jax.evaluation.statistics import interquartile_mean
-from ialp_jax.report.figures import _legend_above, _rows
+from ialp_jax.report.figures import legend_above, name_rows
 from ialp_jax.report.sweep.canvas import BEST, INK, MIDDLE, RUN, plain_axes, sheet
 from ialp_jax.report.sweep.scales import shorten
 from ialp_jax.report.sweep.settings import Setting, mean_of
@@ -24,7 +24,7 @@ def importance_bars(importance: dict[str, float] | None) -> str | None:
         for row, share in enumerate(shares):
             axes.annotate("< 1%" if 0 < share < 0.01 else f"{share:.0%}", (share, row), xytext=(5, 0), textcoords="offset points", va="center",
                           fontsize=9)  # fmt: skip
-        _rows(axes, [shorten(name, 40) for name in names])
+        name_rows(axes, [shorten(name, 40) for name in names])
         axes.set_xlim(0, max(1e-9, *shares) * 1.12)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
         axes.set_xlabel("share of the explained variation of the objective", fontsize=9)
@@ -51,7 +51,7 @@ def best_so_far(settings: list[Setting], label: str) -> str | None:
         plain_axes(axes)
         axes.set_xlabel("trial", fontsize=9)
         axes.set_ylabel(label, fontsize=9)
-        _legend_above(axes, columns=3)
+        legend_above(axes, columns=3)
         return done()
 
 
@@ -84,7 +84,7 @@ def rung_curves(
         plain_axes(axes)
         axes.set_xlabel("updates trained when measured", fontsize=9)
         axes.set_ylabel(label, fontsize=9, color=INK)
-        _legend_above(axes, columns=3)
+        legend_above(axes, columns=3)
         return done()
 
 

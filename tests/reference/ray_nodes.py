@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-HERE = Path(__file__).parent
+UNITS = Path(__file__).parents[1] / "cluster"  # modules that workers import
 NODE = "IALP_TEST_NODE"  # environment variable of every process of a node: its name
 MARK = "IALP_TEST_MARK"  # the same, with a word that no other cluster has
 LIMIT = 40  # seconds; only met if something hangs
@@ -30,7 +30,7 @@ class Nodes:
         self._folder, self._cpus, self._named = folder, cpus, named
         self._mark = secrets.token_hex(6)
         self._started: list[subprocess.Popen] = []
-        paths = [str(HERE), os.environ.get("PYTHONPATH", "")]
+        paths = [str(UNITS), os.environ.get("PYTHONPATH", "")]
         # A token of its own: other users of the machine stay out, and the user's own token is not looked at.
         self.environment = os.environ | {
             "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16), "RAY_USAGE_STATS_ENABLED": "0",
