@@ -1,6 +1,7 @@
-"""A program compiled for one device: how long that took, what memory it needs, what XLA says it computes."""
+"""A program compiled for its devices: how long that took, what memory it needs, what XLA says it computes."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,9 @@ from jax.stages import Compiled
 from ialp_jax.bench.program import Program, Tree
 from ialp_jax.bench.tracing import traced_flops
 from ialp_jax.training.device import Memory, memory_of
+from ialp_jax.training.mesh import Layout, on_mesh
+
+Call = Callable[[Tree, Tree], tuple[Tree, Tree]]
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Ready:
     """
 
     program: Program
-    call: Compiled
+    call: Call
     compile_seconds: float
     memory: Memory
     traced_flops: float
@@ -44,10 +48,21 @@ def compile_program(program: Program) -> Ready:
     data = jax.eval_shape(program.make_data, key)
     state = jax.eval_shape(program.start, key, data)
     begun = time.perf_counter()
-    call = jax.jit(program.step, donate_argnums=0).lower(state, data).compile()
+    if program.mesh is None:
+        compiled = jax.jit(program.step, donate_argnums=0).lower(state, data).compile()
+        call: Call = compiled
+    else:
+        shared = on_mesh(lambda runs, _, world: program.step(runs, world), program.mesh, state, None)
+        compiled = shared.lower(state, (), data).compile()
+        call = lambda state, data: compiled(state, (), data)  # noqa: E731
     taken = time.perf_counter() - begun
     return Ready(
-        program, call, taken, memory_of(call), traced_flops(program.step, state, data), xla_flops(call)
+        program,
+        call,
+        taken,
+        memory_of(compiled),
+        traced_flops(program.step, state, data),
+        xla_flops(compiled),
     )
 
 
@@ -61,4 +76,10 @@ def xla_flops(call: Compiled) -> float | None:
 
 def start(program: Program, data: Tree, seed: int) -> Tree:
     """The state of the first call."""
-    return jax.jit(program.start)(jax.random.key(seed), data)
+    state = jax.jit(program.start)(jax.random.key(seed), data)
+    return Layout(jax.tree.leaves(state)[0].shape[0], program.mesh).place_runs(state)
+
+
+def shared_data(program: Program, seed: int) -> Tree:
+    """The arrays that calls share, on every device of the program."""
+    return Layout(1, program.mesh).place(jax.jit(program.make_data)(jax.random.key(seed)))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from ialp_jax.bench.compiled import Ready, start
+from ialp_jax.bench.compiled import Ready, shared_data, start
 
 LEAST_REPEATS = 3  # a median of fewer says little
 Tree = Any
@@ -100,9 +100,10 @@ def measure(
 def _begin(ready: Ready, shared: dict[Hashable, Tree], seed: int, repeat_seconds: float) -> Running:
     """Makes data and state, makes the first call and finds out how many calls a repeat takes."""
     program = ready.program
-    if program.data not in shared:
-        shared[program.data] = jax.block_until_ready(jax.jit(program.make_data)(jax.random.key(seed)))
-    data = shared[program.data]
+    place = (program.data, program.mesh)
+    if place not in shared:
+        shared[place] = jax.block_until_ready(shared_data(program, seed))
+    data = shared[place]
     begun = time.perf_counter()
     one = Running(ready, data, jax.block_until_ready(start(program, data, seed + 1)))
     one.init_seconds = time.perf_counter() - begun

@@ -12,11 +12,12 @@ from typing import Any
 from ialp_jax.artifacts import InputError
 from ialp_jax.bench.results import Results
 
+# What a peer does -> our workloads that do the same: on one device, and on all of this machine's.
 SAME_WORK = {
-    "environment": "environment",
-    "training": "a2c",
-    "a2c": "a2c",
-}  # what a peer does -> our workload
+    "environment": ("environment", "environment_devices"),
+    "training": ("a2c", "a2c_devices"),
+    "a2c": ("a2c", "a2c_devices"),
+}
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Ratio:
     Attributes:
         peer, users, items, settings: what was measured.
         theirs: the peer's median.
-        ours: ours at the same number of users; None where it was not measured.
-        best: ours at the best number of users.
+        ours: ours on one device at the same number of users; None where it was not measured.
+        best: ours at the best number of users and devices.
     """
 
     peer: str
@@ -89,9 +90,11 @@ def ratios(results: Results) -> list[Ratio]:
     for peer in results.peers:
         same = [
             point for point in results.points
-            if point.workload == SAME_WORK.get(peer["what"]) and point.items == peer["items"]
+            if point.workload in SAME_WORK.get(peer["what"], ()) and point.items == peer["items"]
         ]  # fmt: skip
-        at = [point.steps_per_s.median for point in same if point.users == peer["users"]]
+        one_device = SAME_WORK[peer["what"]][:1] if same else ()
+        at = [point.steps_per_s.median for point in same
+              if point.users == peer["users"] and point.workload in one_device]  # fmt: skip
         best = max((point.steps_per_s.median for point in same), default=None)
         settings = ", ".join(f"{name} {value}" for name, value in peer.get("settings", {}).items())
         rows.append(Ratio(peer["peer"], peer["users"], peer["items"], settings, float(peer["steps_per_s"]),

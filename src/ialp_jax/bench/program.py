@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
+from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
 from ialp_jax.bench.floors import Counts
@@ -22,6 +23,8 @@ class Program:
         steps: user-steps (decisions) of one call.
         counts: the least work of one call.
         plan: how the catalogue head is computed for one decision of every user, if it is part of the program.
+        mesh: devices that share the work; state and step then have a leading axis of runs, as the training loop's.
+            None is one device.
     """
 
     data: Hashable
@@ -30,6 +33,7 @@ class Program:
     steps: int
     counts: Counts
     plan: str = ""
+    mesh: Mesh | None = None
 
     def make_data(self, key: PRNGKeyArray) -> Tree:
         """The shared arrays; traceable."""

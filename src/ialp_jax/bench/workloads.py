@@ -1,11 +1,13 @@
 """The workloads by name: what a call of each does, at any number of users and any size of catalogue."""
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from ialp_jax.algorithms import a2c, adaptive, fixed, ialp
 from ialp_jax.algorithms.losses import ActorCriticHyper
@@ -18,9 +20,11 @@ from ialp_jax.envs.simulator import Simulator, SimulatorConfig
 from ialp_jax.envs.world import World
 from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
 from ialp_jax.policies.fixed import RandomPolicy, fixed_actor
+from ialp_jax.training.mesh import MeshConfig, make_mesh
 
 LONG = 1_000_000  # updates of the run a call is cut from: far from its end
 
+Axis = Literal["run", "user"]
 Build = Callable[[Point, Shape, Effort], Program]
 
 
@@ -66,6 +70,13 @@ def simulator_of(shape: Shape) -> Simulator:
     return Simulator(SimulatorConfig(turn_cap=shape.turn_cap))
 
 
+def mesh_of(point: Point, axis: Axis) -> Mesh | None:
+    """As many of this machine's devices as divide the users, all on one axis; None if that is one device."""
+    count = math.gcd(point.users, len(jax.devices()))
+    config = MeshConfig(run=count, user=1) if axis == "run" else MeshConfig(run=1, user=count)
+    return make_mesh(config, count, point.users, config_of(point, Shape()).pool, jax.devices()[:count])
+
+
 def environment(point: Point, shape: Shape, effort: Effort) -> Program:
     """Users, random permitted items, no policy."""
     algorithm = fixed.Fixed(config_of(point, shape), simulator_of(shape), fixed_actor)
@@ -76,6 +87,15 @@ def environment(point: Point, shape: Shape, effort: Effort) -> Program:
         return algorithm.init(key, RandomPolicy(), world)
 
     return _repeated(algorithm, RandomPolicy(), start, world, point, shape, effort, turn.times(shape.rollout))
+
+
+def environment_on_devices(point: Point, shape: Shape, effort: Effort) -> Program:
+    """The same, the users divided into one run per device."""
+    mesh = mesh_of(point, "run")
+    if mesh is None:
+        return environment(point, shape, effort)
+    each = replace(point, users=point.users // mesh.size)
+    return _on_mesh(environment(each, shape, effort), mesh, mesh.size)
 
 
 def serving(point: Point, shape: Shape, effort: Effort) -> Program:
@@ -130,6 +150,26 @@ def training(
     return build
 
 
+def on_devices(build: Build) -> Build:
+    """The same, the users of the one run shared by all devices."""
+
+    def build_shared(point: Point, shape: Shape, effort: Effort) -> Program:
+        mesh, program = mesh_of(point, "user"), build(point, shape, effort)
+        return program if mesh is None else _on_mesh(program, mesh, 1)
+
+    return build_shared
+
+
+def _on_mesh(program: Program, mesh: Mesh, runs: int) -> Program:
+    """`runs` times the program, on several devices."""
+
+    def start(key: jax.Array, world: World) -> Tree:
+        return jax.vmap(program.start, (0, None))(jax.random.split(key, runs), world)
+
+    return replace(program, start=start, step=jax.vmap(program.step, (0, None)), steps=runs * program.steps,
+                   counts=program.counts.times(runs), mesh=mesh)  # fmt: skip
+
+
 def training_work(point: Point, shape: Shape, world: RandomWorld, policies: int) -> Counts:
     """The least work of one update."""
     return work.together(
@@ -180,11 +220,21 @@ WORKLOADS: dict[str, Workload] = {
     "environment": Workload(
         "environment only", "Random permitted items to every user; no policy.", environment
     ),
+    "environment_devices": Workload(
+        "environment only, all devices",
+        "The same users as one run per device (of a CPU: per core), side by side without a word between them.",
+        environment_on_devices,
+    ),
     "serving": Workload(
         "environment + policy", "The policy samples an item for every user; nothing is learnt.", serving
     ),
     "a2c": Workload(
         "A2C training", "Serves every user for a rollout, then one gradient step.", training(a2c.A2C, a2c.Hyper())
+    ),
+    "a2c_devices": Workload(
+        "A2C training, all devices",
+        "The users of one run shared by all devices (of a CPU: its cores); gradients are added up.",
+        on_devices(training(a2c.A2C, a2c.Hyper())),
     ),
     "head": Workload(
         "catalogue head", "Logits, a sample, its log-probability and the entropy of every row.", head.acting

@@ -13,7 +13,7 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.bench.device import DeviceName
 from ialp_jax.bench.settings import Effort, Grid, Shape
 
-NOT_QUICK = ("ialp_taught",)
+NOT_QUICK = ("ialp_taught", "a2c_devices")
 QUICK_USERS, QUICK_ITEMS = (64, 1024), (300, 3000)
 QUICK_EFFORT: dict[str, Any] = {"repeats": 5, "repeat_seconds": 0.1, "longest_call": 2.0, "budget": 88.0}
 # An accelerator starts a call in about the time a CPU does, and does far more in it.
@@ -62,6 +62,7 @@ def run(arguments: Sequence[str]) -> None:
     from ialp_jax.bench.device import open_machine
     from ialp_jax.bench.run import Benchmark
     from ialp_jax.bench.workloads import WORKLOADS
+    from ialp_jax.training.device import split_cpu
 
     if asked.list:
         for name, workload in WORKLOADS.items():
@@ -70,6 +71,7 @@ def run(arguments: Sequence[str]) -> None:
     grid = grid_of(asked, tuple(WORKLOADS))
     if asked.peers is not None:
         peers.check_program(asked.peers)
+    split_cpu()
     machine = open_machine(asked.device, None if asked.memory_gb is None else 1e9 * asked.memory_gb)
     benchmark = Benchmark(grid, asked.shape, effort_of(asked, machine.kind), machine)
     found: list[dict] = []

@@ -32,15 +32,24 @@ def prepare_device(a_device_per_core: bool = False) -> None:
     The folder is JAX_COMPILATION_CACHE_DIR if set, else ~/.cache/ialp_jax/compiled.
 
     Args:
-        a_device_per_core: on CPUs, one device per core (of NPROC, if set) instead of one for all of them: runs side by
-            side use the cores better than one program whose small operations are each cut in pieces.
+        a_device_per_core: see `split_cpu`.
     """
-    if a_device_per_core and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        cores = int(os.environ.get("NPROC", len(os.sched_getaffinity(0))))
-        jax.config.update("jax_num_cpu_devices", cores)
+    if a_device_per_core:
+        split_cpu()
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "ialp_jax" / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def split_cpu() -> None:
+    """Makes every core of a CPU a device (as many as NPROC says, if set), before JAX has looked for devices.
+
+    Runs side by side use the cores better than one program whose small operations are each cut in pieces
+    (docs/performance.md). XLA_FLAGS that say how many devices there are have the last word.
+    """
+    if "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        cores = int(os.environ.get("NPROC", len(os.sched_getaffinity(0))))
+        jax.config.update("jax_num_cpu_devices", cores)
 
 
 def compile_seconds() -> float:
