@@ -77,6 +77,8 @@ def xla_flops(call: Compiled) -> float | None:
 def start(program: Program, data: Tree, seed: int) -> Tree:
     """The state of the first call."""
     state = jax.jit(program.start)(jax.random.key(seed), data)
+    if program.mesh is None:
+        return state
     return Layout(jax.tree.leaves(state)[0].shape[0], program.mesh).place_runs(state)
 
 

@@ -57,8 +57,9 @@ def run(arguments: Sequence[str]) -> None:
         prog="ialp sweep",
     )
     console = Console(width=None if os.environ.get("COLUMNS") or Console().is_terminal else 100)
+    job = _job(sweep, name, base)
     prepare_device(a_device_per_core=True)
-    _job(sweep, name, base).run(console)
+    job.run(console)
 
 
 def _job(asked: Sweep, name: str, base: StudyConfig):  # type: ignore[no-untyped-def]

@@ -45,9 +45,10 @@ def split_cpu() -> None:
     """Makes every core of a CPU a device (as many as NPROC says, if set), before JAX has looked for devices.
 
     Runs side by side use the cores better than one program whose small operations are each cut in pieces
-    (docs/performance.md). XLA_FLAGS that say how many devices there are have the last word.
+    (docs/performance.md). Whoever has said already how many devices there are has the last word.
     """
-    if "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    said = jax.config.values["jax_num_cpu_devices"] > 0
+    if not said and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         cores = int(os.environ.get("NPROC", len(os.sched_getaffinity(0))))
         jax.config.update("jax_num_cpu_devices", cores)
 
