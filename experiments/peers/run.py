@@ -7,9 +7,8 @@ best of each peer in several repeats, interleaved over the peers. The JSON holds
 ratio should be taken against.
 
 Equal on both sides
-    rule         distance exit over the last 4 recommendations on 16-wide item vectors (float32, not a table of
-                 distances), turn cap 20, no repeats of the session or of the known history (10 items), reward =
-                 rating (a look-up in a table of 1,024 users, ours too at 3,000 items) plus clipped Gaussian noise, users
+    rule         distance exit over the last 4 recommendations on 16-wide item vectors (float32), turn cap 20, no
+                 repeats of the session or of the known history (10 items), reward = rating (a look-up in a table of 1,024 users, ours too at 3,000 items) plus clipped Gaussian noise, users
                  drawn uniformly, a session that ends followed by another in the same step
     observation  the last 10 items and their feedback, kept up to date also where actions are random
     random play  uniform over the permitted items
@@ -21,6 +20,8 @@ Less work for the peer
     that are switched off); the A2C has no Q head and no running profile of liked items, its GRU reads 33 inputs per
     interaction (ours 65) and runs over unfilled slots instead of skipping them
 More work for the peer
+    the plain and tuned environments compute distances at every step, ours looks up a table made once per world (a bit
+    per pair of items, up to 16,384 items)
     styles `replay` and `kept` read the history of 10 anew at every turn, as public code does, where ours carries the
     GRU's state; style `carried` (of `torch_tuned`) carries it. `replay` runs the policy twice, as public code does.
 Not comparable

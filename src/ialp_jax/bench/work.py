@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from ialp_jax.bench.floors import FLOAT, Counts
 from ialp_jax.bench.settings import Shape
 from ialp_jax.bench.worlds import FACTORS, RandomWorld
+from ialp_jax.envs.near import TABLE_ITEMS
 
 WINDOW = 4  # of the distance rule, the simulator's default
 ADAM = 8  # arrays of the parameters' size that a step moves: gradient twice, parameters and both moments in and out
@@ -21,7 +22,9 @@ def environment_work(shape: Shape, users: int, world: RandomWorld) -> Counts:
     read = FLOAT * (shape.history + shape.turn_cap + numbers)
     written = FLOAT * (2 + numbers)
     ratings = FLOAT if world.dense else 2 * FACTORS * FLOAT
-    looked_up = ratings + (WINDOW + 1) * FACTORS * FLOAT
+    # Of the window: a byte of the table for each item, or the vectors where there is none.
+    window = WINDOW if world.items <= TABLE_ITEMS else (WINDOW + 1) * FACTORS * FLOAT
+    looked_up = ratings + window
     held = FLOAT * (2 * shape.turn_cap + numbers)
     return Counts({}, 0.0, users * (read + written + looked_up), float(users * held))
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ialp_jax.envs.near import tabulate_near
 from ialp_jax.envs.world import DenseRatings, Departure, FactorRatings, Ratings, World
 
 DENSE_RATINGS = 16_000_000  # users x items up to which a table of ratings is no burden (64 MB)
@@ -47,7 +48,7 @@ class RandomWorld:
         chosen = jax.random.randint(item_key, (self.users, self.history), 0, self.items)
         feedback = jax.random.uniform(feedback_key, (self.users, self.history))
         low, high = (0.0, 1.0) if imagined else (1.0, 5.0)
-        return World(
+        world = World(
             ratings=self._ratings(rating_key, low, high),
             rating_low=jnp.float32(low),
             rating_high=jnp.float32(high),
@@ -60,6 +61,7 @@ class RandomWorld:
             allowed_items=jnp.zeros((self.users, 0), jnp.int32),
             departure=Departure.create(distance_threshold=NEAR * (2.0 * FACTORS) ** 0.5),
         )
+        return tabulate_near(world)
 
     def _ratings(self, key: PRNGKeyArray, low: float, high: float) -> Ratings:
         if self.dense:

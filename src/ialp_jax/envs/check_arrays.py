@@ -48,13 +48,13 @@ def _finite(simulator: Simulator, world: World) -> CheckResult:
 
 def _dtypes(simulator: Simulator, world: World) -> CheckResult:
     integers = ("session_users", "initial_items", "allowed_items", "departure.category_limit")
-    booleans = ("item_categories",)
+    others = {"item_categories": "bool", "near": "uint8", **dict.fromkeys(integers, "int32")}
     problems = []
     for name, leaf in _named_leaves(world):
-        expected = "int32" if name in integers else "bool" if name in booleans else "float32"
+        expected = others.get(name, "float32")
         if leaf.dtype != expected:
             problems.append(f"{name} is {leaf.dtype}, not {expected}")
-    return result("types", problems, "float32, int32 and bool as documented")
+    return result("types", problems, "float32, int32, bool and uint8 as documented")
 
 
 def _shapes(simulator: Simulator, world: World) -> CheckResult:
@@ -63,6 +63,7 @@ def _shapes(simulator: Simulator, world: World) -> CheckResult:
         "initial_feedback": world.initial_items.shape,
         "item_categories": (items, *world.item_categories.shape[1:]),
         "allowed_items": (users, *world.allowed_items.shape[1:]),
+        "near": (items, -(-items // 8)) if world.near.size else world.near.shape,
     }
     problems = [
         f"{name} has shape {getattr(world, name).shape}, not {shape}"

@@ -6,8 +6,9 @@ Steam users, Last.fm users, synthetic users and an LLM's imagined users differ o
 from typing import Protocol
 
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 
 class Ratings(Protocol):
@@ -136,6 +137,9 @@ class World:
         initial_feedback: the feedback in [0, 1] that belongs to `initial_items`; 0 where padded.
         allowed_items: items that may be recommended to each user; zero columns mean the whole catalogue.
         departure: parameters of the departure rules.
+        near: bit j % 8 of entry [i, j // 8] says whether items i and j are nearer than the distance threshold; no rows
+            mean that the distance rule computes it. Made by `near.tabulate_near`, again whenever vectors or threshold
+            change: a table that does not belong to them is believed.
     """
 
     ratings: Ratings
@@ -149,6 +153,7 @@ class World:
     initial_feedback: Float[Array, "U H"]
     allowed_items: Int[Array, "U K"]
     departure: Departure
+    near: UInt8[Array, "N M"] = struct.field(default_factory=lambda: np.zeros((0, 0), np.uint8))
 
     @property
     def num_items(self) -> int:

@@ -10,10 +10,13 @@ from ialp_jax.envs.world import DenseRatings, Departure, FactorRatings, GradedFa
 
 KINDS: dict[str, type] = {"dense": DenseRatings, "factors": FactorRatings, "graded": GradedFactorRatings}
 NESTED = ("ratings", "departure")
+DERIVED = ("near",)  # from the other arrays, by `near.tabulate_near`: not stored
 
 
 def world_to_arrays(world: World) -> dict[str, np.ndarray]:
     """Every leaf under its field's name ("ratings.users", "departure.rating_floor") and the kind of ratings.
+
+    The table `near` is left out: make it again where the world is read.
 
     Raises:
         InputError: if the ratings are of a kind that cannot be stored.
@@ -22,7 +25,7 @@ def world_to_arrays(world: World) -> dict[str, np.ndarray]:
     if kind is None:
         raise InputError(f"ratings of type {type(world.ratings).__name__} cannot be stored", column="ratings",
                          fix=f"use {', '.join(class_.__name__ for class_ in KINDS.values())}")  # fmt: skip
-    arrays = {name: getattr(world, name) for name in _fields(World) if name not in NESTED}
+    arrays = {name: getattr(world, name) for name in _leaves()}
     for group in NESTED:
         part = getattr(world, group)
         arrays |= {f"{group}.{name}": getattr(part, name) for name in _fields(type(part))}
@@ -30,7 +33,7 @@ def world_to_arrays(world: World) -> dict[str, np.ndarray]:
 
 
 def world_from_arrays(arrays: Mapping[str, np.ndarray]) -> World:
-    """The world that `world_to_arrays` took apart.
+    """The world that `world_to_arrays` took apart, without a table `near`.
 
     Raises:
         InputError: if an array is missing or the kind of ratings is unknown.
@@ -41,8 +44,12 @@ def world_from_arrays(arrays: Mapping[str, np.ndarray]) -> World:
             f"unknown kind of ratings {kind!r}", column="ratings.kind", fix="make the world again"
         )
     ratings: Ratings = _part(arrays, "ratings", KINDS[kind])
-    leaves = {name: jnp.asarray(_named(arrays, name)) for name in _fields(World) if name not in NESTED}
+    leaves = {name: jnp.asarray(_named(arrays, name)) for name in _leaves()}
     return World(ratings=ratings, departure=_part(arrays, "departure", Departure), **leaves)
+
+
+def _leaves() -> list[str]:
+    return [name for name in _fields(World) if name not in NESTED + DERIVED]
 
 
 def _fields(class_: type) -> list[str]:

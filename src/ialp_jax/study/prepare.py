@@ -17,6 +17,7 @@ from ialp_jax.envs.departure import REASONS
 from ialp_jax.envs.fit import fit_world
 from ialp_jax.envs.fit_report import TOP_PERCENTILE, FitReport, affinity_rows
 from ialp_jax.envs.item_points import sampled_distances
+from ialp_jax.envs.near import tabulate_near
 from ialp_jax.envs.preference_world import preference_world
 from ialp_jax.envs.world import World
 from ialp_jax.preferences.completion import CompletedPreferences, LabelRule, complete, labels
@@ -81,7 +82,8 @@ def prepare(
         vectors = text_vectors(documents(dataset), config.policy.embedding, config.fit.seed)
         completed, llm_world, scores = _imagine(dataset, table, world, vectors, config)
     return Prepared(
-        dataset, world, fit, table, completed, llm_world, vectors, scores, offline_popularity(dataset), finished
+        dataset, tabulate_near(world), fit, table, completed, tabulate_near(llm_world), vectors, scores,
+        offline_popularity(dataset), finished,
     )  # fmt: skip
 
 
