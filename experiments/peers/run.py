@@ -21,7 +21,7 @@ Less work for the peer
     interaction (ours 65) and runs over unfilled slots instead of skipping them
 More work for the peer
     the plain and tuned environments compute distances at every step, ours looks up a table made once per world (a bit
-    per pair of items, up to 16,384 items)
+    per pair of items, up to 8,192 items)
     styles `replay` and `kept` read the history of 10 anew at every turn, as public code does, where ours carries the
     GRU's state; style `carried` (of `torch_tuned`) carries it. `replay` runs the policy twice, as public code does.
 Not comparable
