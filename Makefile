@@ -27,7 +27,7 @@ PREFS_OUT ?= prefs/$(basename $(notdir $(ENV)))-$(notdir $(MODEL:%/=%))
 ifneq ($(MODEL),)
 ifeq ($(PREFS),)
 PREFS = $(PREFS_OUT)
-train: prefs
+train sweep: prefs
 endif
 endif
 
@@ -38,6 +38,7 @@ train: $(VENV)/installed
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(filter 1 true yes,$(RESUME)),--resume) $(ARGS)
 
 sweep: $(VENV)/installed $(if $(filter 1 true yes,$(RAY)),$(VENV)/installed-ray)
+	$(if $(SEEDS),$(error SEEDS: a sweep's seeds stand in its file, $(SPACE)))
 	@test -n "$(SPACE)" || { echo "say what is swept: make sweep SPACE=experiments/sweeps/FILE (there: $$(ls experiments/sweeps))"; exit 1; }
 	$(BIN)/ialp sweep $(ENV) --space $(SPACE) --preset $(PRESET) $(if $(DATA),--data $(DATA)) $(if $(PREFS),--prefs $(PREFS)) \
 	  $(if $(OUT),--out $(OUT)) $(if $(filter 0 false no,$(GATE)),--preferences.gate.enforce False) \

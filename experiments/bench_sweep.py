@@ -2,7 +2,7 @@
 
     .venv/bin/python experiments/bench_sweep.py [--env steam --data FOLDER] [--processes 4] [--space FILE]
 
-All with a warm compile cache (every variant is run once before it is timed, in turns), on the same devices. "One after another" is
+All with a warm compile cache (every variant is run once before it is timed, in turns). "Together" uses every core as a device. "One after another" is
 the same sweep with one run per program on one device: one process, one preparation, each run trained, measured and
 stored. Of the separate processes (`ialp train` for one setting and seed) only a few are run; their mean stands for
 the rest, which the table says.
@@ -79,7 +79,7 @@ def single_runs(runs: pl.DataFrame, processes: int, place: Path, console: Consol
     seconds = []
     for number, command in enumerate([chosen[0], *chosen]):
         words = shlex.split(command)
-        words = [str(IALP), *words[1:]]
+        words = [str(IALP), *words[1 : words.index("--out")]]  # the command's last
         words[words.index("--seeds") + 1] = "1"
         with console.status(f"separate process {number} of {processes}"):
             seconds.append(seconds_of(words, place / "single"))

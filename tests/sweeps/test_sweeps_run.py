@@ -1,9 +1,11 @@
 """The sweep itself: members equal single runs, programs are shared, and no interruption changes a byte."""
 
 import io
+import shutil
 import signal
 import time
 
+import jax
 import numpy as np
 import polars as pl
 import polars.selectors
@@ -12,7 +14,7 @@ import pytest
 from rich.console import Console
 from sweep_jobs import LIMIT, RATES, begin, run_sweep, tiny_sweep
 
-from ialp_jax.artifacts import InputError, read_json
+from ialp_jax.artifacts import InputError, read_json, write_json
 from ialp_jax.study.run import Study
 from ialp_jax.sweeps import run as sweep_run
 from ialp_jax.sweeps.definition import load_sweep
@@ -20,7 +22,7 @@ from ialp_jax.sweeps.execute import execute_unit
 from ialp_jax.sweeps.plan import Limits
 from ialp_jax.sweeps.run import SweepJob
 from ialp_jax.sweeps.space import Axis, Search
-from ialp_jax.sweeps.units import load_rounds
+from ialp_jax.sweeps.units import Round, Run, Unit, load_rounds, load_unit
 from ialp_jax.training.loop import programs_compiled
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("batched_keys")]
@@ -57,7 +59,7 @@ def test_one_program_per_static_bucket_and_one_row_per_run(whole):
 
 def single(sweep, setting, out):
     """The same setting as a study of its own."""
-    name, environment = sweep.environment()
+    name, environment = sweep.environment
     Study(name, environment, None, sweep.config(setting), out, False).run(Console(quiet=True))
     return read_json(out / "results.json")["methods"][sweep.space.method]["per_seed"]
 
@@ -77,7 +79,7 @@ def test_a_member_of_a_sweep_is_the_run_by_itself(whole, tmp_path):
 
 def test_settings_share_the_pretraining_they_have_in_common(tmp_path):
     """Two ways to pre-train and two to adapt are four settings, but two pre-trainings."""
-    pretraining = Axis("pretrain_hyper.learning_rate", values=(0.001, 0.01))
+    pretraining = Axis("pretrain.updates", values=(4, 8))
     sweep = tiny_sweep(tmp_path, pretraining, ADAPT, method="a_ialp_ap_mixture")
     run_sweep(sweep, tmp_path / "out")
     (planned,) = load_rounds(tmp_path / "out")
@@ -85,7 +87,8 @@ def test_settings_share_the_pretraining_they_have_in_common(tmp_path):
               for stage in ("pretraining", "online")}  # fmt: skip
     assert stages == {"pretraining": 4, "online": 8}
     rows = results(tmp_path / "out").filter(setting=2)
-    assert rows["cost.pretraining_steps"].to_list() == [8 * 4 * 8] * 2 and rows["cost.judgements"].min() > 0
+    steps = results(tmp_path / "out").sort("setting")["cost.pretraining_steps"].to_list()
+    assert steps == [8 * 4 * 4] * 4 + [8 * 4 * 8] * 4 and rows["cost.judgements"].min() > 0
     assert_members_equal(rows, single(sweep, planned.settings[2], tmp_path / "single"))
 
 
@@ -186,12 +189,63 @@ def test_memory_bounds_the_runs_of_a_program(tmp_path):
 def test_devices_share_the_runs(whole, tmp_path):
     """Four devices, twelve runs of which six share a program: two idle copies fill the places left."""
     sweep = load_sweep(whole[0])
+    before = programs_compiled()
     run_sweep(sweep, tmp_path, Limits(runs=4, devices=4))
+    assert programs_compiled() - before == 2  # planned and run with one program per bucket
     (planned,) = load_rounds(tmp_path)
     assert [(unit.width, len(unit.runs)) for unit in planned.units] == [(4, 4), (4, 2)] * 2
     assert pl.read_parquet(tmp_path / "timings.parquet")["idle_copies"].to_list() == [0, 2] * 2
     left, right = (results(out).select(pl.selectors.numeric()) for out in (whole[0], tmp_path))
     pl.testing.assert_frame_equal(left, right, rel_tol=1e-5)
+
+
+def test_a_round_is_read_back_as_it_was_planned(tmp_path):
+    """Lists of a field are tuples again: labels and commands are made of them."""
+    unit = Unit(
+        "0003-online-0-0",
+        "online",
+        "b",
+        (Run(7, 0), Run(7, 1)),
+        3,
+        2,
+        6,
+        False,
+        (("0002-online-0-0", 1),) * 2,
+    )
+    planned = Round(3, {7: {"simulator.rules": ("distance", "rating")}}, 6, (unit,), {"b": 1.5})
+    planned.save(tmp_path)
+    assert load_rounds(tmp_path) == [planned] and load_unit(tmp_path, unit.name) == (planned, unit)
+
+
+def test_rungs_in_which_no_session_can_end_are_refused(tmp_path):
+    search = Search("halving", settings=9, first_share=0.05)
+    sweep = tiny_sweep(tmp_path, Axis("scratch_hyper.entropy", low=0.001, high=0.02), search=search,
+                       **{"simulator.turn_cap": 17})  # fmt: skip
+    with pytest.raises(InputError, match="none need end"):
+        run_sweep(sweep, tmp_path / "out")
+
+
+@pytest.mark.parametrize("limits", [{"runs": 0}, {"devices": 0}, {"memory": 0.0}])
+def test_limits_that_are_none_are_refused(limits):
+    with pytest.raises(InputError, match="too small"):
+        Limits(**limits)
+
+
+def test_other_logs_in_the_same_place_are_refused(whole, tmp_path):
+    shutil.copytree(whole[0], tmp_path / "out")
+    stored = read_json(tmp_path / "out" / "sweep.json")
+    write_json(tmp_path / "out" / "sweep.json", stored | {"inputs": {"dataset": "another", "table": None}})
+    with pytest.raises(InputError, match="not those this sweep began with"):
+        run_sweep(load_sweep(whole[0]), tmp_path / "out")
+    assert results(tmp_path / "out").height == 12
+
+
+def test_fresh_keeps_nothing(whole, tmp_path):
+    shutil.copytree(whole[0], tmp_path / "out")
+    other = tiny_sweep(tmp_path, Axis("scratch_hyper.learning_rate", values=(0.5, 0.6)))
+    with jax.debug_key_reuse(False):
+        SweepJob(other, tmp_path / "out", Limits(4, devices=1), fresh=True).run(Console(quiet=True))
+    assert results(tmp_path / "out")["axis.scratch_hyper.learning_rate"].to_list() == [0.5, 0.5, 0.6, 0.6]
 
 
 def test_what_a_folder_holds_is_not_mixed_up(whole, tmp_path):

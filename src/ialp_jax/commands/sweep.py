@@ -58,6 +58,8 @@ def run(arguments: Sequence[str]) -> None:
     )
     console = Console(width=None if os.environ.get("COLUMNS") or Console().is_terminal else 100)
     job = _job(sweep, name, base)
+    if sweep.engine == "ray":  # the planner must leave a GPU's memory to the workers
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     prepare_device(a_device_per_core=True)
     job.run(console)
 
@@ -71,6 +73,14 @@ def _job(asked: Sweep, name: str, base: StudyConfig):  # type: ignore[no-untyped
         raise InputError("no sweep was named", column="--space",
                          fix="give a file, for example experiments/sweeps/quick_a2c.toml")  # fmt: skip
     read = space.read_space(asked.space)
+    for field, key in (("seeds", "seeds"), ("methods", "method")):
+        if getattr(asked.study, field) != getattr(base, field):
+            raise InputError(
+                f"the sweep's file decides it, by `{key}`", column=f"--{field}", fix="write it there"
+            )
+    given = definition.changed_fields(asked.study, base)
+    for taken in {*read.fixed, *(axis.name for axis in read.axes)} & set(given):
+        raise InputError("the sweep's file decides it", column=taken, fix="leave it out here, or there")
     changes = definition.changed_fields(fields.apply(asked.study, read.fixed, asked.space), base)
     sweep = definition.Sweep(
         env=str(Path(asked.env).resolve()) if asked.env.endswith(".py") else asked.env,

@@ -1,7 +1,8 @@
 """A sweep as it is stored: enough to make the configuration of any of its runs again, in any process."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ from ialp_jax import environments
 from ialp_jax.artifacts import fingerprint, plain, read_json
 from ialp_jax.environments import Environment
 from ialp_jax.study.config import PRETRAINED, Preset, StudyConfig, preset
-from ialp_jax.sweeps.fields import apply, fields_of, held
+from ialp_jax.sweeps.fields import apply, fields_of, hashable, held
 from ialp_jax.sweeps.search import Setting
 from ialp_jax.sweeps.space import Axis, Search, Space, Value
 from ialp_jax.sweeps.wording import command
+from ialp_jax.training.loop import LoopConfig
 
 SWEEP_FILE = "sweep.json"
 
@@ -37,6 +39,7 @@ class Sweep:
     changes: Mapping[str, Value]
     space: Space
 
+    @cached_property
     def environment(self) -> tuple[str, Environment]:
         """Its name, and where the users come from."""
         return environments.get(self.env)
@@ -44,12 +47,14 @@ class Sweep:
     def config(self, setting: Setting) -> StudyConfig:
         """The study that a setting stands for."""
         changes = {**self.changes, **setting, "methods": (self.space.method,), "seeds": self.space.seeds}
-        return apply(preset(self.environment()[1], self.preset), changes)
+        return apply(preset(self.environment[1], self.preset), changes)
 
     def command(self, setting: Setting) -> str:
         """The shell command that trains a setting, all its seeds, and reports."""
-        return command(self.env, self.preset, self.data, self.prefs, self.space.method, self.space.seeds,
-                       {**self.changes, **setting})  # fmt: skip
+        words = command(self.env, self.preset, self.data, self.prefs, self.space.method, self.space.seeds,
+                        {**self.changes, **setting})  # fmt: skip
+        # A folder of its own: the default one may hold another study.
+        return f"{words} --out runs/{self.environment[0]}-{self.space.method}-{fingerprint(setting)[:6]}"
 
     @property
     def pretrained(self) -> bool:
@@ -60,13 +65,15 @@ class Sweep:
         """As JSON; `load_sweep` reads it."""
         space = plain(self.space)
         search = {"search": space.pop("search"), "axes": space.pop("axes"), "fixed": space.pop("fixed")}
-        return {"environment": self.environment()[0], "env": self.env, "preset": self.preset, "data": plain(self.data),
+        return {"environment": self.environment[0], "env": self.env, "preset": self.preset, "data": plain(self.data),
                 "prefs": plain(self.prefs), "changes": plain(self.changes), **space, **search}  # fmt: skip
 
     @property
     def identity(self) -> str:
         """Equal for sweeps whose runs are the same."""
-        return fingerprint(self.record(), self.config({}))
+        record, idle = self.record(), "loop.checkpoint_seconds"  # of no effect on results
+        record["changes"] = {name: value for name, value in self.changes.items() if name != idle}
+        return fingerprint(record, replace(self.config({}), loop=LoopConfig(self.config({}).loop.chunk)))
 
 
 def load_sweep(out: Path) -> Sweep:
@@ -76,18 +83,14 @@ def load_sweep(out: Path) -> Sweep:
         InputError: if `sweep.json` is missing or damaged.
     """
     stored = read_json(out / SWEEP_FILE)
-    axes = tuple(Axis(**{**axis, "values": tuple(map(_hashable, axis["values"]))}) for axis in stored["axes"])
+    axes = tuple(Axis(**{**axis, "values": hashable(axis["values"])}) for axis in stored["axes"])
     space = Space(method=stored["method"], objective=stored["objective"], seeds=stored["seeds"],
-                  search=Search(**stored["search"]), fixed=stored["fixed"], axes=axes)  # fmt: skip
+                  search=Search(**stored["search"]), fixed=hashable(stored["fixed"]), axes=axes)  # fmt: skip
     data, prefs = (None if stored[name] is None else Path(stored[name]) for name in ("data", "prefs"))
-    return Sweep(stored["env"], stored["preset"], data, prefs, stored["changes"], space)
+    return Sweep(stored["env"], stored["preset"], data, prefs, hashable(stored["changes"]), space)
 
 
 def changed_fields(config: StudyConfig, base: StudyConfig) -> dict[str, Value]:
     """The fields, by dotted name, in which a study differs from another; not what a space decides itself."""
     names = [name for name in fields_of(base) if name not in ("seeds", "methods")]
     return {name: held(config, name) for name in names if held(config, name) != held(base, name)}
-
-
-def _hashable(value: Any) -> Value:
-    return tuple(map(_hashable, value)) if isinstance(value, list) else value

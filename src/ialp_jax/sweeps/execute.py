@@ -65,7 +65,7 @@ def execute_unit(
     planned, unit = load_unit(out, name)
     config, prepared, method = _method(sweep, out, planned, unit, worlds)
     if unit.sources and load_unit(out, unit.sources[0][0])[1].stage == unit.stage:
-        _take_over(sweep, out, unit, worlds)
+        _take_over(sweep, out, unit, worlds, devices)
     trained = _train(out, unit, config, prepared, method, watch, devices)
     folder = unit_folder(out, name)
     if unit.stage == "pretraining":
@@ -126,19 +126,20 @@ def _method(
     prepared = worlds.of(configs[0])
     pretrained = None
     if unit.stage == "online" and sweep.pretrained:
-        pretrained = _pretrained(out, _first_sources(out, unit))
+        pretrained = _pretrained(out, pretraining_sources(out, unit))
     seeds = [run.seed for run in unit.padded]
     method = stacked_method(unit.stage, sweep.space.method, configs, seeds, prepared, pretrained)
     return configs[0], prepared, method
 
 
-def _first_sources(out: Path, unit: Unit) -> list[tuple[str, int]]:
+def pretraining_sources(out: Path, unit: Unit) -> list[tuple[str, int]]:
     """For every place of the program, the unit and place of its pre-training; rungs are followed back."""
-    sources = list(unit.sources + unit.sources[-1:] * (unit.width - len(unit.runs)))
     found = []
-    for name, place in sources:
+    for name, place in unit.padded_sources:
         source = load_unit(out, name)[1]
-        found.append((name, place) if source.stage == "pretraining" else _first_sources(out, source)[place])
+        found.append(
+            (name, place) if source.stage == "pretraining" else pretraining_sources(out, source)[place]
+        )
     return found
 
 
@@ -172,16 +173,18 @@ def _train(
     )  # fmt: skip
 
 
-def _take_over(sweep: Sweep, out: Path, unit: Unit, worlds: Worlds) -> None:
+def _take_over(sweep: Sweep, out: Path, unit: Unit, worlds: Worlds, devices: int | None) -> None:
     """Makes what the rung before left the checkpoint that this unit goes on from."""
     store = CheckpointStore(unit_folder(out, unit.name) / CHECKPOINTS)
     if store.latest():
         return
-    sources = list(unit.sources + unit.sources[-1:] * (unit.width - len(unit.runs)))
+    sources = unit.padded_sources
     reached, states = 0, {}
     for name in dict.fromkeys(name for name, _ in sources):
         planned, source = load_unit(out, name)
-        states[name] = _train(out, source, *_method(sweep, out, planned, source, worlds), _Unwatched())
+        states[name] = _train(
+            out, source, *_method(sweep, out, planned, source, worlds), _Unwatched(), devices
+        )
         reached = source.until
     taken = [jax.tree.map(lambda leaf, place=place: leaf[place], (states[name].run, states[name].metrics))
              for name, place in sources]  # fmt: skip

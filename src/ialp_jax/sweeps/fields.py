@@ -138,3 +138,10 @@ def held(config: Any, name: str) -> Any:
     for part in name.split("."):
         config = getattr(config, part)
     return config
+
+
+def hashable(value: Any) -> Any:
+    """What was read from JSON with tuples for its lists, as fields hold them; inside of dictionaries too."""
+    if isinstance(value, dict):
+        return {name: hashable(inner) for name, inner in value.items()}
+    return tuple(map(hashable, value)) if isinstance(value, list) else value

@@ -12,7 +12,7 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.methods import fresh_params
 from ialp_jax.sweeps.definition import Sweep
-from ialp_jax.sweeps.execute import stacked_method
+from ialp_jax.sweeps.execute import runs_mesh, stacked_method
 from ialp_jax.sweeps.units import (
     Round,
     Run,
@@ -37,7 +37,8 @@ class Limits:
     """How wide a program may be.
 
     Attributes:
-        runs: most runs of a program; None for as many as memory allows, and on CPUs a few per device.
+        runs: most runs of a program, rounded up to a multiple of the devices; None for as many as memory allows,
+            and on CPUs a few per device.
         memory: bytes of one device that a program may take; None for most of what is free.
         devices: how many of this process's devices share the runs; None for all.
     """
@@ -45,6 +46,15 @@ class Limits:
     runs: int | None = None
     memory: float | None = None
     devices: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (
+            ("runs-per-program", self.runs),
+            ("devices", self.devices),
+            ("memory-gb", self.memory),
+        ):
+            if value is not None and value <= 0:
+                raise InputError(f"{value:g} is too small", column=name, fix="use a number above 0")  # fmt: skip
 
 
 class Planner:
@@ -106,6 +116,7 @@ class Planner:
             seconds[bucket] = compile_seconds() - before
             whole = updates_of(stage, method, configs[members[0].setting])
             until = whole if stage == "pretraining" or planned.updates is None else planned.updates
+            _refuse_short(stage, until, configs[members[0].setting])
             for part, some in enumerate(in_units(members, width)):
                 name = f"{planned.number:04d}-{stage}-{number}-{part}"
                 sources = tuple(self._source(stage, run, configs[run.setting]) for run in some)
@@ -134,6 +145,9 @@ class Planner:
             InputError: if not even one run per device fits.
         """
         devices = jax.devices()[: self._limits.devices]
+        if self._limits.devices is not None and self._limits.devices > len(devices):
+            raise InputError(f"{self._limits.devices} devices are asked for, and there are {len(devices)}",
+                             column="devices", fix=f"use {len(devices)} or fewer")  # fmt: skip
         wanted = len(members) if self._limits.runs is None else min(self._limits.runs, len(members))
         if self._limits.runs is None and devices[0].platform == "cpu":
             wanted = min(wanted, CPU_RUNS_PER_DEVICE * len(devices))
@@ -166,10 +180,20 @@ class Planner:
         method = stacked_method(stage, self._sweep.space.method, each, seeds, prepared, params)
         world = prepared.llm_world if stage == "pretraining" else prepared.world
         run = jax.eval_shape(method.start)
+        mesh = runs_mesh(method, width, self._limits.devices)
         program = compile_chunk(
-            method.algorithm, each[0].loop.chunk, method.hyper_axis, run, method.hyper, world
+            method.algorithm, each[0].loop.chunk, method.hyper_axis, run, method.hyper, world, mesh
         )
         return memory_of(program).total
+
+
+def _refuse_short(stage: Stage, until: int, config: StudyConfig) -> None:
+    """A run in which no session ends has no reward to compare."""
+    turns, cap = until * config.online.rollout, config.simulator.turn_cap
+    if stage == "online" and turns < cap:
+        raise InputError(f"{until} updates are {turns} turns, and a session may take {cap}: none need end",
+                         column="online.updates", fix="use more updates, or of a halving a larger first_share",
+                         )  # fmt: skip
 
 
 def _even(runs: int, most: int, devices: int) -> int:

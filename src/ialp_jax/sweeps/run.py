@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from ialp_jax.report.sweep import print_sweep, write_sweep_report
 from ialp_jax.study.table import judge_record
 from ialp_jax.sweeps.adaptive import JOURNAL_NAME, importance
 from ialp_jax.sweeps.definition import SWEEP_FILE, Sweep
-from ialp_jax.sweeps.execute import execute_stored, execute_unit, is_done
+from ialp_jax.sweeps.execute import CHECKPOINTS, execute_stored, execute_unit, is_done
 from ialp_jax.sweeps.plan import Limits, Planner
 from ialp_jax.sweeps.progress import SweepBar, sweep_bar
 from ialp_jax.sweeps.rounds import Rounds, planned_settings, planned_steps, rounds
@@ -66,6 +66,8 @@ class SweepJob:
             self._describe(worlds, console)
             planned = self._execute(worlds, console)
             write_tables(self.sweep, self.out, planned)
+            for checkpoints in self.out.glob(f"{UNITS}/*/{CHECKPOINTS}"):  # rungs went on from them
+                shutil.rmtree(checkpoints)
             summary = write_report(self.sweep, self.out)
         print_sweep(summary, console)
         console.print(f"{self.out / 'report.html'}  ({time.monotonic() - begun:.0f} s)", soft_wrap=True)
@@ -79,22 +81,26 @@ class SweepJob:
             if found.get("identity") != self.sweep.identity:
                 raise InputError("this folder holds another sweep", file=path,
                                  fix="give another folder as OUT, or --fresh to start anew")  # fmt: skip
-            if found["versions"] != versions():
+            if versions() not in found["versions"]:
                 console.print("[yellow]other versions of the packages than when this sweep began: what follows is the "
                               "same sweep, but not bitwise the uninterrupted one[/yellow]")  # fmt: skip
             return
         if path.exists():
+            write_json(
+                path, {"identity": None}
+            )  # whatever happens now, what is left is no sweep to go on with
             for name in (ROUNDS, UNITS, FOLDER):
-                shutil.rmtree(self.out / name, ignore_errors=True)
-            for name in (SWEEP_FILE, *TABLES, *PAGES, JOURNAL_NAME):
+                if (self.out / name).exists():
+                    shutil.rmtree(self.out / name)
+            for name in (*TABLES, *PAGES, JOURNAL_NAME):
                 (self.out / name).unlink(missing_ok=True)
-        elif any(entry.name != LOCK for entry in self.out.iterdir()):
+        elif any(not entry.name.startswith(".") for entry in self.out.iterdir()):
             raise InputError("this folder is not empty, and holds no sweep", file=self.out,
                              fix="give a new or an empty folder as OUT")  # fmt: skip
         write_json(path, self._record())
 
     def _record(self) -> dict[str, Any]:
-        return {**self.sweep.record(), "identity": self.sweep.identity, "versions": versions(),
+        return {**self.sweep.record(), "identity": self.sweep.identity, "versions": [versions()],
                 "study": plain(self.sweep.config({})),
                 "planned_runs": planned_settings(self.sweep) * self.sweep.space.seeds}  # fmt: skip
 
@@ -105,7 +111,15 @@ class SweepJob:
         prepared = worlds.of(base)
         statements = [*prepared.dataset.statements, *prepared.fit.statements]
         judge = judge_record(prepared.table) if self.sweep.pretrained else None
-        write_json(self.out / SWEEP_FILE, {**self._record(), "judge": judge, "statements": statements})
+        table = None if prepared.finished is None else prepared.finished.content
+        inputs = {"dataset": prepared.dataset.fingerprint, "table": table}
+        found = read_json(self.out / SWEEP_FILE)
+        if found.get("inputs", inputs) != inputs:
+            raise InputError("the logs or the preference table are not those this sweep began with", file=self.out,
+                             fix="restore them, or give --fresh to start anew")  # fmt: skip
+        used = found["versions"] + [versions()] * (versions() not in found["versions"])
+        write_json(self.out / SWEEP_FILE, {**self._record(), "versions": used, "inputs": inputs, "judge": judge,
+                                           "statements": statements})  # fmt: skip
         space = self.sweep.space
         console.print(f"{space.method}: {planned_settings(self.sweep)} settings x {space.seeds} seeds, "
                       f"{space.search.kind} search for the highest {space.objective}", highlight=False)  # fmt: skip
@@ -115,7 +129,11 @@ class SweepJob:
     def _execute(self, worlds: Worlds, console: Console) -> list[Round]:
         """Plans and executes one round after the other; returns them all."""
         planned = {one.number: one for one in load_rounds(self.out)}
-        planner = Planner(self.sweep, worlds, self.limits, console)
+        # A task of a cluster gets one GPU; a CPU's cores it gets all.
+        limits = (
+            replace(self.limits, devices=1) if self.engine == "ray" and self._gpus_each() else self.limits
+        )
+        planner = Planner(self.sweep, worlds, limits, console)
         for one in planned.values():
             planner.remember(one)
         labels = {
@@ -172,7 +190,9 @@ class SweepJob:
     def _show_best(self, planned: list[Round], bar: SweepBar) -> None:
         found: dict[int, float] = {}
         for one in planned:
-            found |= scores(self.sweep, self.out, one)
+            of_round = scores(self.sweep, self.out, one)
+            # Of a halving only the last rung: values of different lengths of training are not compared.
+            found = (of_round or found) if self.sweep.space.search.kind == "halving" else found | of_round
         known = {number: value for number, value in found.items() if not math.isnan(value)}
         if known:
             best = max(known, key=lambda number: known[number])

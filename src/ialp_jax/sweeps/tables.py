@@ -12,7 +12,7 @@ import polars as pl
 
 from ialp_jax.artifacts import atomic_path, plain, read_json
 from ialp_jax.sweeps.definition import Sweep
-from ialp_jax.sweeps.execute import RESULT, TIMINGS, is_done, unit_folder
+from ialp_jax.sweeps.execute import RESULT, TIMINGS, is_done, pretraining_sources, unit_folder
 from ialp_jax.sweeps.rounds import mean_scores
 from ialp_jax.sweeps.units import Round, Unit
 from ialp_jax.sweeps.wording import label
@@ -38,7 +38,7 @@ def write_tables(sweep: Sweep, out: Path, planned: Sequence[Round]) -> None:
 def rung_rows(sweep: Sweep, out: Path, planned: Sequence[Round]) -> list[dict[str, Any]]:
     """One row per run and round, of the units executed so far."""
     rows = []
-    spent = _pretraining_steps(out, planned)
+    spent = _pretraining_steps(out, planned) if sweep.pretrained else {}
     for one in planned:
         for unit in one.units:
             if unit.stage == "online" and is_done(out, unit.name):
@@ -59,7 +59,7 @@ def scores(sweep: Sweep, out: Path, one: Round) -> dict[int, float]:
 
 
 def _rows(
-    sweep: Sweep, one: Round, unit: Unit, result: Mapping[str, Any], spent: Mapping[str, int]
+    sweep: Sweep, one: Round, unit: Unit, result: Mapping[str, Any], spent: Mapping[str, Sequence[int]]
 ) -> list[dict[str, Any]]:
     rows = []
     for place, run in enumerate(unit.runs):
@@ -70,23 +70,22 @@ def _rows(
             "updates": unit.until, "complete": unit.complete,
             **{f"axis.{axis.name}": _cell(setting[axis.name]) for axis in sweep.space.axes},
             **{f"metric.{name}": values[place] for name, values in result["metrics"].items()},
-            "cost.online_steps": result["steps"], "cost.pretraining_steps": spent.get(unit.name, 0),
+            "cost.online_steps": result["steps"], "cost.pretraining_steps": spent[unit.name][place] if unit.name in spent else 0,
             "cost.judgements": result["judgements"], "cost.llm_calls": result["llm_calls"],
             "command": sweep.command(setting), "config": json.dumps(plain(sweep.config(setting))),
         })  # fmt: skip
     return rows
 
 
-def _pretraining_steps(out: Path, planned: Sequence[Round]) -> dict[str, int]:
-    """Simulator steps in the LLM's world that a run of each online unit rests on; runs may share them."""
-    units = {unit.name: unit for one in planned for unit in one.units}
-    steps: dict[str, int] = {}
-    for name, unit in units.items():
-        first = unit
-        while first.stage == "online" and first.sources:
-            first = units[first.sources[0][0]]
-        if first.stage == "pretraining" and is_done(out, first.name):
-            steps[name] = read_json(unit_folder(out, first.name) / RESULT)["steps"]
+def _pretraining_steps(out: Path, planned: Sequence[Round]) -> dict[str, list[int]]:
+    """Simulator steps in the LLM's world that each run of an online unit rests on; runs may share them."""
+    known: dict[str, int] = {}
+    steps: dict[str, list[int]] = {}
+    for unit in (unit for one in planned for unit in one.units):
+        if unit.stage == "pretraining" and is_done(out, unit.name):
+            known[unit.name] = read_json(unit_folder(out, unit.name) / RESULT)["steps"]
+        elif unit.sources and is_done(out, unit.name):
+            steps[unit.name] = [known[name] for name, _ in pretraining_sources(out, unit)]
     return steps
 
 

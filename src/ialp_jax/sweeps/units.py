@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ialp_jax.artifacts import fingerprint, read_json, write_json
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.sweeps.fields import fields_of, held
+from ialp_jax.sweeps.fields import fields_of, hashable, held
 from ialp_jax.sweeps.search import Setting
 from ialp_jax.sweeps.settings import affects
 
@@ -61,6 +61,11 @@ class Unit:
         """One run for every place of the program."""
         return self.runs + self.runs[-1:] * (self.width - len(self.runs))
 
+    @property
+    def padded_sources(self) -> tuple[tuple[str, int], ...]:
+        """What every place of the program starts from."""
+        return self.sources + self.sources[-1:] * (self.width - len(self.runs))
+
 
 @dataclass(frozen=True)
 class Round:
@@ -103,10 +108,9 @@ def load_unit(out: Path, name: str) -> tuple[Round, Unit]:
 
 
 def _round(stored: dict[str, Any]) -> Round:
-    settings = {int(key): value for key, value in stored["settings"].items()}
-    return Round(
-        stored["number"], settings, stored["updates"], tuple(_unit(unit) for unit in stored["units"])
-    )
+    settings = {int(key): hashable(value) for key, value in stored["settings"].items()}
+    units = tuple(_unit(unit) for unit in stored["units"])
+    return Round(stored["number"], settings, stored["updates"], units, stored["compile_seconds"])
 
 
 def _unit(stored: dict[str, Any]) -> Unit:

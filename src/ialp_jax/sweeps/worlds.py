@@ -40,7 +40,7 @@ class Worlds:
         """The logs of a setting."""
         key = repr(config.data)
         if key not in self._datasets:
-            name, environment = self._sweep.environment()
+            name, environment = self._sweep.environment
             self._datasets[key] = environment.dataset(self._sweep.data, config.data, name)
         return self._datasets[key]
 

@@ -56,7 +56,7 @@ def render_sweep(files: SweepFiles, settings: list[Setting], summary: dict[str, 
         costs=[(text, summary["costs"][name]) for name, text in COSTS.items()],
         buckets=None if files.timings is None else bucket_rows(files.timings),
         facts=_facts(files.sweep.get("fixed") or {}),
-        versions=_facts(files.sweep.get("versions") or {}),
+        versions=[fact for used in _used_versions(files.sweep) for fact in _facts(used)],
         study=json.dumps(files.sweep.get("study"), indent=2, ensure_ascii=False),
         show=show,
         count=count,
@@ -83,6 +83,12 @@ def draw(files: SweepFiles, settings: list[Setting], summary: dict[str, Any]) ->
     if files.kind == "adaptive":
         drawn["best_so_far"] = progress.best_so_far(settings, label)
     return {name: Markup(svg) for name, svg in drawn.items() if svg}  # noqa: S704
+
+
+def _used_versions(sweep: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of the packages, one for each installation that a part of the sweep ran with."""
+    used = sweep.get("versions") or []
+    return [used] if isinstance(used, dict) else used
 
 
 def bucket_rows(timings: pl.DataFrame) -> list[tuple[str, ...]]:
