@@ -132,7 +132,11 @@ def test_command_is_found_and_lists_its_workloads(monkeypatch, capsys):
 
 def test_quick_and_full_grids():
     quick = bench.grid_of(bench.Bench(quick=True), tuple(WORKLOADS)).points()
-    assert quick[0].users == 1024 and quick[0].items == 3000 and len(quick) == 4 * (len(WORKLOADS) - len(bench.NOT_QUICK))
+    assert (
+        quick[0].users == 1024
+        and quick[0].items == 3000
+        and len(quick) == 4 * (len(WORKLOADS) - len(bench.NOT_QUICK))
+    )
     full = bench.grid_of(bench.Bench(), tuple(WORKLOADS))
     assert (min(full.users), max(full.users)) == (1, 65_536)
     assert full.items == (300, 3000, 30_000, 300_000)
