@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from ialp_jax import environments
 from ialp_jax.artifacts import InputError
 from ialp_jax.commands.train import Train
-from ialp_jax.study.config import StudyConfig, preset
+from ialp_jax.study.config import PRETRAINED, StudyConfig, preset
+from ialp_jax.sweeps import settings as sweep_settings
 from ialp_jax.sweeps.fields import apply, fields_of, kind_of
 from ialp_jax.sweeps.settings import affects, check_space
 from ialp_jax.sweeps.space import Axis, Search, Space, read_space
@@ -270,3 +271,8 @@ def test_the_space_that_the_documentation_shows_is_one(tmp_path):
     (tmp_path / "space.toml").write_text(text.split("```toml\n")[1].split("```")[0], encoding="utf-8")
     found = check_space(read_space(tmp_path / "space.toml"), STEAM)
     assert found.search.settings == 64 and len(found.axes) == 2
+
+
+def test_who_is_pretrained_is_what_the_study_says():
+    """Written twice, because this room does not import JAX."""
+    assert sweep_settings.PRETRAINED == PRETRAINED
