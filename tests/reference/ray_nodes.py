@@ -30,7 +30,7 @@ class Nodes:
         self._folder, self._cpus, self._named = folder, cpus, named
         self._mark = secrets.token_hex(6)
         self._started: list[subprocess.Popen] = []
-        paths = [str(UNITS), os.environ.get("PYTHONPATH", "")]
+        paths = [str(UNITS), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
         # A token of its own: other users of the machine stay out, and the user's own token is not looked at.
         self.environment = os.environ | {
             "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16), "RAY_USAGE_STATS_ENABLED": "0",

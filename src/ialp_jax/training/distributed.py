@@ -85,7 +85,7 @@ def spread(tree: Any, shardings: Any) -> Any:
     if jax.process_count() == 1:
         return jax.device_put(tree, shardings)
     leaves, structure = jax.tree.flatten(tree)
-    if not all(leaf.is_fully_addressable for leaf in leaves):
+    if any(isinstance(leaf, jax.Array) and not leaf.is_fully_addressable for leaf in leaves):
         return jax.jit(lambda arrays: arrays, out_shardings=shardings)(tree)
     kinds = [jax.random.key_impl(leaf) if _is_key(leaf) else None for leaf in leaves]
     words = [np.asarray(leaf if kind is None else jax.random.key_data(leaf))
