@@ -24,7 +24,7 @@ from ialp_jax.algorithms.losses import ActorCriticHyper, actor_critic_loss
 from ialp_jax.algorithms.returns import Targets
 from ialp_jax.algorithms.rollout import Served, open_stream, serve_rollout
 from ialp_jax.envs.sessions import Actor, Ledger, Sessions
-from ialp_jax.envs.shares import average, draw, spread
+from ialp_jax.envs.shares import average, deviation, draw
 from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.world import World
 from ialp_jax.policies.actor_critic import Network, Recall
@@ -172,7 +172,7 @@ class AdaptiveA2C:
         advantages carry no importance weight."""
         if self.config.reading != "mixture" or self.config.weight != "learnt":
             return run.weight_logit, run.weight_optimiser
-        scaled = gains / (spread(gains) + 1e-6)
+        scaled = gains / (deviation(gains) + 1e-6)
 
         def loss(logit: Float[Array, ""]) -> Float[Array, ""]:
             return -jnp.mean(

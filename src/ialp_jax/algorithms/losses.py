@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from ialp_jax.algorithms.returns import Targets, advantage_targets
 from ialp_jax.envs.sessions import Transition
-from ialp_jax.envs.shares import share_count, spread, total
+from ialp_jax.envs.shares import deviation, share_count, total
 from ialp_jax.policies.actor_critic import Network, Recall
 from ialp_jax.policies.catalogue import HeadStatistics, head_statistics
 
@@ -104,7 +104,7 @@ def actor_critic_loss(
         )
     )
     # A scale only: dividing by the spread makes step size and entropy weight independent of the reward's unit.
-    advantages = targets.advantages / (spread(targets.advantages) + 1e-6)
+    advantages = targets.advantages / (deviation(targets.advantages) + 1e-6)
     policy_loss = -jnp.mean(advantages.reshape(-1) * log_prob)
     value_loss = 0.5 * jnp.mean((values - targets.values.reshape(-1)) ** 2)
     action_value_loss = 0.5 * jnp.mean((action_values - targets.action_values.reshape(-1)) ** 2)
@@ -118,7 +118,7 @@ def actor_critic_loss(
         "value_loss": value_loss,
         "action_value_loss": action_value_loss,
         "ratio": jnp.mean(jnp.minimum(ratios, hyper.ratio_clip)),
-        "return_spread": spread(targets.action_values),
+        "return_spread": deviation(targets.action_values),
         "departures": jnp.mean(transitions.done.astype(jnp.float32)),
     }
     return loss, (metrics, targets)

@@ -68,7 +68,7 @@ def once(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.where(first, leaf, jnp.zeros_like(leaf)), tree)
 
 
-def spread(values: Float[Array, "*s"]) -> Float[Array, ""]:
+def deviation(values: Float[Array, "*s"]) -> Float[Array, ""]:
     """Standard deviation over all users (and whatever other axes there are)."""
     if share_count() == 1:
         return jnp.std(values)

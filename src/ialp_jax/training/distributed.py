@@ -72,7 +72,7 @@ def agreed(decision: bool) -> bool:
     return bool(multihost_utils.broadcast_one_to_all(np.asarray(decision)))
 
 
-def spread(tree: Any, shardings: Any) -> Any:
+def lay_out(tree: Any, shardings: Any) -> Any:
     """Arrays of which every process holds the same whole copy, laid on devices of all processes.
 
     Args:

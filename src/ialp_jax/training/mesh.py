@@ -15,7 +15,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.envs.shares import USER
-from ialp_jax.training.distributed import spread
+from ialp_jax.training.distributed import lay_out
 
 RUN = "run"
 
@@ -107,7 +107,7 @@ class Layout:
 
     def place(self, tree: Any) -> Any:
         """Puts what all runs share on every device; each process must give the same arrays."""
-        return tree if self.mesh is None else spread(tree, NamedSharding(self.mesh, PartitionSpec()))
+        return tree if self.mesh is None else lay_out(tree, NamedSharding(self.mesh, PartitionSpec()))
 
     def place_runs(self, state: Any) -> Any:
         """Puts leaves [R, ...] on the mesh, padded; each process must give the same arrays."""
@@ -115,7 +115,7 @@ class Layout:
             return state
         shardings = _shardings(self.mesh, run_specs(state))
         if not self.idle or _leading(state) > self.runs:
-            return spread(state, shardings)
+            return lay_out(state, shardings)
         pad = jax.jit(partial(_pad, idle=self.idle), out_shardings=shardings)
         return pad(self.place(state))
 
