@@ -159,6 +159,17 @@ def test_a_partial_run_is_reported_and_said_to_be_partial(tmp_path):
     assert "no answer yet" in printed(summary)
 
 
+def test_a_run_of_chosen_methods_is_partial_only_if_one_of_those_is_missing(tmp_path):
+    write_fake_run(tmp_path, seeds=2, levels={name: LEVELS[name] for name in ("random", "a2c")})
+    config = read_json(tmp_path / "config.json")
+    for chosen, partial in ((["random", "a2c"], False), (["random", "a2c", "ialp"], True)):
+        study = config.get("study", {}) | {"methods": chosen}
+        write_json(tmp_path / "config.json", config | {"study": study})
+        write_report(tmp_path)
+        assert ("This run is partial: no results for ialp." in page_of(tmp_path)) is partial
+        assert ("partial" in page_of(tmp_path)) is partial
+
+
 def test_one_seed_gives_no_interval_and_nothing_clear(tmp_path):
     write_fake_run(tmp_path, seeds=1)
     summary = write_report(tmp_path)

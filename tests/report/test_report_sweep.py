@@ -13,7 +13,7 @@ from test_report_page import MALICIOUS, Page, page_of
 from ialp_jax.artifacts import InputError, read_json, write_json
 from ialp_jax.evaluation.statistics import estimate, paired_difference
 from ialp_jax.report.sweep import write_sweep_report
-from ialp_jax.report.sweep.scales import fanned, scale, short_names, short_number, thinned
+from ialp_jax.report.sweep.scales import fanned, scale, short_number, thinned
 
 RATE, GAMMA_NAME = LOG["name"], GAMMA["name"]
 # setting: (learning rate, gamma, value of each seed)
@@ -391,8 +391,7 @@ def test_texts_beside_each_other_do_not_touch():
     )
 
 
-def test_short_names_and_numbers():
-    assert short_names(["a.rate", "b.rate", "b.gamma"]) == ["a.rate", "b.rate", "gamma"]
+def test_short_numbers():
     assert [short_number(x) for x in (3e-5, 0.00123456, 256, 200_000, 0.0)] == [
         "3e-5", "0.00123", "256", "200,000", "0",
     ]  # fmt: skip

@@ -203,6 +203,7 @@ def test_labels_are_short_and_tell_fields_apart():
     assert label({"fit.grades": (0.0, 1.0), "preferences.shuffle": True}) == "grades (0 1), shuffle true"
     assert short_names(["data.seed", "preferences.candidates.seed"]) == {
         "data.seed": "data.seed", "preferences.candidates.seed": "candidates.seed"}  # fmt: skip
+    assert list(short_names(["a.rate", "b.rate", "b.gamma"]).values()) == ["a.rate", "b.rate", "gamma"]
     assert len(set(short_names(fields_of(STEAM)).values())) == len(fields_of(STEAM))
 
 

@@ -79,7 +79,7 @@ def read_run(out: Path) -> RunFiles:
         bins, curves = _curves(out / "curves.npz", seeds)
     else:
         notes.append("There is no curves.npz: no learning curve is drawn.")
-    notes += _gaps(per_seed)
+    notes += _gaps(per_seed, config)
     return RunFiles(
         world, preferences, config, seeds, budget, methods, per_seed, bins, curves, tuple(notes)
     )  # fmt: skip
@@ -126,10 +126,11 @@ def _curves(path: Path, seeds: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     return bins, curves
 
 
-def _gaps(per_seed: dict[str, dict[str, np.ndarray]]) -> list[str]:
-    """Sentences about absent methods and values."""
+def _gaps(per_seed: dict[str, dict[str, np.ndarray]], config: dict[str, Any]) -> list[str]:
+    """Sentences about absent values, and about absent methods among those that the run was to compare."""
     notes = []
-    absent = [name for name in EXPECTED if name not in per_seed]
+    expected = config.get("study", {}).get("methods", EXPECTED)
+    absent = [name for name in expected if name not in per_seed]
     if absent:
         notes.append(f"This run is partial: no results for {', '.join(absent)}.")
     for name, metrics in per_seed.items():

@@ -128,6 +128,11 @@ class StudyConfig:
             raise InputError("no method, or one of them twice", column="methods",
                              fix=f"name some of {', '.join(METHODS)}, each once")  # fmt: skip
 
+    @property
+    def pretrains(self) -> bool:
+        """Whether one of its methods starts from iALP's parameters."""
+        return bool(set(self.methods) & set(PRETRAINED))
+
     def check_chunks(self) -> None:
         """Refuses updates that are not whole chunks, before any work; a preset's own numbers are not known earlier.
 

@@ -17,7 +17,7 @@ from ialp_jax.data.dataset import Dataset
 from ialp_jax.environments import Environment
 from ialp_jax.policies.artifact import save_policy
 from ialp_jax.report import preference_statements, print_summary, write_report
-from ialp_jax.study.config import PRETRAINED, StudyConfig
+from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.methods import Method, online_method, pretraining, study_runs
 from ialp_jax.study.prepare import Prepared, preference_summary, prepare, world_summary
 from ialp_jax.study.results import MethodResult, measure
@@ -92,7 +92,7 @@ class Study:
         self._announce(layouts, console)
         runs = study_runs(self.config)
         pretrained = None
-        if set(self.config.methods) & set(PRETRAINED):
+        if self.config.pretrains:
             method = pretraining(prepared, self.config, runs)
             pretrained = self._train(
                 "iALP pre-training", "pretraining", method, prepared.llm_world, console
@@ -165,10 +165,12 @@ class Study:
 
     def _announce(self, layouts: set[Layout], console: Console) -> None:
         config = self.config
+        before = (
+            f"{config.pretrain.steps:,} pre-training steps in the LLM's world, " if config.pretrains else ""
+        )
         console.print(
-            f"budget per seed: {config.pretrain.steps:,} pre-training steps in the LLM's world, {config.online.steps:,} "
-            f"online steps for every learner, {config.fixed().steps:,} to measure a fixed policy; {config.seeds} seeds "
-            "in one program"
+            f"budget per seed: {before}{config.online.steps:,} online steps for every learner, "
+            f"{config.fixed().steps:,} to measure a fixed policy; {config.seeds} seeds in one program"
         )
         for layout in sorted({str(layout) for layout in layouts if layout.mesh is not None}):
             console.print(layout)
@@ -196,7 +198,7 @@ class Study:
         """Writes `results.json` and `curves.npz`."""
         config = self.config
         write_json(self.out / "results.json", {
-            "budget": {"online_steps": config.online.steps, "seeds": config.seeds, "pretrain_steps": config.pretrain.steps},
+            "budget": {"online_steps": config.online.steps, "seeds": config.seeds, "pretrain_steps": config.pretrain.steps if config.pretrains else 0},
             "methods": {name: {"online_steps": result.online_steps, "judgements": result.judgements,
                                "llm_calls": result.llm_calls, "per_seed": result.per_seed, "departures": result.departures}
                         for name, result in results.items()},

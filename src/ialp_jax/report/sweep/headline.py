@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from ialp_jax.report.sweep.scales import short_names, show
+from ialp_jax.report.sweep.scales import show
 from ialp_jax.report.tables import count, number
+from ialp_jax.sweeps.wording import short_names
 
 
 def headline(summary: dict[str, Any]) -> list[str]:
@@ -20,9 +21,18 @@ def headline(summary: dict[str, Any]) -> list[str]:
 
 def named(row: dict[str, Any]) -> str:
     """What a setting changed, in short; its label where nothing was swept. The command has every digit."""
-    short = short_names(list(row["changes"]))
+    short = short_names(list(row["changes"])).values()
     pairs = zip(short, row["changes"].values(), strict=True)
     return ", ".join(f"{name} = {show(value)}" for name, value in pairs) or row["label"]
+
+
+def verdict(found: dict[str, Any] | None) -> str:
+    """What a setting's difference to the best says, by its interval; None is the best itself."""
+    if found is None:
+        return "best"
+    if found["low"] is None:
+        return "one seed"
+    return "clearly worse" if found["high"] < 0 else "not clear"
 
 
 def plural(amount: int, thing: str) -> str:

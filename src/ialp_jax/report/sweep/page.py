@@ -10,11 +10,12 @@ from markupsafe import Markup
 from ialp_jax.report.headline import judge_statement
 from ialp_jax.report.html import precision_statement
 from ialp_jax.report.sweep import parallel, progress, slices
-from ialp_jax.report.sweep.headline import headline, objective_words
+from ialp_jax.report.sweep.headline import headline, objective_words, verdict
 from ialp_jax.report.sweep.inputs import SweepFiles
-from ialp_jax.report.sweep.scales import scale, short_names, show
+from ialp_jax.report.sweep.scales import scale, show
 from ialp_jax.report.sweep.settings import Setting, ranked
 from ialp_jax.report.tables import METRICS, cell, count, number, signed
+from ialp_jax.sweeps.wording import short_names
 
 BUCKET_SHOWN = 8  # digits of a fingerprint, enough to tell the buckets of a sweep apart
 COSTS = {
@@ -49,7 +50,7 @@ def render_sweep(files: SweepFiles, settings: list[Setting], summary: dict[str, 
         judge=_judge(summary["judge"]),
         figures=draw(files, settings, summary),
         axes=[_swept(axis) for axis in files.sweep["axes"]],
-        short=short_names(files.axes),
+        short=list(short_names(files.axes).values()),
         rows=_rows(summary),
         metrics=_metrics(summary),
         precision=precision_statement(summary["seeds"]),
@@ -66,7 +67,7 @@ def render_sweep(files: SweepFiles, settings: list[Setting], summary: dict[str, 
 
 def draw(files: SweepFiles, settings: list[Setting], summary: dict[str, Any]) -> dict[str, Markup]:
     """The figures that can be drawn, by name, as markup (matplotlib escapes the text in them)."""
-    names = short_names(files.axes)
+    names = list(short_names(files.axes).values())
     scales = [
         scale(axis, name, [setting.changes[axis["name"]] for setting in settings])
         for axis, name in zip(files.sweep["axes"], names, strict=True)
@@ -135,7 +136,7 @@ def _rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
             "changed": [show(value) for value in row["changes"].values()],
             "found": cell(row["objective"]),
             "difference": row["difference"] and _difference(row["difference"]),
-            "verdict": _verdict(row["difference"]),
+            "verdict": verdict(row["difference"]),
             "metrics": row["metrics"],
             "per_seed": ", ".join(number(value) for value in row["objective"]["per_seed"]),
             "command": row["command"],
@@ -147,14 +148,6 @@ def _rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
 def _difference(found: dict[str, Any]) -> tuple[str, str]:
     interval = "" if found["low"] is None else f"[{signed(found['low'])}, {signed(found['high'])}]"
     return signed(found["mean"]), interval
-
-
-def _verdict(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return "best"
-    if found["low"] is None:
-        return "one seed"
-    return "clearly worse" if found["high"] < 0 else "not clear"
 
 
 def _swept(axis: dict[str, Any]) -> tuple[str, str, str]:

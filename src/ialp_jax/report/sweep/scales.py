@@ -66,18 +66,6 @@ def scale(axis: dict[str, Any], name: str, values: list[Any]) -> Scale:
     return Scale(name, "log" if log else "linear", places, tuple(none + ticks))
 
 
-def short_names(names: list[str]) -> list[str]:
-    """The last parts of dotted names, as many as tell each from all others."""
-    parts = [name.split(".") for name in names]
-    short = []
-    for own in parts:
-        length = 1
-        while length < len(own) and sum(other[-length:] == own[-length:] for other in parts) > 1:
-            length += 1
-        short.append(".".join(own[-length:]))
-    return short
-
-
 def short_number(value: float) -> str:
     """Three digits that matter, as short as they go."""
     if abs(value) >= 1000 and value == round(value) and abs(value) < 1e7:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ialp_jax.report.sweep.headline import headline, named
+from ialp_jax.report.sweep.headline import headline, named, verdict
 from ialp_jax.report.tables import number
 
 SHOWN = 5
@@ -17,14 +17,10 @@ def print_sweep(summary: dict[str, Any], console: Console) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("setting", summary["objective_name"], "minus the best", ""):
         table.add_column(title, justify="left" if title in ("setting", "") else "right")
-    for place, row in enumerate(summary["best"][:SHOWN]):
+    for row in summary["best"][:SHOWN]:
         found, behind = row["objective"], row["difference"]
-        verdict = (
-            "best" if place == 0 else {True: "clearly worse", False: "not clear"}[behind["excludes_zero"]]
-        )
-        table.add_row(
-            escape(named(row)), _with_interval(found), "" if place == 0 else _with_interval(behind), verdict
-        )
+        difference = "" if behind is None else _with_interval(behind)
+        table.add_row(escape(named(row)), _with_interval(found), difference, verdict(behind))
     console.print()
     if summary["best"]:
         console.print(table)
