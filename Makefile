@@ -38,6 +38,7 @@ train: $(VENV)/installed
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(filter 1 true yes,$(RESUME)),--resume) $(ARGS)
 
 sweep: $(VENV)/installed $(if $(filter 1 true yes,$(RAY)),$(VENV)/installed-ray)
+	$(if $(filter 1 true yes,$(DRY_RUN)),$(error DRY_RUN=1 estimates and trains nothing: use it with make prefs))
 	$(if $(SEEDS),$(error SEEDS: a sweep's seeds stand in its file, $(SPACE)))
 	@test -n "$(SPACE)" || { echo "say what is swept: make sweep SPACE=experiments/sweeps/FILE (there: $$(ls experiments/sweeps))"; exit 1; }
 	$(BIN)/ialp sweep $(ENV) --space $(SPACE) --preset $(PRESET) $(if $(DATA),--data $(DATA)) $(if $(PREFS),--prefs $(PREFS)) \

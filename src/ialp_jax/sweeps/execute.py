@@ -103,16 +103,12 @@ def stacked_method(
     pretrained: dict | None,
 ) -> Method:
     """A method (or pre-training) with a configuration per run that only differ in numbers."""
-    runs = Runs(
-        np.asarray(seeds, np.int32), _stacked([hyper_of(_numbers(stage, name), one) for one in configs])
-    )
+    learns = "pretraining" if stage == "pretraining" else name
+    hyper = _stacked([hyper_of(learns, config) for config in configs])
+    runs = Runs(np.asarray(seeds, np.int32), hyper)
     if stage == "pretraining":
         return pretraining(prepared, configs[0], runs)
     return online_method(name, prepared, configs[0], runs, pretrained)
-
-
-def _numbers(stage: str, name: str) -> str:
-    return "pretraining" if stage == "pretraining" else name
 
 
 def _stacked(hypers: list[Any]) -> Any:

@@ -63,8 +63,7 @@ class Planner:
     def __init__(self, sweep: Sweep, worlds: Worlds, limits: Limits, console: Console) -> None:
         self._sweep, self._worlds, self._limits, self._console = sweep, worlds, limits, console
         self._pretrained: dict[tuple[str, int], Place] = {}
-        self._reached: dict[Run, Place] = {}
-        self._until: dict[Run, int] = {}
+        self._reached: dict[Run, tuple[Unit, int]] = {}
 
     def remember(self, planned: Round) -> None:
         """Notes where the results of a round's units lie."""
@@ -74,7 +73,7 @@ class Planner:
                     key = pretraining_key(self._sweep.config(planned.settings[run.setting]))
                     self._pretrained[key, run.seed] = (unit.name, place)
                 else:
-                    self._reached[run], self._until[run] = (unit.name, place), unit.until
+                    self._reached[run] = (unit, place)
 
     def plan(self, planned: Round) -> Round:
         """The round with its units: pre-training that nothing before has done, then the method itself."""
@@ -128,14 +127,14 @@ class Planner:
 
     def _first(self, run: Run, stage: Stage) -> int:
         """Updates that a run has had in the rounds before."""
-        return self._until.get(run, 0) if stage == "online" else 0
+        return self._reached[run][0].until if stage == "online" and run in self._reached else 0
 
     def _source(self, stage: Stage, run: Run, config: StudyConfig) -> Place | None:
         if stage == "pretraining":
             return None
-        reached = self._reached.get(run)
-        if reached is not None:
-            return reached
+        if run in self._reached:
+            unit, place = self._reached[run]
+            return unit.name, place
         return self._pretrained[pretraining_key(config), run.seed] if self._sweep.pretrained else None
 
     def _width(self, stage: Stage, members: Sequence[Run], configs: dict[int, StudyConfig]) -> int:

@@ -4,7 +4,7 @@ import fcntl
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,8 +64,7 @@ class SweepJob:
             self._open(console)
             worlds = Worlds(self.sweep, self.out, console)
             self._describe(worlds, console)
-            planned = self._execute(worlds, console)
-            write_tables(self.sweep, self.out, planned)
+            self._execute(worlds, console)
             for checkpoints in self.out.glob(f"{UNITS}/*/{CHECKPOINTS}"):  # rungs went on from them
                 shutil.rmtree(checkpoints)
             summary = write_report(self.sweep, self.out)
@@ -126,8 +125,8 @@ class SweepJob:
         for sentence in advice(space):
             console.print(f"[yellow]{sentence}[/yellow]")
 
-    def _execute(self, worlds: Worlds, console: Console) -> list[Round]:
-        """Plans and executes one round after the other; returns them all."""
+    def _execute(self, worlds: Worlds, console: Console) -> None:
+        """Plans and executes one round after the other."""
         planned = {one.number: one for one in load_rounds(self.out)}
         # A task of a cluster gets one GPU; a CPU's cores it gets all.
         limits = (
@@ -150,7 +149,6 @@ class SweepJob:
                 labels.update({number: label(setting) for number, setting in one.settings.items()})
                 self._execute_round(one, list(planned.values()), worlds, bar)
                 following = _send(asked, scores(self.sweep, self.out, one))
-        return list(planned.values())
 
     def _execute_round(self, one: Round, planned: list[Round], worlds: Worlds, bar: SweepBar) -> None:
         bar.expect(self._steps(planned))
@@ -158,28 +156,22 @@ class SweepJob:
             if is_done(self.out, unit.name):
                 bar.skip(self._unit_steps(one, unit))
 
-        def done(unit: Unit) -> None:
-            write_tables(self.sweep, self.out, planned)
-            self._show_best(planned, bar)
-
         for stage in ("pretraining", "online"):  # the second starts from what the first leaves
             waiting = [unit for unit in one.units if unit.stage == stage and not is_done(self.out, unit.name)]
             if self.engine == "ray":
-                self._execute_with_ray(one, waiting, bar, done)
+                self._execute_with_ray(one, waiting, planned, bar)
                 continue
             for unit in waiting:
                 bar.open(unit)
                 execute_unit(self.sweep, self.out, unit.name, worlds, bar, self.limits.devices)
-                done(unit)
+                self._show_best(planned, bar)
 
-    def _execute_with_ray(
-        self, one: Round, units: list[Unit], bar: SweepBar, done: Callable[[Unit], None]
-    ) -> None:
+    def _execute_with_ray(self, one: Round, units: list[Unit], planned: list[Round], bar: SweepBar) -> None:
         by_name = {unit.name: unit for unit in units}
 
         def on_done(name: str) -> None:
             bar.skip(self._unit_steps(one, by_name[name]))
-            done(by_name[name])
+            self._show_best(planned, bar)
 
         run_tasks(execute_stored, self.out, list(by_name), gpus_each=self._gpus_each(), on_done=on_done)
 
@@ -209,8 +201,9 @@ class SweepJob:
 
 
 def write_report(sweep: Sweep, out: Path) -> dict[str, Any]:
-    """Writes the page and the summary again, from the folder's tables."""
+    """Writes the tables, the page and the summary from what the units have left so far."""
     found = load_rounds(out)
+    write_tables(sweep, out, found)
     settings = {number: setting for one in found for number, setting in one.settings.items()}
     # Of a halving the first rung only: there all settings had the same training.
     compared = found[:1] if sweep.space.search.kind == "halving" else found

@@ -1,6 +1,6 @@
 """The tables a sweep leaves: results.parquet, a row per run; rungs.parquet of a halving; timings.parquet of its units.
 
-The first two are the same, byte for byte, however often the sweep was interrupted. Host only.
+The first two are the same, byte for byte, however often the sweep was interrupted.
 """
 
 import json
@@ -14,6 +14,7 @@ from ialp_jax.artifacts import atomic_path, plain, read_json
 from ialp_jax.sweeps.definition import Sweep
 from ialp_jax.sweeps.execute import RESULT, TIMINGS, is_done, pretraining_sources, unit_folder
 from ialp_jax.sweeps.rounds import mean_scores
+from ialp_jax.sweeps.search import Setting
 from ialp_jax.sweeps.units import Round, Unit
 from ialp_jax.sweeps.wording import label
 
@@ -61,7 +62,10 @@ def scores(sweep: Sweep, out: Path, one: Round) -> dict[int, float]:
 def _rows(
     sweep: Sweep, one: Round, unit: Unit, result: Mapping[str, Any], spent: Mapping[str, Sequence[int]]
 ) -> list[dict[str, Any]]:
-    rows = []
+    rows, steps = [], spent.get(unit.name, [0] * len(unit.runs))
+    described = {
+        number: _described(sweep, one.settings[number]) for number in {run.setting for run in unit.runs}
+    }
     for place, run in enumerate(unit.runs):
         setting = one.settings[run.setting]
         rows.append({
@@ -70,11 +74,16 @@ def _rows(
             "updates": unit.until, "complete": unit.complete,
             **{f"axis.{axis.name}": _cell(setting[axis.name]) for axis in sweep.space.axes},
             **{f"metric.{name}": values[place] for name, values in result["metrics"].items()},
-            "cost.online_steps": result["steps"], "cost.pretraining_steps": spent[unit.name][place] if unit.name in spent else 0,
+            "cost.online_steps": result["steps"], "cost.pretraining_steps": steps[place],
             "cost.judgements": result["judgements"], "cost.llm_calls": result["llm_calls"],
-            "command": sweep.command(setting), "config": json.dumps(plain(sweep.config(setting))),
+            **described[run.setting],
         })  # fmt: skip
     return rows
+
+
+def _described(sweep: Sweep, setting: Setting) -> dict[str, str]:
+    """What is the same for all seeds of a setting."""
+    return {"command": sweep.command(setting), "config": json.dumps(plain(sweep.config(setting)))}
 
 
 def _pretraining_steps(out: Path, planned: Sequence[Round]) -> dict[str, list[int]]:

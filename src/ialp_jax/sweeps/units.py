@@ -13,7 +13,7 @@ from ialp_jax.sweeps.settings import affects
 
 Stage = Literal["pretraining", "online"]
 ROUNDS, UNITS = "rounds", "units"
-# What decides a stage's arrays and program; of the `*_hyper` only what chooses a program (`_static`).
+# What decides a stage's arrays and program. Of the `*_hyper`, only whether pre-training is supervised does (`bucket_of`).
 DECISIVE: dict[Stage, tuple[str, ...]] = {
     "pretraining": ("data", "simulator", "fit", "preferences", "policy", "pretrain"),
     "online": ("data", "simulator", "fit", "preferences", "policy", "online", "mixture_weight", "mixture_start",
@@ -86,7 +86,7 @@ class Round:
     compile_seconds: Mapping[str, float] = field(default_factory=dict)
 
     def save(self, out: Path) -> None:
-        """Writes the round; what is executed afterwards does not depend on the machine any more."""
+        """Writes the round: its units stay as they were planned, whoever executes them."""
         record = {**asdict(self), "settings": {str(key): value for key, value in self.settings.items()}}
         write_json(round_path(out, self.number), record)
 
