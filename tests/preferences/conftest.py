@@ -1,10 +1,12 @@
 """A small world whose users like one genre each, so that text tells taste."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import polars as pl
 import pytest
+from fake_chat_server import Server
 
 from ialp_jax.data.dataset import Dataset
 
@@ -45,3 +47,17 @@ def _make_dataset(
 def make_dataset() -> Callable[..., Dataset]:
     """Builds the small world; `online_seed` changes the online users' interactions alone."""
     return _make_dataset
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A fresh chat server that answers by the known function."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import re
-import threading
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -27,20 +26,6 @@ from ialp_jax.preferences.label_logprobs import UnreadableError, read_by_text
 from ialp_jax.preferences.table import PreferenceTable
 
 CONTEXT = JudgeContext("games", "implicit")
-
-
-@pytest.fixture
-def server(monkeypatch):
-    """A fresh server that answers by the known function."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.fixture(autouse=True, scope="module")

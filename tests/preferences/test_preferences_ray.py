@@ -28,18 +28,6 @@ QUIET = Console(file=io.StringIO())
 
 
 @pytest.fixture
-def server():
-    """Answers by the known function, each pair after a while."""
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
 def nodes():
     """Two nodes with room for one judge each, who shows the server its node's name as its key."""
     with two_nodes(cpus=1, named=KEY) as started:
