@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-import tyro
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ialp_jax import environments
 from ialp_jax.artifacts import InputError
 from ialp_jax.commands.train import Train
+from ialp_jax.study.arguments import parse
 from ialp_jax.study.config import PRETRAINED, StudyConfig, preset
 from ialp_jax.sweeps import settings as sweep_settings
 from ialp_jax.sweeps.fields import apply, fields_of, kind_of
@@ -38,9 +38,7 @@ def parsed(text):
     """What `ialp train` makes of a command, as commands/train.py reads it."""
     program, word, *arguments = shlex.split(text)
     assert (program, word) == ("ialp", "train")
-    asked = tyro.cli(Train, args=arguments)
-    study = preset(environments.get(asked.env)[1], asked.preset)
-    return tyro.cli(Train, args=arguments, default=Train(env=asked.env, preset=asked.preset, study=study))
+    return parse(Train, arguments, "ialp train")[0]
 
 
 def test_fields_have_dotted_names_and_types():

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from ialp_jax import environments
-from ialp_jax.study.config import Preset, StudyConfig, preset
+from ialp_jax.study.arguments import parse
+from ialp_jax.study.config import Preset, StudyConfig
 from ialp_jax.training.device import prepare_device
 
 
@@ -46,16 +46,7 @@ class Sweep:
 
 def run(arguments: Sequence[str]) -> None:
     """Parses the command line and runs the sweep."""
-    # Twice: the environment and the preset decide the defaults of everything else.
-    asked = tyro.cli(Sweep, args=[a for a in arguments if a not in ("-h", "--help")], prog="ialp sweep")
-    name, environment = environments.get(asked.env)
-    base = preset(environment, asked.preset)
-    sweep = tyro.cli(
-        Sweep,
-        args=arguments,
-        default=Sweep(env=asked.env, preset=asked.preset, study=base),
-        prog="ialp sweep",
-    )
+    sweep, name, _, base = parse(Sweep, arguments, "ialp sweep")
     console = Console(width=None if os.environ.get("COLUMNS") or Console().is_terminal else 100)
     job = _job(sweep, name, base)
     if sweep.engine == "ray":  # the planner must leave a GPU's memory to the workers

@@ -9,8 +9,8 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from ialp_jax import environments
-from ialp_jax.study.config import Preset, StudyConfig, preset
+from ialp_jax.study.arguments import parse
+from ialp_jax.study.config import Preset, StudyConfig
 from ialp_jax.training.device import prepare_device
 from ialp_jax.training.distributed import DistributedConfig, initialise
 from ialp_jax.training.mesh import MeshConfig
@@ -42,11 +42,7 @@ class Train:
 
 def run(arguments: Sequence[str]) -> None:
     """Parses the command line and runs the study."""
-    # Twice: the environment and the preset decide the defaults of everything else.
-    asked = tyro.cli(Train, args=[a for a in arguments if a not in ("-h", "--help")], prog="ialp train")
-    name, environment = environments.get(asked.env)
-    defaults = Train(env=asked.env, preset=asked.preset, study=preset(environment, asked.preset))
-    train = tyro.cli(Train, args=arguments, default=defaults, prog="ialp train")
+    train, name, environment, _ = parse(Train, arguments, "ialp train")
     console = Console(width=None if os.environ.get("COLUMNS") or Console().is_terminal else 100)
     prepare_device()
     initialise(train.distributed)
