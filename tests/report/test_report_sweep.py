@@ -248,6 +248,12 @@ def test_where_everything_failed_no_setting_is_best(tmp_path):
     assert "<svg" not in page_of(tmp_path)
 
 
+def test_more_seeds_go_to_a_folder_of_their_own(tmp_path):
+    rows = rows_of(0, [3.0, 4.0], {}, command="ialp train steam --seeds 2 --out runs/one")
+    summary = write_sweep_report(write_sweep(tmp_path, rows, sweep_json([], seeds=2)))
+    assert summary["fresh_seeds_command"] == "ialp train steam --seeds 6 --out runs/one-more-seeds"
+
+
 def test_equal_settings_are_all_the_best(tmp_path):
     summary = one_axis(tmp_path, [(rate, [2.0, 3.0, 4.0]) for rate in (1e-4, 1e-3, 1e-2)])
     assert summary["selection"]["all_equal"] and summary["selection"]["not_distinguishable"] == 2

@@ -71,7 +71,8 @@ def fresh_command(files: SweepFiles, best: Setting) -> str | None:
     more, replaced = re.subn(
         r"(--seeds[ =])\d+", rf"\g<1>{FRESH_TIMES * len(files.seeds)}", best.command, count=1
     )
-    return more if replaced else None
+    # Not in the folder of the best's own run, which it would clear.
+    return re.sub(r"(--out \S+)", r"\1-more-seeds", more) if replaced else None
 
 
 def timing_totals(timings: pl.DataFrame) -> dict[str, Any]:
