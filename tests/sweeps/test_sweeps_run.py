@@ -4,6 +4,7 @@ import io
 import shutil
 import signal
 import time
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -22,6 +23,7 @@ from ialp_jax.sweeps.execute import execute_unit
 from ialp_jax.sweeps.plan import Limits
 from ialp_jax.sweeps.run import SweepJob
 from ialp_jax.sweeps.space import Axis, Search
+from ialp_jax.sweeps.tables import scores
 from ialp_jax.sweeps.units import Round, Run, Unit, load_rounds, load_unit
 from ialp_jax.training.loop import programs_compiled
 
@@ -110,6 +112,23 @@ def test_the_best_of_a_halving_go_on_where_they_stopped(whole, tmp_path):
         "scratch_hyper.learning_rate": found.filter(setting=best)["axis.scratch_hyper.learning_rate"][0]
     }
     assert_members_equal(found.filter(setting=best), single(sweep, setting, tmp_path / "single"))
+
+
+def test_the_search_ranks_as_the_page_does(whole, tmp_path):
+    """By the interquartile mean: one lucky seed of five does not make a setting the best."""
+    sweep = load_sweep(whole[0])
+    sweep = replace(sweep, space=replace(sweep.space, seeds=5))
+    values = {
+        0: [1.0, 1.0, 1.0, 1.0, 9.0],
+        1: [2.0, 2.0, 2.0, 2.0, 2.0],
+        2: [3.0, 3.0, 3.0, 3.0, float("nan")],
+    }
+    runs = tuple(Run(setting, seed) for setting in values for seed in range(5))
+    unit = Unit("0000-online-0-0", "online", "b", runs, 15, 0, 12, True)
+    found = [value for of_setting in values.values() for value in of_setting]
+    write_json(tmp_path / "units" / unit.name / "result.json", {"metrics": {"auc": found}})
+    ranked = scores(sweep, tmp_path, Round(0, {number: {} for number in values}, None, (unit,)))
+    assert ranked[0] < ranked[1] and np.isnan(ranked[2])
 
 
 class Killed(BaseException):

@@ -1,6 +1,6 @@
 """What is run next: all settings at once, rung after rung of a halving, or batch after batch of an adaptive search."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 from ialp_jax.sweeps.adaptive import AdaptiveSearch
@@ -9,7 +9,7 @@ from ialp_jax.sweeps.search import Setting, initial_settings, rungs, survivors
 from ialp_jax.sweeps.units import Round, updates_of
 
 Scores = Mapping[int, float]
-"""The objective's mean over seeds, by number of the setting, as far as it was run."""
+"""The objective's interquartile mean over seeds, by number of the setting, as far as it was run."""
 
 
 Rounds = Generator[Round, Scores, None]
@@ -70,8 +70,3 @@ def _batches(sweep: Sweep, out: Path) -> Rounds:
         scores = yield Round(batch[0][0] // sweep.space.search.batch, dict(batch), None)
         for trial, _ in batch:
             search.tell(trial, scores[trial])
-
-
-def mean_scores(values: Mapping[int, Sequence[float]]) -> dict[int, float]:
-    """Mean over the seeds; NaN where a seed has no number."""
-    return {setting: sum(of_seeds) / len(of_seeds) for setting, of_seeds in values.items()}

@@ -102,7 +102,7 @@ class Space:
 
     Attributes:
         method: what is run.
-        objective: the metric whose mean over the seeds is maximised.
+        objective: the metric whose interquartile mean over the seeds is maximised.
         seeds: paired seeds 0, 1, ... of every setting.
         search: how settings are found.
         fixed: fields that differ from the preset in every run.

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from ialp_jax.artifacts import atomic_path, plain, read_json
+from ialp_jax.evaluation.statistics import interquartile_mean
 from ialp_jax.sweeps.definition import Sweep
 from ialp_jax.sweeps.execute import RESULT, TIMINGS, is_done, pretraining_sources, unit_folder
-from ialp_jax.sweeps.rounds import mean_scores
 from ialp_jax.sweeps.search import Setting
 from ialp_jax.sweeps.units import Round, Unit
 from ialp_jax.sweeps.wording import label
@@ -48,7 +49,10 @@ def rung_rows(sweep: Sweep, out: Path, planned: Sequence[Round]) -> list[dict[st
 
 
 def scores(sweep: Sweep, out: Path, one: Round) -> dict[int, float]:
-    """The objective's mean over the seeds of every setting of a round all of whose runs have been executed."""
+    """The objective of every setting of a round all of whose runs have been executed: as the page ranks them.
+
+    That is the interquartile mean over the seeds; NaN where a seed has none.
+    """
     values: dict[int, list[float]] = {}
     for unit in one.units:
         if unit.stage == "online" and is_done(out, unit.name):
@@ -56,7 +60,7 @@ def scores(sweep: Sweep, out: Path, one: Round) -> dict[int, float]:
             for run, value in zip(unit.runs, found, strict=True):
                 values.setdefault(run.setting, []).append(value)
     whole = {setting: of_seeds for setting, of_seeds in values.items() if len(of_seeds) == sweep.space.seeds}
-    return mean_scores(whole)
+    return {setting: float(interquartile_mean(np.asarray(of_seeds))) for setting, of_seeds in whole.items()}
 
 
 def _rows(
