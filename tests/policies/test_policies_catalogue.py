@@ -161,6 +161,13 @@ def test_blocks_cover_the_catalogue_and_stay_inside_it(num_items, grouped):
         assert not grouped or size % group == 0
 
 
+def test_groups_divide_the_catalogue_where_they_can_so_that_one_block_is_enough():
+    plan = HeadPlan()
+    assert item_blocks(3000, plan, grouped=True) == (1, 3000, 30)
+    assert item_blocks(300_000, plan, grouped=True).group == 32
+    assert item_blocks(1511, plan, grouped=True) == (2, 768, 32)  # a prime: the second block reaches back
+
+
 def test_the_choice_is_by_shape_and_backend_visible_and_overridable():
     assert str(choose_plan(64, 300, backend="cpu")) == "dense/float32"
     assert str(choose_plan(1024, 3000, backend="cpu")) == "blocked/float32/256x4096"

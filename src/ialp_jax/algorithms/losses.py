@@ -83,8 +83,7 @@ def actor_critic_loss(
     log_prob, entropy = head_statistics(
         plan, query, items, bias, flat.action, flat.excluded, flat.allowed, known
     )
-    values = network.value(params, rows)
-    action_values = network.action_value(params, rows, flat.action)
+    values, action_values = network.critics(params, rows, flat.action)
     shape = (turns, users)
     ratios = jnp.ones(shape)
     if behaviour_log_prob is not None:

@@ -100,7 +100,14 @@ class ActorCritic(nn.Module):
 
     def action_value(self, features: Float[Array, "h"], item: Int[Array, ""]) -> Float[Array, ""]:
         """Q(s, a)."""
-        return self.value(features) + self.advantage_head(features) @ self._embed(item)
+        return self.critics(features, item)[1]
+
+    def critics(
+        self, features: Float[Array, "h"], item: Int[Array, ""]
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """V(s) and Q(s, a); V is computed once, forward and backward."""
+        value = self.value(features)
+        return value, value + self.advantage_head(features) @ self._embed(item)
 
     def _attend(self, observation: Observation) -> Recall:
         present = observation.items != self.num_items
@@ -158,6 +165,12 @@ class Network:
     ) -> Float[Array, "B"]:
         """Q of every row at its item."""
         return jax.vmap(lambda one, chosen: self._apply(params, "action_value", one, chosen))(features, item)
+
+    def critics(
+        self, params: dict, features: Float[Array, "B h"], item: Int[Array, "B"]
+    ) -> tuple[Float[Array, "B"], Float[Array, "B"]]:
+        """V of every row, and Q at its item."""
+        return jax.vmap(lambda one, chosen: self._apply(params, "critics", one, chosen))(features, item)
 
     def _apply(self, params: dict, method: str, *arguments):  # type: ignore[no-untyped-def]
         return self.module.apply({"params": params}, *arguments, method=method)

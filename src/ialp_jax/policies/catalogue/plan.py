@@ -26,7 +26,7 @@ class HeadPlan:
     items: int = 4096
     """Items per tile at most."""
     group: int = 32
-    """Items per group: sampling first draws a group, then an item of it."""
+    """Items per group at most: sampling first draws a group, then an item of it."""
     matmul: Matmul = "float32"
     """Type of the factors of every product; sums are float32 in either case."""
 
@@ -76,14 +76,25 @@ def item_blocks(num_items: int, plan: HeadPlan, grouped: bool) -> ItemBlocks:
 
     The last block overlaps instead of being padded: padding would copy the item embeddings.
     """
-    group = min(plan.group, num_items)
+    group = group_size(num_items, plan)
     unit = group if grouped else 1
-    most = group if grouped and plan.implementation == "kernel" else plan.items
+    most = group if grouped and plan.implementation == "kernel" else max(plan.items // unit, 1) * unit
     count = -(-num_items // most)
     if count == 1 and num_items % unit:
         count = 2
     size = -(-num_items // (count * unit)) * unit
     return ItemBlocks(-(-num_items // size), size, group)
+
+
+def group_size(num_items: int, plan: HeadPlan) -> int:
+    """Items per group: one that divides the catalogue if there is one above half of `plan.group`.
+
+    Blocks of whole groups then need not overlap, so that a catalogue that fits one block is one block.
+    """
+    most = min(plan.group, num_items)
+    if plan.implementation == "kernel":  # its groups are powers of two
+        return most
+    return next((size for size in range(most, most // 2, -1) if num_items % size == 0), most)
 
 
 def product(left: Float[Array, "... d"], right: Float[Array, "... d M"], matmul: Matmul) -> Array:
