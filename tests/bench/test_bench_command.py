@@ -26,6 +26,7 @@ SMALL = ["--quick", "--repeat-seconds", "0.005", "--shape.rollout", "2", "--shap
 def hardly_any_work(monkeypatch):
     """Probes of a few operations: what is tested is that they run, not how fast."""
     monkeypatch.setitem(bench.QUICK_EFFORT, "flops_per_call", 1e5)
+    monkeypatch.setitem(bench.QUICK_EFFORT, "flops_per_chunk", 1e5)
 
 
 def type_(*arguments):
@@ -35,7 +36,7 @@ def type_(*arguments):
 def made_results():
     """Two workloads, two catalogues, one point skipped for each reason."""
     results = Results({"device": "a <b>machine</b>", "platform": "cpu", "cores": 2, "processor": "p"},
-                      {"effort": {"repeats": 3}}, {"jax": "0"}, date="today", seconds=1.0)  # fmt: skip
+                      {"effort": {"repeats": 3}, "shape": {"turn_cap": 20}}, {"jax": "0"}, date="today", seconds=1.0)  # fmt: skip
     for name in ("a2c", "environment"):
         for items in (300, 3000):
             for users in (64, 1024):
@@ -47,6 +48,7 @@ def made_results():
                         {"matmul": 0.3, "exponential": 0.1, "bytes": 0.2, "total": 0.4, "bound": "arithmetic"},
                         0.4, {"temporary": 1_500_000, "arguments": 10, "outputs": 0, "total": 1_500_010},
                         {"needed": 10.0, "traced": 12.0, "xla": None}, int(speed), 1, "blocked" if name == "a2c" else "",
+                        departures=0.1 if name == "a2c" else None,
                     )
                 )  # fmt: skip
     results.skipped = [
@@ -214,6 +216,23 @@ def test_ratios_are_at_the_same_users_and_at_the_best():
     assert "103.4x" in text and "threads 2" in text and "not measured" in text
 
 
+def test_the_work_that_departed_users_would_cost_is_said(capsys):
+    results = made_results()  # sessions of 10 turns on average, at most 20
+    assert {point.idle_if_synchronous(20) for point in results.points} == {0.5, None}
+    print_results(results, Console(width=200))
+    assert "50% of the steps of training would have" in " ".join(capsys.readouterr().out.split())
+    assert "50% of the steps of training would have" in page.render(results)
+
+
+def test_failing_peers_cost_nothing_that_was_measured(tmp_path):
+    program = tmp_path / "run.py"
+    program.write_text("raise RuntimeError('no such card')\n")
+    with pytest.raises(InputError, match="no such card"):
+        type_(*SMALL, "--what", "head", "--users", 2, "--items", 40, "--out", tmp_path, "--peers", program)
+    points = json.loads((tmp_path / "bench.json").read_text())["points"]
+    assert [point["workload"] for point in points] == ["head"] and (tmp_path / "bench.html").exists()
+
+
 def test_peers_are_run_in_the_middle(tmp_path):
     program = tmp_path / "run.py"
     program.write_text(
@@ -222,9 +241,9 @@ def test_peers_are_run_in_the_middle(tmp_path):
         "assert '--quick' in sys.argv\n"
         "open(sys.argv[sys.argv.index('--out') + 1], 'w').write(json.dumps({'rows': rows}))\n"
     )
-    found = []
+    found = peers.Peers()
     peers.halfway(program, found, quick=True)()
-    assert [row["best"] for row in found] == [1]
+    assert [row["best"] for row in found.rows] == [1] and found.failure is None
     with pytest.raises(InputError, match="AssertionError"):
         peers.run_peers(program, quick=False)
 

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 
 from ialp_jax.bench.compiled import compile_program
+from ialp_jax.bench.floors import Counts
 from ialp_jax.bench.interleave import Running, groups, measure
 from ialp_jax.bench.settings import Effort, Point, Shape
 from ialp_jax.bench.workloads import WORKLOADS, updates_per_call
 from ialp_jax.bench.worlds import RandomWorld
 from ialp_jax.envs.simulator import Simulator, SimulatorConfig
 from ialp_jax.envs.world import DenseRatings, FactorRatings
+from ialp_jax.training.loop import LoopConfig
 
 TINY = Shape(rollout=3, embedding=4, hidden=6, history=2, turn_cap=3, population=8)
-ONE_UPDATE = Effort(repeats=2, repeat_seconds=0.0, steps_per_call=1.0)
+ONE_UPDATE = Effort(repeats=2, repeat_seconds=0.0, steps_per_call=1.0, flops_per_chunk=0.0)
 
 
 def embeddings(state):
@@ -93,12 +95,19 @@ def test_large_worlds_have_factors():
 
 
 def test_short_programs_are_repeated_inside_a_call():
-    shape, effort = Shape(rollout=10), Effort(flops_per_call=1e7, steps_per_call=1e4)
+    shape, effort = Shape(rollout=10), Effort(flops_per_call=1e7, steps_per_call=1e4, flops_per_chunk=0.0)
     program = WORKLOADS["serving"].build(Point("serving", 1, 300), shape, effort)
     counts = program.counts
     updates = program.steps // 10
     assert updates > 1 and counts.total_flops <= 1e7 < counts.total_flops * (updates + 1) / updates
     assert updates_per_call(counts, Point("serving", 10**6, 300), shape, effort) == 1
+
+
+def test_a_call_is_a_chunk_of_the_training_loop_while_that_is_short():
+    counts, point = Counts({1: 1e9}), Point("a2c", 1024, 3000)
+    updates = lambda **effort: updates_per_call(counts, point, Shape(), Effort(**effort))  # noqa: E731
+    assert updates() == LoopConfig().chunk
+    assert updates(flops_per_chunk=4.5e9) == 4 and updates(flops_per_chunk=1e8) == 2  # two by flops_per_call
 
 
 def test_groups_keep_within_memory():

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +75,27 @@ def read_peers(text: str) -> list[dict[str, Any]]:
     return [row for row in rows if row.get("best", True)]
 
 
-def halfway(program: Path, into: list[dict[str, Any]], quick: bool) -> Callable[[], None]:
-    """A step for the middle of a run: adds the peers' measurements to a list."""
+@dataclass
+class Peers:
+    """What a run of the peers' program came to.
+
+    Attributes:
+        rows: the best setting of each peer.
+        failure: why there are none; raised once our own measurements are kept.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    failure: InputError | None = None
+
+
+def halfway(program: Path, into: Peers, quick: bool) -> Callable[[], None]:
+    """A step for the middle of a run: notes the peers' measurements, or why there are none."""
 
     def measure() -> None:
-        into.extend(run_peers(program, quick))
+        try:
+            into.rows = run_peers(program, quick)
+        except InputError as failure:
+            into.failure = failure
 
     return measure
 

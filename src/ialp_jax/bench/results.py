@@ -48,6 +48,7 @@ class Measured:
         steps_per_call: user-steps of one call.
         calls: calls per repeat.
         plan: implementation of the catalogue head when acting, empty where there is none.
+        departures: share of user-steps that ended a session, in the last call; None where the program does not say.
         problem: what is wrong with its outputs, if anything.
     """
 
@@ -66,7 +67,15 @@ class Measured:
     steps_per_call: int
     calls: int
     plan: str
+    departures: float | None = None
     problem: str | None = None
+
+    def idle_if_synchronous(self, turn_cap: int) -> float | None:
+        """Share of user-steps that would fall on departed users if nobody's next session began before everybody's
+        did: 1 - mean length / turn cap. Here it is 0: a departed user is replaced in the same turn."""
+        if not self.departures:
+            return None
+        return max(0.0, 1.0 - 1.0 / (self.departures * turn_cap))
 
 
 @dataclass(frozen=True)
@@ -130,6 +139,7 @@ def measured(point: Point, running: Running, floor: Floor) -> Measured:
         steps_per_call=steps,
         calls=running.calls,
         plan=ready.program.plan,
+        departures=running.departures(),
         problem=running.problem(),
     )  # fmt: skip
 

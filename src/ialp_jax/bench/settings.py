@@ -49,7 +49,7 @@ class Effort:
     """How long to measure, and what not to try."""
 
     repeats: int = 7
-    """Times every program is timed; all programs in turn, then all again."""
+    """Times every program is timed; all programs in turn, then all again. Three times where a call is long."""
     repeat_seconds: float = 0.2
     """Least time one repeat runs for; short programs are called several times."""
     longest_call: float = 5.0
@@ -58,6 +58,8 @@ class Effort:
     """Work put into one call by scanning over updates, so that starting it is not what is measured."""
     steps_per_call: float = 1e6
     """The same for programs that hardly multiply: most user-steps put into one call."""
+    flops_per_chunk: float = 1e12
+    """Most work of a call to which updates are added until it has as many as a chunk of the training loop."""
     budget: float | None = None
     """Seconds after which no further point is compiled (those left out are named); None for no limit."""
     memory: float | None = None

@@ -35,6 +35,9 @@ def print_results(results: Results, console: Console) -> None:
         if point.problem:
             console.print(f"[bold red]{point.workload}, {point.users:,} users, {point.items:,} items: "
                           f"{point.problem}[/bold red]")  # fmt: skip
+    note = departed(results)
+    if note:
+        console.print(f"departures: {note}", highlight=False)
     _print_peers(results, console)
     _print_skipped(results, console)
 
@@ -53,6 +56,18 @@ def cells(point: Measured) -> tuple[str, ...]:
         size(point.memory["temporary"]),
         point.plan or "-",
     )
+
+
+def departed(results: Results) -> str:
+    """How much work falls on users who have left, and how much would if all waited for the last to leave."""
+    cap = results.settings["shape"]["turn_cap"]
+    shares = [share for point in results.points if (share := point.idle_if_synchronous(cap)) is not None]
+    if not shares:
+        return ""
+    least, most = f"{min(shares):.0%}", f"{max(shares):.0%}"
+    return (f"no step falls on a user who has left, who is replaced in the same turn; if all had waited for the last "
+            f"one to leave (turn cap {cap}), {least if least == most else f'{least} to {most}'} of the steps of "
+            "training would have, under the policies as they were at the end")  # fmt: skip
 
 
 def _print_peers(results: Results, console: Console) -> None:

@@ -20,6 +20,7 @@ from ialp_jax.envs.simulator import Simulator, SimulatorConfig
 from ialp_jax.envs.world import World
 from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
 from ialp_jax.policies.fixed import RandomPolicy, fixed_actor
+from ialp_jax.training.loop import LoopConfig
 from ialp_jax.training.mesh import MeshConfig, make_mesh
 
 LONG = 1_000_000  # updates of the run a call is cut from: far from its end
@@ -180,10 +181,15 @@ def training_work(point: Point, shape: Shape, world: RandomWorld, policies: int)
 
 
 def updates_per_call(counts: Counts, point: Point, shape: Shape, effort: Effort) -> int:
-    """Updates scanned over in one call, so that small programs are not measured by what starting a call costs."""
-    by_flops = effort.flops_per_call / max(counts.total_flops, 1.0)
-    by_steps = effort.steps_per_call / (point.users * shape.rollout)
-    return int(min(max(min(by_flops, by_steps), 1), 1000))
+    """Updates scanned over in one call: as many as in a chunk of the training loop while that is short enough.
+
+    Small programs get more, so that they are not measured by what starting a call costs. Memory that a call takes is
+    given back after it: with one update per call, that alone would cost a fifth of the time (docs/performance.md).
+    """
+    flops = max(counts.total_flops, 1.0)
+    chunk = min(LoopConfig().chunk, effort.flops_per_chunk / flops)
+    short = min(effort.flops_per_call / flops, effort.steps_per_call / (point.users * shape.rollout))
+    return int(min(max(short, chunk, 1), 1000))
 
 
 def _repeated(
