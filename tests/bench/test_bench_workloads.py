@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from ialp_jax.bench.compiled import compile_program
-from ialp_jax.bench.floors import Counts
+from ialp_jax.bench.floors import Counts, Rates
 from ialp_jax.bench.interleave import Running, groups, measure
+from ialp_jax.bench.run import with_short_chunks
 from ialp_jax.bench.settings import Effort, Point, Shape
 from ialp_jax.bench.workloads import WORKLOADS, updates_per_call
 from ialp_jax.bench.worlds import RandomWorld
@@ -108,6 +109,13 @@ def test_a_call_is_a_chunk_of_the_training_loop_while_that_is_short():
     updates = lambda **effort: updates_per_call(counts, point, Shape(), Effort(**effort))  # noqa: E731
     assert updates() == LoopConfig().chunk
     assert updates(flops_per_chunk=4.5e9) == 4 and updates(flops_per_chunk=1e8) == 2  # two by flops_per_call
+
+
+def test_chunks_are_cut_where_the_machine_is_slow():
+    effort, fast = Effort(longest_call=4.0, flops_per_chunk=1e12), Rates({1: 1e9, 64: 1e12}, 1.0, {1: 1.0})
+    assert with_short_chunks(effort, fast) == effort
+    slow = Rates({1: 1e9, 64: 2e9}, 1.0, {1: 1.0})
+    assert with_short_chunks(effort, slow).flops_per_chunk == 4e9
 
 
 def test_groups_keep_within_memory():

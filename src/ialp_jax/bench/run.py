@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -81,7 +81,8 @@ class Benchmark:
         programs: dict[Point, Ready] = {}
         measuring, compiling = 0.0, dict.fromkeys(WORKLOADS, 0.0)
         for point in self.grid.points():
-            program = WORKLOADS[point.workload].build(point, self.shape, self.effort)
+            effort = with_short_chunks(self.effort, rates[point.items])
+            program = WORKLOADS[point.workload].build(point, self.shape, effort)
             floor = floor_of(program.counts, rates[point.items]).seconds
             call = TYPICAL * floor
             repeats = self.effort.repeats + 2 if call < LONG else LEAST_REPEATS + 1
@@ -155,6 +156,12 @@ class Benchmark:
         for point in group:
             floor = floor_of(group[point].program.counts, rates[point.items])
             results.points.append(measured(point, timed[point], floor))
+
+
+def with_short_chunks(effort: Effort, rates: Rates) -> Effort:
+    """Chunks whose products take at most half the longest call here: on a slow machine nothing is left out for them."""
+    fitting = 0.5 * effort.longest_call * max(rates.matmul.values())
+    return replace(effort, flops_per_chunk=min(effort.flops_per_chunk, fitting))
 
 
 def _rates(timed: Mapping[Any, Running], items: int) -> Rates:
