@@ -7,7 +7,7 @@ import pytest
 
 from ialp_jax.bench.compiled import compile_program
 from ialp_jax.bench.floors import Counts, Rates
-from ialp_jax.bench.interleave import Running, groups, measure
+from ialp_jax.bench.interleave import Running, groups, measure, repeats_of
 from ialp_jax.bench.run import with_short_chunks
 from ialp_jax.bench.settings import Effort, Point, Shape
 from ialp_jax.bench.workloads import WORKLOADS, updates_per_call
@@ -109,6 +109,10 @@ def test_a_call_is_a_chunk_of_the_training_loop_while_that_is_short():
     updates = lambda **effort: updates_per_call(counts, point, Shape(), Effort(**effort))  # noqa: E731
     assert updates() == LoopConfig().chunk
     assert updates(flops_per_chunk=4.5e9) == 4 and updates(flops_per_chunk=1e8) == 2  # two by flops_per_call
+
+
+def test_long_calls_are_timed_fewer_times():
+    assert [repeats_of(seconds, 7) for seconds in (0.1, 60.0)] == [7, 3] and repeats_of(60.0, 2) == 2
 
 
 def test_chunks_are_cut_where_the_machine_is_slow():

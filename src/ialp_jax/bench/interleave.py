@@ -98,10 +98,15 @@ def measure(
         if halfway is not None and repeat == middle:
             halfway()
         for name, one in running.items():
-            if repeat < LEAST_REPEATS or one.seconds[0] < LONG:
+            if not one.seconds or repeat < repeats_of(one.seconds[0], repeats):
                 one.seconds.append(one.timed(one.calls))
             advance(str(name))
     return running
+
+
+def repeats_of(call_seconds: float, repeats: int) -> int:
+    """How often a program is timed that takes so long for a call."""
+    return repeats if call_seconds < LONG else min(repeats, LEAST_REPEATS)
 
 
 def _begin(ready: Ready, shared: dict[Hashable, Tree], seed: int, repeat_seconds: float) -> Running:

@@ -13,7 +13,7 @@ from ialp_jax.artifacts import versions
 from ialp_jax.bench.compiled import Ready, compile_program
 from ialp_jax.bench.device import Machine
 from ialp_jax.bench.floors import Rates, floor_of
-from ialp_jax.bench.interleave import LEAST_REPEATS, LONG, Running, groups, measure
+from ialp_jax.bench.interleave import Running, groups, measure, repeats_of
 from ialp_jax.bench.probes import Probe, copies, probes_of, rates_of
 from ialp_jax.bench.results import Limit, Results, Skipped, measured
 from ialp_jax.bench.settings import Effort, Grid, Point, Shape
@@ -85,8 +85,7 @@ class Benchmark:
             program = WORKLOADS[point.workload].build(point, self.shape, effort)
             floor = floor_of(program.counts, rates[point.items]).seconds
             call = TYPICAL * floor
-            repeats = self.effort.repeats + 2 if call < LONG else LEAST_REPEATS + 1
-            timing = repeats * max(self.effort.repeat_seconds, call)
+            timing = (repeats_of(call, self.effort.repeats) + 2) * max(self.effort.repeat_seconds, call)
             expected = time.perf_counter() - begun + measuring + timing + compiling[point.workload]
             why = self._too_long(floor, expected)
             if why is None:
