@@ -20,15 +20,22 @@ def note(directory: Path, *words: str) -> None:
         log.write(" ".join(words) + "\n")
 
 
+def written_log(directory: Path) -> str:
+    """What that log says by now."""
+    return path.read_text("utf-8") if (path := directory / LOG).exists() else ""
+
+
 def held_on_the_doomed(directory: Path, unit: str) -> None:
-    """Writes a file. The doomed node ends one unit and never ends the next, which it leaves half written."""
+    """Writes a file. The doomed node ends one unit and never ends the next, for which the other node waits."""
     target, node = directory / f"{unit}.txt", os.environ[ray_nodes.NODE]
     if target.exists():
         return note(directory, "skip", unit, node)
-    ended_here = (directory / LOG).exists() and f"{node} end" in (directory / LOG).read_text()
+    ended_here = f"{node} end" in written_log(directory)
     note(directory, node, "begin", unit, os.environ["NPROC"])
     with atomic_path(target) as temporary:
         temporary.write_text(unit * 1000)
+        while node == ray_nodes.STEADY and written_log(directory).count(f"{ray_nodes.DOOMED} begin") < 2:
+            time.sleep(0.02)
         time.sleep(BUSY if node == ray_nodes.STEADY or not ended_here else 600)
     note(directory, node, "end", unit)
     return None
@@ -45,7 +52,7 @@ def failing(directory: Path, unit: str) -> None:
         os.abort()
     if unit == "refuses":
         raise InputError("the log is empty", fix="fill it")
-    while "begin raises" not in (directory / LOG).read_text():
+    while "begin raises" not in written_log(directory):
         time.sleep(0.02)
     time.sleep(1)
     note(directory, "end", unit)

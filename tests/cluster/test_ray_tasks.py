@@ -33,8 +33,7 @@ def end(driver: subprocess.Popen) -> tuple[int, list[str], str]:
 
 
 def log(directory: Path) -> list[list[str]]:
-    path = directory / ray_units.LOG
-    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+    return [line.split() for line in ray_units.written_log(directory).splitlines()]
 
 
 def await_line(directory: Path, driver: subprocess.Popen, found) -> None:
@@ -48,28 +47,21 @@ def doomed_is_held(lines: list[list[str]]) -> bool:
     return sum(line[:2] == [DOOMED, "begin"] for line in lines) == 2
 
 
-def written(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in directory.glob("unit-*")}
+def written(directory: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in directory.glob("unit-*")}
 
 
 @pytest.mark.slow
-def test_a_node_killed_midway_costs_nothing_and_nothing_is_done_twice(nodes, tmp_path, monkeypatch):
-    for folder in ("alone", "ray"):
-        (tmp_path / folder).mkdir()
-    monkeypatch.setenv(ray_nodes.NODE, STEADY)
-    monkeypatch.setenv("NPROC", "2")
-    for unit in UNITS:
-        ray_units.held_on_the_doomed(tmp_path / "alone", unit)
-
-    driver = begin(nodes, tmp_path / "ray", "held_on_the_doomed", *UNITS)
-    await_line(tmp_path / "ray", driver, doomed_is_held)
+def test_a_node_killed_midway_costs_nothing_and_nothing_is_done_twice(nodes, tmp_path):
+    driver = begin(nodes, tmp_path, "held_on_the_doomed", *UNITS)
+    await_line(tmp_path, driver, doomed_is_held)
     nodes.kill(DOOMED)
     status, said, wrong = end(driver)
     assert status == 0, wrong
     assert sorted(said) == [f"done {unit}" for unit in UNITS]
-    assert written(tmp_path / "ray") == written(tmp_path / "alone") and len(written(tmp_path / "ray")) == 8
+    assert written(tmp_path) == {f"{unit}.txt": unit * 1000 for unit in UNITS}
 
-    lines = log(tmp_path / "ray")
+    lines = log(tmp_path)
     begun = [line for line in lines if line[1] == "begin"]
     ended = [line[2] for line in lines if line[1] == "end"]
     lost = [line[2] for line in begun if line[0] == DOOMED][1]
@@ -81,7 +73,7 @@ def test_a_node_killed_midway_costs_nothing_and_nothing_is_done_twice(nodes, tmp
     steady = [line[1] for line in lines if line[0] == STEADY]
     assert steady == ["begin", "end"] * (len(steady) // 2)
     # Of what was written for the lost unit nothing but the half file of the killed process is left.
-    assert all(path.name.startswith(f".{lost}.txt.") for path in (tmp_path / "ray").glob(".*"))
+    assert all(path.name.startswith(f".{lost}.txt.") for path in tmp_path.glob(".*"))
 
 
 def test_a_unit_that_raises_is_named_not_repeated_and_ends_the_run_after_those_at_work(kept_nodes, tmp_path):
