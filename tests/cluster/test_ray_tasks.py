@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 import pytest
-import ray_nodes
 import ray_units
 from ray_nodes import DOOMED, STEADY
 

@@ -68,7 +68,7 @@ def test_the_recurrence_is_flaxs_gru():
     for item, grade in zip(items, feedback, strict=True):
         features = interaction_features(params["items"][item], grade)
         carry, _ = nn.GRUCell(8).apply({"params": cell}, carry, features)
-    found = network.begin(params, observations(items[None], feedback[None])).memory.hidden[0]
+    found = network.begin(params, observations(items[None], feedback[None])).features[0, :8]
     np.testing.assert_allclose(found, carry, atol=1e-6)
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ialp_jax.envs.blocks import in_blocks, users_at_once
 from ialp_jax.envs.shares import draw, gather, share_count, user_keys
 from ialp_jax.envs.simulator import Simulator, sample_noise
 from ialp_jax.envs.types import Noise, Observation, Situation, State
@@ -105,7 +106,8 @@ def select(condition: Bool[Array, "B"], chosen: Any, otherwise: Any) -> Any:
     def leaf(left: Array, right: Array) -> Array:
         return jnp.where(condition.reshape(-1, *[1] * (left.ndim - 1)), left, right)
 
-    return jax.tree.map(leaf, chosen, otherwise)
+    # All that the backward pass needs is the condition, not as many copies as rows are wide.
+    return jax.checkpoint(partial(jax.tree.map, leaf), prevent_cse=False)(chosen, otherwise)
 
 
 def draw_pool(key: PRNGKeyArray, size: int, actor: Actor, simulator: Simulator, world: World) -> Pool:
@@ -239,8 +241,13 @@ def serve(
     clock: StreamClock,
 ) -> tuple[Sessions, Ledger, Transition]:
     """`serve_turn` for several turns; transitions are stacked to [T, B]."""
-    randomness = draw_rollout(key, turns, sessions.reward.shape[0], pool.user.shape[0], actor)
-    sessions, (transitions, endings) = jax.lax.scan(
-        lambda sessions, now: serve_turn(now, sessions, pool, actor, simulator, world), sessions, randomness
-    )
+    users = sessions.reward.shape[0]
+    randomness = draw_rollout(key, turns, users, pool.user.shape[0], actor)
+
+    def play(sessions: Sessions, randomness: Randomness) -> tuple[Sessions, tuple[Transition, Endings]]:
+        turn = lambda before, now: serve_turn(now, before, pool, actor, simulator, world)  # noqa: E731
+        return jax.lax.scan(turn, sessions, randomness)
+
+    size = users_at_once(users) if randomness.act.ndim == 2 else users
+    sessions, (transitions, endings) = in_blocks(play, size, sessions, randomness)
     return sessions, record(ledger, endings, first_turn, clock), transitions

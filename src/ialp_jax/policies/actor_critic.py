@@ -1,7 +1,8 @@
 """Actor-critic over a catalogue: shared item embeddings, a sequence encoder, a policy head, V and a per-action Q."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ialp_jax.envs.types import Observation
 from ialp_jax.policies.catalogue import Choice, HeadPlan, Matmul, choose_plan
-from ialp_jax.policies.encoders import GRUEncoder, Memory, SASRecEncoder
+from ialp_jax.policies.encoders import KEPT, GRUEncoder, SASRecEncoder
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,15 @@ class PolicyConfig:
 
 @struct.dataclass
 class Recall:
-    """What a policy remembers of one session: the encoder's memory, and the features read from it."""
+    """What a policy remembers of one session.
 
-    memory: Memory
-    features: Float[Array, "hidden"]
+    Attributes:
+        features: of the history, as the encoder reads it.
+        window: the last interactions, where the encoder has to read them anew every turn; None for a GRU.
+    """
+
+    features: Float[Array, "features"]
+    window: Observation | None = None
 
 
 class ActorCritic(nn.Module):
@@ -77,18 +83,17 @@ class ActorCritic(nn.Module):
         if self.config.encoder == "sasrec":
             return self._attend(observation)
         embedded = self._embed(observation.items)
-        memory = self.encoder.begin(observation.items, embedded, observation.feedback, self.num_items)
-        return Recall(memory, self.encoder.read(memory))
+        return Recall(self.encoder.begin(observation.items, embedded, observation.feedback, self.num_items))
 
     def advance(
         self, recall: Recall, item: Int[Array, ""], feedback: Float[Array, ""], appended: Bool[Array, ""]
     ) -> Recall:
         """Recall after one more interaction; unchanged where it did not enter the history."""
         if self.config.encoder == "sasrec":
-            return self._attend(append(recall.memory, item, feedback, appended))
-        memory = self.encoder.advance(recall.memory, self._embed(item), feedback)
-        memory = jax.tree.map(lambda new, old: jnp.where(appended, new, old), memory, recall.memory)
-        return Recall(memory, self.encoder.read(memory))
+            assert recall.window is not None
+            return self._attend(append(recall.window, item, feedback, appended))
+        features = self.encoder.advance(recall.features, self._embed(item), feedback)
+        return Recall(jnp.where(appended, features, recall.features))
 
     def policy(self, features: Float[Array, "h"]) -> tuple[Float[Array, "e"], Array, Array]:
         """Query, item embeddings and biases: the inputs of the catalogue head."""
@@ -111,9 +116,8 @@ class ActorCritic(nn.Module):
 
     def _attend(self, observation: Observation) -> Recall:
         present = observation.items != self.num_items
-        return Recall(
-            observation, self.encoder(present, self._embed(observation.items), observation.feedback)
-        )
+        features = self.encoder(present, self._embed(observation.items), observation.feedback)
+        return Recall(features, observation)
 
     def _embed(self, items: Int[Array, "*s"]) -> Float[Array, "*s e"]:
         """Embeddings; the padding item is the zero vector."""
@@ -136,12 +140,19 @@ class Network:
 
     def begin(self, params: dict, observation: Observation) -> Recall:
         """`ActorCritic.begin` over a batch."""
-        return jax.vmap(lambda one: self._apply(params, "begin", one))(observation)
+
+        def begin(params: dict, observation: Observation) -> Recall:
+            return jax.vmap(lambda one: self._apply(params, "begin", one))(observation)
+
+        return _sparing(begin)(params, observation)
 
     def advance(self, params: dict, recall: Recall, item: Array, feedback: Array, appended: Array) -> Recall:
         """`ActorCritic.advance` over a batch."""
-        call = lambda *arguments: self._apply(params, "advance", *arguments)  # noqa: E731
-        return jax.vmap(call)(recall, item, feedback, appended)
+
+        def advance(params: dict, *interaction: Any) -> Recall:
+            return jax.vmap(lambda *one: self._apply(params, "advance", *one))(*interaction)
+
+        return _sparing(advance)(params, recall, item, feedback, appended)
 
     def query(self, params: dict, features: Float[Array, "B h"]) -> Float[Array, "B e"]:
         """Queries of the catalogue head."""
@@ -174,6 +185,15 @@ class Network:
 
     def _apply(self, params: dict, method: str, *arguments):  # type: ignore[no-untyped-def]
         return self.module.apply({"params": params}, *arguments, method=method)
+
+
+def _sparing(function: Callable) -> Callable:
+    """Of `function` the backward pass finds what is marked `KEPT`, and computes the cheap rest again.
+
+    Memory and the time to write and read it: without this, a turn left twice as many numbers behind.
+    """
+    policy = jax.checkpoint_policies.save_only_these_names(KEPT)
+    return jax.checkpoint(function, policy=policy, prevent_cse=False)  # in a scan there is nothing to prevent
 
 
 def append(

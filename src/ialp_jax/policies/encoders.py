@@ -1,37 +1,29 @@
 """Sequence encoders of a user's history. Single user; callers `vmap`.
 
-Every encoder keeps a memory that is carried along a session: `begin` reads a whole history once, `advance` reads
-one interaction, `read` gives the features. The GRU's memory is its hidden state, so a turn costs one cell whatever
-the length of the history; SASRec's is the window, which attention has to read anew.
+The GRU's features are all it remembers: `begin` reads a whole history once, `advance` one interaction, so a turn
+costs one cell whatever the length of the history. SASRec's attention has to read its window anew every turn.
 """
 
-from typing import Any
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from flax import struct
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
-Memory = Any
-
-
 PROFILE_DECAY = 0.9  # of the liked items' running mean, per interaction
-
-
-@struct.dataclass
-class GRUMemory:
-    """Hidden state, and a running mean of the items liked: a short path from the history to the catalogue."""
-
-    hidden: Float[Array, "hidden"]
-    profile: Float[Array, "e"]
+KEPT = "kept for the backward pass"
+keep = partial(checkpoint_name, name=KEPT)
+"""Marks what the backward pass reads; everything else between is computed again (`Network.advance`)."""
 
 
 class GRUEncoder(nn.Module):
     """GRU over (item, feedback), as in GRU4Rec (Hidasi et al. 2016, arXiv 1511.06939), the feedback added.
 
-    Beside the hidden state goes p <- 0.9 p + 0.1 feedback e, so that "more of what was liked" is linear in the
-    features and need not be discovered through the recurrence.
+    The features are its hidden state and, a short path from the history to the catalogue, a running mean of the
+    items liked: p <- 0.9 p + 0.1 sqrt(e) feedback item, scaled to the size of the hidden state's entries, so that
+    "more of what was liked" is linear in the features and need not be discovered through the recurrence.
 
     The cell computes what flax's `GRUCell` does, with the three gates in one product and the inputs' products apart
     from the recurrence: a whole history needs them only once. It does not start orthogonal (docs/performance.md).
@@ -47,43 +39,43 @@ class GRUEncoder(nn.Module):
 
     def begin(
         self, items: Int[Array, "H"], embedded: Float[Array, "H e"], feedback: Float[Array, "H"], padding: int
-    ) -> GRUMemory:
-        """Memory after a whole history; padded slots leave it unchanged."""
-
+    ) -> Float[Array, "hidden+e"]:
+        """Features of a whole history; padded slots leave them unchanged."""
         present = items != padding
         inputs = self.from_input(jax.vmap(interaction_features)(embedded, feedback))
 
         def read_slot(encoder: "GRUEncoder", hidden: Array, slot: tuple) -> tuple[Array, None]:
             gates, filled = slot
-            return jnp.where(filled, encoder._cell(hidden, gates), hidden), None
+            return jnp.where(filled, encoder._cell(keep(hidden), gates), hidden), None
 
         scan = nn.scan(read_slot, variable_broadcast="params", split_rngs={"params": False})
         hidden = scan(self, jnp.zeros(self.hidden), (inputs, present))[0]
         later = jnp.cumsum(present[::-1], dtype=jnp.float32)[::-1] - present.astype(jnp.float32)
-        shares = jnp.where(present, (1.0 - PROFILE_DECAY) * PROFILE_DECAY**later * feedback, 0.0)
-        return GRUMemory(hidden, shares @ embedded)
+        shares = jnp.where(present, PROFILE_DECAY**later, 0.0)
+        return jnp.concatenate([hidden, shares @ jax.vmap(_liking)(embedded, feedback)])
 
     def advance(
-        self, memory: GRUMemory, embedded: Float[Array, "e"], feedback: Float[Array, ""]
-    ) -> GRUMemory:
-        """Memory after one more interaction."""
-        hidden = self._cell(memory.hidden, self.from_input(interaction_features(embedded, feedback)))
-        profile = PROFILE_DECAY * memory.profile + (1.0 - PROFILE_DECAY) * feedback * embedded
-        return GRUMemory(hidden, profile)
+        self, features: Float[Array, "hidden+e"], embedded: Float[Array, "e"], feedback: Float[Array, ""]
+    ) -> Float[Array, "hidden+e"]:
+        """Features after one more interaction."""
+        hidden, profile = keep(features[: self.hidden]), features[self.hidden :]
+        hidden = self._cell(hidden, self.from_input(interaction_features(embedded, feedback)))
+        return jnp.concatenate([hidden, PROFILE_DECAY * profile + _liking(embedded, feedback)])
 
     def _cell(self, hidden: Float[Array, "h"], inputs: Float[Array, "3*h"]) -> Float[Array, "h"]:
         """h' = (1 - z) n + z h with r, z = sigmoid(x_rz + h_rz) and n = tanh(x_n + r (h_n + b))."""
         input_reset, input_update, input_candidate = jnp.split(inputs, 3)
-        reset, update, candidate = jnp.split(self.from_hidden(hidden), 3)
-        update = nn.sigmoid(input_update + update)
-        candidate = nn.tanh(
-            input_candidate + nn.sigmoid(input_reset + reset) * (candidate + self.candidate_bias)
-        )
+        reset, update, recalled = jnp.split(self.from_hidden(hidden), 3)
+        reset = keep(nn.sigmoid(input_reset + reset))
+        update = keep(nn.sigmoid(input_update + update))
+        recalled = keep(recalled + self.candidate_bias)
+        candidate = keep(nn.tanh(input_candidate + reset * recalled))
         return (1.0 - update) * candidate + update * hidden
 
-    def read(self, memory: GRUMemory) -> Float[Array, "hidden+e"]:
-        """Features of the history; the profile is scaled to the size of the hidden state's entries."""
-        return jnp.concatenate([memory.hidden, memory.profile * memory.profile.shape[-1] ** 0.5])
+
+def _liking(embedded: Float[Array, "e"], feedback: Float[Array, ""]) -> Float[Array, "e"]:
+    """What one interaction adds to the running mean of the items liked."""
+    return (1.0 - PROFILE_DECAY) * embedded.shape[-1] ** 0.5 * feedback * embedded
 
 
 class SASRecEncoder(nn.Module):
