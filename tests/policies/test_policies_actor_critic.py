@@ -144,6 +144,23 @@ def test_what_does_not_enter_the_history_changes_nothing(policy):
     assert np.abs(after.features[1] - recall.features[1]).max() > 1e-3
 
 
+def test_a_turn_of_the_gru_leaves_little_behind_and_no_product_is_computed_twice():
+    """Five numbers per hidden unit and those of the interaction; in the backward pass two products for each one."""
+    network, rows = tiny_network(ITEMS, "gru"), 100
+    params = tiny_params(network, HISTORY)
+    recall = jax.jit(network.begin)(params, observations(np.ones((rows, 4)), np.ones((rows, 4))))
+    items, feedback = jnp.arange(rows) % ITEMS, jnp.linspace(0.0, 1.0, rows)
+
+    def advanced(params, recall):
+        return network.advance(params, recall, items, feedback, jnp.ones(rows, bool)).features
+
+    left_behind = jax.tree.leaves(jax.vjp(advanced, params, recall)[1])
+    assert sum(leaf.size for leaf in left_behind if leaf.shape[:1] == (rows,)) <= rows * (5 * 8 + 6)
+    gradient = jax.grad(lambda *inputs: jnp.sum(advanced(*inputs) ** 2), argnums=(0, 1))
+    programs = [jax.jit(one).lower(params, recall).compile() for one in (advanced, gradient)]
+    assert [program.as_text().count(" dot(") for program in programs] == [2, 6]
+
+
 def test_q_starts_at_v_and_then_differs_by_item(policy):
     network, params = policy
     observation = observations([[1, 2, 3, 4]] * 2, np.ones((2, 4)))

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 PROFILE_DECAY = 0.9  # of the liked items' running mean, per interaction
 KEPT = "kept for the backward pass"
 keep = partial(checkpoint_name, name=KEPT)
-"""Marks what the backward pass reads; everything else between is computed again (`Network.advance`)."""
+"""Marks what the backward pass reads; what lies between is computed again (`Network.advance`)."""
 
 
 class GRUEncoder(nn.Module):
@@ -46,7 +46,7 @@ class GRUEncoder(nn.Module):
 
         def read_slot(encoder: "GRUEncoder", hidden: Array, slot: tuple) -> tuple[Array, None]:
             gates, filled = slot
-            return jnp.where(filled, encoder._cell(keep(hidden), gates), hidden), None
+            return jnp.where(filled, encoder._cell(hidden, gates), hidden), None
 
         scan = nn.scan(read_slot, variable_broadcast="params", split_rngs={"params": False})
         hidden = scan(self, jnp.zeros(self.hidden), (inputs, present))[0]
