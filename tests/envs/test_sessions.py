@@ -102,6 +102,17 @@ def test_a_session_that_ends_is_followed_by_a_user_of_the_pool(stream):
         np.testing.assert_array_equal(following[transitions.done], fresh[arrivals][transitions.done])
 
 
+def test_slots_that_a_session_has_not_reached_hold_nothing(stream):
+    """Also where the session before in the same place had filled them."""
+    world, _, parts = stream
+    for *_, sessions, _ in parts:
+        empty = np.arange(CAP) >= sessions.state.turn[:, None]
+        assert empty.any()
+        assert np.all(sessions.state.session_items[empty] == world.num_items)
+        assert np.all(sessions.state.session_feedback[empty] == 0.0)
+        assert np.all(sessions.state.session_items[~empty] < world.num_items)
+
+
 def test_rewards_are_scaled_by_the_highest_rating_and_feedback_to_the_unit_interval(stream):
     world, _, parts = stream
     low, high = float(world.rating_low), float(world.rating_high)

@@ -221,10 +221,7 @@ def serve_turn(
         extras=extras,
     )
     newcomers = jax.tree.map(lambda leaf: leaf[randomness.arrivals], pool)
-    opened = jax.vmap(simulator.reopen, (0, 0, None))(state, newcomers.user, world)
-    following = Sessions(
-        select(done, opened, state), select(done, newcomers.recall, recall), jnp.where(done, 0.0, reward)
-    )
+    following = select(done, open_sessions(newcomers, simulator, world), Sessions(state, recall, reward))
     return following, (transition, Endings(done, reward, state.turn))
 
 

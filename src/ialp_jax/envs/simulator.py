@@ -71,11 +71,6 @@ class Simulator:
             truncated=jnp.bool_(False), appended=jnp.bool_(False), reason=jnp.int32(0),
         )  # fmt: skip
 
-    def reopen(self, state: State, user: Int[Array, ""], world: World) -> State:
-        """Opens a session of a given user in the place of another one, of which nothing is visible any more."""
-        temper = world.departure.patience_start
-        return state.replace(user=user, turn=jnp.int32(0), temper=temper)  # type: ignore[attr-defined]
-
     def step(
         self, key: PRNGKeyArray, state: State, action: Int[Array, ""], world: World
     ) -> tuple[State, TimeStep]:
@@ -91,14 +86,16 @@ class Simulator:
         rating = jnp.clip(rating, world.rating_low, world.rating_high)
         feedback = world.feedback(rating)
         temper = temper_after(state.temper, feedback, world)
-        items, valid = self.window(state)
+        session_items = state.session_items.at[state.turn].set(action, mode="drop")
+        # Read after it was written, the array need not be copied.
+        items, valid = self.window(state.replace(session_items=session_items))  # type: ignore[attr-defined]
         context = DepartureContext(action, rating, items, valid, temper)
         reason = departure_reason(config.rules, context, world)
         terminated = reason > 0
         following = State(
             user=state.user,
             turn=state.turn + 1,
-            session_items=state.session_items.at[state.turn].set(action, mode="drop"),
+            session_items=session_items,
             session_feedback=state.session_feedback.at[state.turn].set(feedback, mode="drop"),
             temper=temper,
         )
@@ -124,9 +121,7 @@ class Simulator:
     def situation(self, state: State, world: World) -> Situation:
         """What may be seen and recommended in a state. Pure: what the caller does not use is not computed."""
         if self.config.repeats == "masked":
-            played = jnp.arange(self.config.turn_cap) < state.turn
-            recommended = jnp.where(played, state.session_items, world.num_items)
-            excluded = jnp.concatenate([world.initial_items[state.user], recommended])
+            excluded = jnp.concatenate([world.initial_items[state.user], state.session_items])
         else:
             excluded = jnp.zeros(0, jnp.int32)
         return Situation(self.observation(state, world), excluded, world.allowed_items[state.user])

@@ -24,8 +24,7 @@ class Noise:
 class State:
     """One user's session: all that changes. What the user knew before lies in the world, at the user's number.
 
-    L is the turn cap. Slots of the session from `turn` on hold whatever was left there: to open another session
-    nothing but the user, the turn and the temper is written. `Simulator.situation` shows a state with that hidden.
+    L is the turn cap. Slots of the session from `turn` on hold item N, which is no item, and feedback 0.
     """
 
     user: Int[Array, ""]

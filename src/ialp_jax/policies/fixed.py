@@ -1,5 +1,7 @@
 """Policies that never learn: random, greedy on given scores, and an oracle that knows the simulator."""
 
+import operator
+from functools import reduce
 from typing import Protocol
 
 import jax
@@ -124,13 +126,19 @@ def permitted_item(key: PRNGKeyArray, excluded: Int[Array, "E"], num_items: int)
         num_items: N.
     """
 
-    def draw(key: PRNGKeyArray) -> tuple[PRNGKeyArray, Array, Array]:
-        # A key is itself 64 random bits, which nobody else reads. The remainder's bias is below N / 2^32.
-        drawn = (jax.random.key_data(key) % num_items).astype(jnp.int32)
-        taken = jnp.any(excluded[None] == drawn[:, None], axis=1)
-        return key, jnp.where(taken[0], drawn[1], drawn[0]), taken[0] & taken[1]
+    def taken(item: Int[Array, ""]) -> Bool[Array, ""]:
+        # Not `jnp.any`: CPUs do a row's comparisons several at once only where they are written out.
+        return reduce(
+            operator.or_, (excluded[slot] == item for slot in range(excluded.shape[0])), jnp.bool_(False)
+        )
 
-    def again(carry: tuple[PRNGKeyArray, Array, Array]) -> tuple[PRNGKeyArray, Array, Array]:
+    def draw(key: PRNGKeyArray) -> tuple[PRNGKeyArray, Array]:
+        # A key is itself 64 random bits, which nobody else reads. The remainder's bias is below N / 2^32.
+        first, second = (jax.random.key_data(key) % num_items).astype(jnp.int32)
+        # One result, -1 for neither: two would be computed by two loops over the users.
+        return key, jnp.where(taken(first), jnp.where(taken(second), -1, second), first)
+
+    def again(carry: tuple[PRNGKeyArray, Array]) -> tuple[PRNGKeyArray, Array]:
         return draw(jax.random.fold_in(carry[0], 0))
 
-    return jax.lax.while_loop(lambda carry: carry[2], again, draw(key))[1]
+    return jax.lax.while_loop(lambda carry: carry[1] < 0, again, draw(key))[1]
