@@ -72,7 +72,7 @@ def measure(
     seed: int = 0,
     halfway: Callable[[], None] | None = None,
     deadline: float = math.inf,
-    advance: Callable[[str], None] = lambda note: None,
+    starting: Callable[[str], None] = lambda note: None,
 ) -> dict[Name, Running]:
     """Runs every program in turn, `repeats` times over.
 
@@ -83,24 +83,25 @@ def measure(
         seed: of data and states.
         halfway: called between two repeats in the middle, for whatever else is to be measured in the same run.
         deadline: by `time.perf_counter`; once it is over there are no more repeats than `LEAST_REPEATS`.
-        advance: called after every timing with a note on what was timed.
+        starting: called before every timing with a note on what is timed.
     """
     shared: dict[Hashable, Tree] = {}
     running: dict[Name, Running] = {}
     for name, ready in programs.items():
+        starting(str(name))
         running[name] = _begin(ready, shared, seed, repeat_seconds(name))
-        advance(str(name))
     # Among the repeats that even a late run makes.
     middle = min(repeats // 2, LEAST_REPEATS - 1)
     for repeat in range(repeats):
         if repeat >= LEAST_REPEATS and time.perf_counter() > deadline:
             break
         if halfway is not None and repeat == middle:
+            starting("programs of others")
             halfway()
         for name, one in running.items():
+            starting(str(name))
             if not one.seconds or repeat < repeats_of(one.seconds[0], repeats):
                 one.seconds.append(one.timed(one.calls))
-            advance(str(name))
     return running
 
 

@@ -39,6 +39,9 @@ class Probe:
     width: int
     flops_per_call: float
 
+    def __str__(self) -> str:
+        return f"rate of the machine: {self.kind}, {self.rows:,} x {self.items:,}"
+
     @property
     def unit(self) -> float:
         """Work of one pass: FLOPs, exponentials, or bytes."""

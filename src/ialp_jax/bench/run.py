@@ -15,11 +15,11 @@ from ialp_jax.bench.device import Machine
 from ialp_jax.bench.floors import Rates, floor_of
 from ialp_jax.bench.interleave import Running, groups, measure, repeats_of
 from ialp_jax.bench.probes import Probe, copies, probes_of, rates_of
+from ialp_jax.bench.progress import Unwatched, Watch
 from ialp_jax.bench.results import Limit, Results, Skipped, measured
 from ialp_jax.bench.settings import Effort, Grid, Point, Shape
 from ialp_jax.bench.workloads import WORKLOADS
 
-Say = Callable[[str], None]
 PROBE_SHARE = 5  # a probe is timed for a fifth of the time: there are many, and each is one operation
 TYPICAL = 2.5  # times its floor is what a program usually takes; only for foreseeing how long a run lasts
 STARTING = 0.4  # times compiling a program is what making its first state takes, most of it compiling too
@@ -34,23 +34,23 @@ class Benchmark:
     effort: Effort
     machine: Machine
 
-    def run(self, say: Say = lambda note: None, halfway: Callable[[], None] | None = None) -> Results:
+    def run(self, watch: Watch | None = None, halfway: Callable[[], None] | None = None) -> Results:
         """Measures all points that fit.
 
         Args:
-            say: told what is going on.
+            watch: told what is going on.
             halfway: called between two repeats of the first group.
         """
         begun = time.perf_counter()
         results = Results(self.machine.description, self._settings(), versions())
         results.date = datetime.now(UTC).isoformat(timespec="seconds")
-        say("measuring the machine")
-        probes = self._probes()
-        programs = self._compile(self._rough_rates(probes), results, begun, say)
+        watch = watch or Unwatched()
+        probes = self._probes(watch)
+        programs = self._compile(self._rough_rates(probes), results, begun, watch)
         room = self.machine.memory - sum(ready.resident for ready in probes.values())
         for index, group in enumerate(groups(programs, room)):
             deadline = math.inf if self.effort.budget is None else begun + self.effort.budget
-            self._measure(group, probes, results, say, halfway if index == 0 else None, deadline)
+            self._measure(group, probes, results, watch, halfway if index == 0 else None, deadline)
         results.points.sort(
             key=lambda point: (list(WORKLOADS).index(point.workload), point.items, point.users)
         )
@@ -60,14 +60,19 @@ class Benchmark:
     def _settings(self) -> dict:
         return {"shape": asdict(self.shape), "effort": asdict(self.effort), "grid": asdict(self.grid)}
 
-    def _probes(self) -> dict[Probe, Ready]:
+    def _probes(self, watch: Watch) -> dict[Probe, Ready]:
         """All probes, compiled: matrix products and exponentials of every catalogue, and copies."""
         flops = self.effort.flops_per_call / 4
         rows = max(self.grid.users) * self.shape.rollout
         wanted = copies(flops)
         for items in self.grid.items:
             wanted += probes_of(items, self.shape.embedding, rows, flops)
-        return {probe: compile_program(probe.program()) for probe in wanted}
+        watch.begin("probes", len(wanted))
+        probes: dict[Probe, Ready] = {}
+        for probe in wanted:
+            watch.start(str(probe))
+            probes[probe] = compile_program(probe.program())
+        return probes
 
     def _rough_rates(self, probes: dict[Probe, Ready]) -> dict[int, Rates]:
         """One timing of every probe: enough to foresee which points would take far too long."""
@@ -75,12 +80,15 @@ class Benchmark:
         return {items: _rates(timed, items) for items in self.grid.items}
 
     def _compile(
-        self, rates: dict[int, Rates], results: Results, begun: float, say: Say
+        self, rates: dict[int, Rates], results: Results, begun: float, watch: Watch
     ) -> dict[Point, Ready]:
         """Compiles every point that is worth it; the others are noted with the reason."""
         programs: dict[Point, Ready] = {}
         measuring, compiling = 0.0, dict.fromkeys(WORKLOADS, 0.0)
-        for point in self.grid.points():
+        points = self.grid.points()
+        watch.begin("compiling", len(points))
+        for point in points:
+            watch.start(str(point))
             effort = with_short_chunks(self.effort, rates[point.items])
             program = WORKLOADS[point.workload].build(point, self.shape, effort)
             floor = floor_of(program.counts, rates[point.items]).seconds
@@ -89,7 +97,6 @@ class Benchmark:
             expected = time.perf_counter() - begun + measuring + timing + compiling[point.workload]
             why = self._too_long(floor, expected)
             if why is None:
-                say(f"compiling {point}")
                 ready = compile_program(program)
                 compiling[point.workload] = ready.compile_seconds
                 why = self._too_large(ready)
@@ -125,7 +132,7 @@ class Benchmark:
         group: dict[Point, Ready],
         probes: dict[Probe, Ready],
         results: Results,
-        say: Say,
+        watch: Watch,
         halfway: Callable[[], None] | None,
         deadline: float,
     ) -> None:
@@ -136,20 +143,13 @@ class Benchmark:
             for probe, ready in probes.items()
             if probe.kind == "copy" or probe.items in catalogues
         }
-        total = (self.effort.repeats + 1) * (len(group) + len(wanted))
-        done = 0
-
         everything: dict[Any, Ready] = {**wanted, **group}
-
-        def advance(note: str) -> None:
-            nonlocal done
-            done += 1
-            say(f"timing, {100 * done // total} %: {note}")
+        watch.begin("timing", (self.effort.repeats + 1) * len(everything) + (halfway is not None))
 
         def length(name: Any) -> float:
             return self.effort.repeat_seconds / (PROBE_SHARE if isinstance(name, Probe) else 1)
 
-        timed = measure(everything, self.effort.repeats, length, 0, halfway, deadline, advance)
+        timed = measure(everything, self.effort.repeats, length, 0, halfway, deadline, watch.start)
         rates = {items: _rates(timed, items) for items in sorted(catalogues)}
         results.rates += [{"items": items, **asdict(rate)} for items, rate in rates.items()]
         for point in group:

@@ -58,8 +58,9 @@ class Effort:
     """Work put into one call by scanning over updates, so that starting it is not what is measured."""
     steps_per_call: float = 1e6
     """The same for programs that hardly multiply: most user-steps put into one call."""
-    flops_per_chunk: float = 1e12
-    """Most work of a call to which updates are added until it has as many as a chunk of the training loop."""
+    flops_per_chunk: float = 1e14
+    """Most work of a call to which updates are added until it has as many as a chunk of the training loop. Less where
+    that would take over half of `longest_call`."""
     budget: float | None = None
     """Seconds after which no further point is compiled (those left out are named); None for no limit."""
     memory: float | None = None

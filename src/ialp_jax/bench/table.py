@@ -73,7 +73,7 @@ def departed(results: Results) -> str:
 def _print_peers(results: Results, console: Console) -> None:
     if not results.peers:
         return
-    table = Table("peer", "users", "items", "settings", "its steps/s", "ours", "ours / its", "ours, most users",
+    table = Table("peer", "users", "items", "settings", "its steps/s", "ours", "ours / its", "ours at its best",
                   title="Peers, measured in the same run")  # fmt: skip
     for row in ratios(results):
         table.add_row(row.peer, f"{row.users:,}", f"{row.items:,}", escape(row.settings), rate(row.theirs),

@@ -23,7 +23,7 @@ QUICK_EFFORT: dict[str, Any] = {
     "flops_per_chunk": 5e10,
 }
 # An accelerator starts a call in about the time a CPU does, and does far more in it.
-ACCELERATOR_EFFORT: dict[str, Any] = {"flops_per_call": 1e12, "steps_per_call": 1e8, "flops_per_chunk": 1e14}
+ACCELERATOR_EFFORT: dict[str, Any] = {"flops_per_call": 1e12, "steps_per_call": 1e8}
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def run(arguments: Sequence[str]) -> None:
     console = Console(width=None if os.environ.get("COLUMNS") or Console().is_terminal else 150)
     from ialp_jax.bench import page, peers, results, table
     from ialp_jax.bench.device import open_machine
+    from ialp_jax.bench.progress import bars
     from ialp_jax.bench.run import Benchmark
     from ialp_jax.bench.workloads import WORKLOADS
     from ialp_jax.training.device import split_cpu
@@ -82,8 +83,8 @@ def run(arguments: Sequence[str]) -> None:
     benchmark = Benchmark(grid, asked.shape, effort_of(asked, machine.kind), machine)
     found = peers.Peers()
     halfway = None if asked.peers is None else peers.halfway(asked.peers, found, asked.quick)
-    with console.status("starting") as status:
-        outcome = benchmark.run(lambda note: status.update(note), halfway)
+    with bars(console) as watch:
+        outcome = benchmark.run(watch, halfway)
     outcome.peers = found.rows
     table.print_results(outcome, console)
     results.write(asked.out / "bench.json", outcome.to_json())
