@@ -27,6 +27,7 @@ class Ready:
         memory: of one call.
         traced_flops: matrix products of the program as written.
         xla_flops: all operations by XLA's cost analysis, loop bodies once; None where XLA does not say.
+        text: prints the compiled program, where XLA can.
     """
 
     program: Program
@@ -35,6 +36,7 @@ class Ready:
     memory: Memory
     traced_flops: float
     xla_flops: float | None
+    text: Callable[[], str | None]
 
     @property
     def resident(self) -> int:
@@ -63,6 +65,7 @@ def compile_program(program: Program) -> Ready:
         memory_of(compiled),
         traced_flops(program.step, state, data),
         xla_flops(compiled),
+        compiled.as_text,
     )
 
 

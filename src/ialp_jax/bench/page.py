@@ -8,7 +8,7 @@ from markupsafe import Markup
 from ialp_jax.bench.figure import throughput
 from ialp_jax.bench.peers import ratios
 from ialp_jax.bench.results import Results
-from ialp_jax.bench.table import cells, departed, rate, size
+from ialp_jax.bench.table import GROWTH_COLUMNS, cells, departed, growth_cells, rate, size
 from ialp_jax.bench.workloads import WORKLOADS
 
 COLUMNS = (
@@ -51,6 +51,8 @@ def render(results: Results) -> str:
         work=[_work(point) for point in results.points],
         rates=_rates(results),
         ratios=ratios(results),
+        growth_columns=GROWTH_COLUMNS,
+        growth=[growth_cells(found) for found in results.largest],
         departed=departed(results),
         rate=rate,
         settings=json.dumps(results.settings, indent=1),

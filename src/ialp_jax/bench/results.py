@@ -10,6 +10,8 @@ import numpy as np
 from ialp_jax.artifacts import atomic_path, plain
 from ialp_jax.bench.floors import Floor
 from ialp_jax.bench.interleave import Running
+from ialp_jax.bench.largest import Largest
+from ialp_jax.bench.profile import Share
 from ialp_jax.bench.settings import Point
 
 SCHEMA = 1
@@ -50,6 +52,7 @@ class Measured:
         plan: implementation of the catalogue head when acting, empty where there is none.
         departures: share of user-steps that ended a session, in the last call; None where the program does not say.
         problem: what is wrong with its outputs, if anything.
+        profile: where a call's time goes; empty if that was not asked for.
     """
 
     workload: str
@@ -69,6 +72,7 @@ class Measured:
     plan: str
     departures: float | None = None
     problem: str | None = None
+    profile: tuple[Share, ...] = ()
 
     def idle_if_synchronous(self, turn_cap: int) -> float | None:
         """Share of user-steps that would fall on departed users if nobody's next session began before everybody's
@@ -101,6 +105,7 @@ class Results:
         skipped: points that were left out.
         rates: what the floors were divided by, per catalogue (and per group that was timed together).
         peers: other people's programs, if any were measured in the same run.
+        largest: how far programs can grow, if that was asked for.
         seconds: the whole run.
         date: when.
     """
@@ -112,6 +117,7 @@ class Results:
     skipped: list[Skipped] = field(default_factory=list)
     rates: list[dict[str, Any]] = field(default_factory=list)
     peers: list[dict[str, Any]] = field(default_factory=list)
+    largest: list[Largest] = field(default_factory=list)
     seconds: float = 0.0
     date: str = ""
 
@@ -120,7 +126,7 @@ class Results:
         return json.dumps(plain({"schema": SCHEMA, **asdict(self)}), indent=1, ensure_ascii=False) + "\n"
 
 
-def measured(point: Point, running: Running, floor: Floor) -> Measured:
+def measured(point: Point, running: Running, floor: Floor, profile: list[Share] | None = None) -> Measured:
     """The record of a point."""
     ready = running.ready
     call = Spread.of(running.seconds)
@@ -141,6 +147,7 @@ def measured(point: Point, running: Running, floor: Floor) -> Measured:
         plan=ready.program.plan,
         departures=running.departures(),
         problem=running.problem(),
+        profile=tuple(profile or ()),
     )  # fmt: skip
 
 

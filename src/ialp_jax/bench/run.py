@@ -14,7 +14,9 @@ from ialp_jax.bench.compiled import Ready, compile_program
 from ialp_jax.bench.device import Machine
 from ialp_jax.bench.floors import Rates, floor_of
 from ialp_jax.bench.interleave import Running, groups, measure, repeats_of
+from ialp_jax.bench.largest import Axis, Growth, Largest
 from ialp_jax.bench.probes import Probe, copies, probes_of, rates_of
+from ialp_jax.bench.profile import Share, profile_call
 from ialp_jax.bench.progress import Unwatched, Watch
 from ialp_jax.bench.results import Limit, Results, Skipped, measured
 from ialp_jax.bench.settings import Effort, Grid, Point, Shape
@@ -27,12 +29,20 @@ STARTING = 0.4  # times compiling a program is what making its first state takes
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What is measured, where and how hard."""
+    """What is measured, where and how hard.
+
+    Attributes:
+        grid, shape, effort, machine: the points, what they share, how long to measure, on what.
+        profile: whether to find out where the time of every point goes.
+        largest: workloads that are grown until they no longer fit.
+    """
 
     grid: Grid
     shape: Shape
     effort: Effort
     machine: Machine
+    profile: bool = False
+    largest: tuple[str, ...] = ()
 
     def run(self, watch: Watch | None = None, halfway: Callable[[], None] | None = None) -> Results:
         """Measures all points that fit.
@@ -46,11 +56,13 @@ class Benchmark:
         results.date = datetime.now(UTC).isoformat(timespec="seconds")
         watch = watch or Unwatched()
         probes = self._probes(watch)
-        programs = self._compile(self._rough_rates(probes), results, begun, watch)
+        rates = self._rough_rates(probes)
+        programs = self._compile(rates, results, begun, watch)
         room = self.machine.memory - sum(ready.resident for ready in probes.values())
         for index, group in enumerate(groups(programs, room)):
             deadline = math.inf if self.effort.budget is None else begun + self.effort.budget
             self._measure(group, probes, results, watch, halfway if index == 0 else None, deadline)
+        results.largest = self._grow(rates[max(rates)], watch)
         results.points.sort(
             key=lambda point: (list(WORKLOADS).index(point.workload), point.items, point.users)
         )
@@ -58,7 +70,13 @@ class Benchmark:
         return results
 
     def _settings(self) -> dict:
-        return {"shape": asdict(self.shape), "effort": asdict(self.effort), "grid": asdict(self.grid)}
+        return {
+            "shape": asdict(self.shape),
+            "effort": asdict(self.effort),
+            "grid": asdict(self.grid),
+            "profile": self.profile,
+            "largest": self.largest,
+        }
 
     def _probes(self, watch: Watch) -> dict[Probe, Ready]:
         """All probes, compiled: matrix products and exponentials of every catalogue, and copies."""
@@ -154,7 +172,25 @@ class Benchmark:
         results.rates += [{"items": items, **asdict(rate)} for items, rate in rates.items()]
         for point in group:
             floor = floor_of(group[point].program.counts, rates[point.items])
-            results.points.append(measured(point, timed[point], floor))
+            shares = self._profile(point, timed[point]) if self.profile else None
+            results.points.append(measured(point, timed[point], floor, shares))
+
+    def _profile(self, point: Point, timed: Running) -> list[Share]:
+        """Where the time of a point goes: of a call of few updates, for a small program's may have a thousand."""
+        effort = replace(self.effort, flops_per_call=0.0, steps_per_call=0.0)
+        program = WORKLOADS[point.workload].build(point, self.shape, effort)
+        if program.steps < timed.ready.program.steps:
+            timed = measure({point: compile_program(program)}, 1, lambda name: 0.0)[point]
+        return profile_call(timed)
+
+    def _grow(self, rates: Rates, watch: Watch) -> list[Largest]:
+        """The most users at the first point's catalogue, and the largest catalogue at its users, of each workload."""
+        growth = Growth(self.shape, self.effort, self.machine.memory, rates)
+        axes: tuple[Axis, ...] = ("users", "items")
+        found = [
+            growth.along(axis, Point(name, *self.grid.first), watch) for name in self.largest for axis in axes
+        ]
+        return [one for one in found if one is not None]
 
 
 def with_short_chunks(effort: Effort, rates: Rates) -> Effort:

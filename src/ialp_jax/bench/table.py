@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ialp_jax.bench.largest import Largest
 from ialp_jax.bench.peers import ratios
 from ialp_jax.bench.results import Measured, Results, Spread
 from ialp_jax.bench.workloads import WORKLOADS
@@ -11,6 +12,7 @@ from ialp_jax.bench.workloads import WORKLOADS
 COLUMNS = (
     "workload", "users", "items", "steps/s", "lowest-highest", "floor allows", "reached", "first result", "temporary", "head",
 )  # fmt: skip
+GROWTH_COLUMNS = ("workload", "grown in", "users", "items", "memory", "twice as large", "steps/s")
 WIDE = 140  # characters that all columns need
 NARROW = (0, 1, 2, 3, 6)  # what fits 80; the page has the rest
 UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -38,6 +40,8 @@ def print_results(results: Results, console: Console) -> None:
     note = departed(results)
     if note:
         console.print(f"departures: {note}", highlight=False)
+    _print_profiles(results, console)
+    _print_largest(results, console)
     _print_peers(results, console)
     _print_skipped(results, console)
 
@@ -70,10 +74,42 @@ def departed(results: Results) -> str:
             "training would have, under the policies as they were at the end")  # fmt: skip
 
 
+def _print_profiles(results: Results, console: Console) -> None:
+    if results.settings.get("profile") and not any(point.profile for point in results.points):
+        console.print("[yellow]the profiler told of no operations on this device[/yellow]")
+    for point in results.points:
+        if not point.profile:
+            continue
+        table = Table("function", "file", "share", "ns per step", "most of it in", title=(
+            f"Where the time goes: {WORKLOADS[point.workload].title}, {point.users:,} users, {point.items:,} items"))  # fmt: skip
+        for share in point.profile:
+            table.add_row(escape(share.function), share.file, f"{share.share:.1%}",
+                          f"{1e9 * share.seconds / point.steps_per_call:,.1f}", share.largest)  # fmt: skip
+        console.print(table)
+
+
+def _print_largest(results: Results, console: Console) -> None:
+    if not results.largest:
+        return
+    table = Table(*GROWTH_COLUMNS, title="How far they grow, by doubling one size")
+    for found in results.largest:
+        table.add_row(*growth_cells(found))
+    console.print(table)
+
+
+def growth_cells(found: Largest) -> tuple[str, ...]:
+    """One row of what was grown."""
+    speed = found.note if found.steps_per_s is None else f"{rate(found.steps_per_s)} {found.note}"
+    return (
+        WORKLOADS[found.workload].title, found.axis, f"{found.users:,}", f"{found.items:,}", size(found.bytes),
+        "not tried" if found.refused_bytes is None else size(found.refused_bytes), speed.strip(),
+    )  # fmt: skip
+
+
 def _print_peers(results: Results, console: Console) -> None:
     if not results.peers:
         return
-    table = Table("peer", "users", "items", "settings", "its steps/s", "ours", "ours / its", "ours at its best",
+    table = Table("peer", "users", "items", "settings", "its steps/s", "ours", "ours / its", "ours, best users",
                   title="Peers, measured in the same run")  # fmt: skip
     for row in ratios(results):
         table.add_row(row.peer, f"{row.users:,}", f"{row.items:,}", escape(row.settings), rate(row.theirs),

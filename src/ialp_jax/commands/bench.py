@@ -44,6 +44,10 @@ class Bench:
     """Catalogue sizes; 300 to 300,000 if left out."""
     out: Path = Path("runs/bench")
     """Folder for bench.json and bench.html."""
+    profile: bool = False
+    """Also finds out where the time of every point goes, by the functions that its operations come from."""
+    largest: tuple[str, ...] = ()
+    """Workloads that are grown, in users and in items, until they no longer fit; none if left out."""
     peers: Path | None = None
     """Program that measures peers in the middle of the run (experiments/peers/run.py); none if left out."""
     repeats: int | None = None
@@ -80,7 +84,9 @@ def run(arguments: Sequence[str]) -> None:
         peers.check_program(asked.peers)
     split_cpu()
     machine = open_machine(asked.device, None if asked.memory_gb is None else 1e9 * asked.memory_gb)
-    benchmark = Benchmark(grid, asked.shape, effort_of(asked, machine.kind), machine)
+    benchmark = Benchmark(
+        grid, asked.shape, effort_of(asked, machine.kind), machine, asked.profile, asked.largest
+    )
     found = peers.Peers()
     halfway = None if asked.peers is None else peers.halfway(asked.peers, found, asked.quick)
     with bars(console) as watch:
@@ -102,11 +108,12 @@ def grid_of(asked: Bench, known: tuple[str, ...]) -> Grid:
     Raises:
         InputError: if a workload does not exist, or a size is no size.
     """
-    for name in asked.what:
-        if name not in known:
-            raise InputError(
-                f"there is no workload {name!r}", column="--what", fix=f"use some of {', '.join(known)}"
-            )
+    for column, names in (("--what", asked.what), ("--largest", asked.largest)):
+        for name in names:
+            if name not in known:
+                raise InputError(
+                    f"there is no workload {name!r}", column=column, fix=f"use some of {', '.join(known)}"
+                )
     least = asked.shape.excluded + 1
     for column, sizes, smallest in (("--users", asked.users, 1), ("--items", asked.items, least)):
         if any(size < smallest for size in sizes):

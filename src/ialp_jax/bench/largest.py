@@ -1,0 +1,96 @@
+"""How far a program can grow: the most users, and the largest catalogue, whose compiled program fits the device."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ialp_jax.bench.compiled import Ready, compile_program
+from ialp_jax.bench.floors import Rates, floor_of
+from ialp_jax.bench.interleave import measure
+from ialp_jax.bench.progress import Watch
+from ialp_jax.bench.settings import Effort, Point, Shape
+from ialp_jax.bench.workloads import WORKLOADS
+
+Axis = Literal["users", "items"]
+FARTHEST = 2**28  # users or items; far beyond that, positions within an array outgrow 32 bits
+
+
+@dataclass(frozen=True)
+class Largest:
+    """Where growing along one axis, by doubling, ends.
+
+    Attributes:
+        workload: what grew.
+        axis: along which; the other size stayed as it was.
+        users, items: the largest sizes that fit.
+        bytes: memory of the program at these.
+        refused_bytes: what it would need at twice the size; None if that was not tried.
+        steps_per_s: of one call after a first one; None if it was not run.
+        note: why it was not run, or what is wrong with its outputs.
+    """
+
+    workload: str
+    axis: Axis
+    users: int
+    items: int
+    bytes: int
+    refused_bytes: int | None
+    steps_per_s: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How programs are grown.
+
+    Attributes:
+        shape: of every point.
+        effort: `longest_call` decides whether the largest one is run. A call has one update.
+        memory: bytes there are.
+        rates: of the machine, to foresee how long a call takes.
+    """
+
+    shape: Shape
+    effort: Effort
+    memory: float
+    rates: Rates
+
+    def compile(self, point: Point) -> Ready:
+        """A point's program; nothing of its size is allocated."""
+        one_update = replace(self.effort, flops_per_call=0.0, steps_per_call=0.0, flops_per_chunk=0.0)
+        return compile_program(WORKLOADS[point.workload].build(point, self.shape, one_update))
+
+    def along(self, axis: Axis, start: Point, watch: Watch) -> Largest | None:
+        """Doubles one size of `start` until it no longer fits, and runs the last one that does; None if none does."""
+        watch.begin(f"growing {axis}", (FARTHEST // getattr(start, axis)).bit_length())
+
+        def compiled(point: Point) -> Ready:
+            watch.start(str(point))
+            return self.compile(point)
+
+        grown = grow(start, axis, self.memory, compiled)
+        if grown is None:
+            return None
+        point, ready, refused = grown
+        found = Largest(point.workload, axis, point.users, point.items, ready.memory.total, refused)
+        seconds = floor_of(ready.program.counts, self.rates).seconds
+        if seconds > self.effort.longest_call:
+            return replace(found, note=f"not run: a call takes at least {seconds:,.0f} s (--longest-call)")
+        one = measure({point: ready}, 1, lambda name: 0.0)[point]
+        return replace(found, steps_per_s=ready.program.steps / one.seconds[-1], note=one.problem() or "")
+
+
+def grow(
+    start: Point, axis: Axis, memory: float, compiled: Callable[[Point], Ready]
+) -> tuple[Point, Ready, int | None] | None:
+    """The last point that fits, its program, and the bytes that twice the size would need; None if `start` is too large."""
+    point, ready = start, compiled(start)
+    if ready.memory.total > memory:
+        return None
+    while 2 * getattr(point, axis) <= FARTHEST:
+        larger = replace(point, **{axis: 2 * getattr(point, axis)})
+        tried = compiled(larger)
+        if tried.memory.total > memory:
+            return point, ready, tried.memory.total
+        point, ready = larger, tried
+    return point, ready, None
