@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ialp_jax import cli
 from ialp_jax.artifacts import InputError
-from ialp_jax.bench import page, peers
+from ialp_jax.bench import interleave, page, peers
 from ialp_jax.bench.device import open_machine
 from ialp_jax.bench.results import Measured, Results, Skipped, Spread
 from ialp_jax.bench.settings import Grid
@@ -78,6 +78,16 @@ def test_command_writes_every_point(tmp_path, batched_keys, capsys):
     assert "catalogue head" in capsys.readouterr().out
     text = (tmp_path / "bench.html").read_text()
     assert text.count("<svg ") == 1 and not re.search(r"(src|href)=.(?!#)", text)
+
+
+def test_every_point_is_measured_where_each_program_has_to_be_let_go_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(interleave, "crowded", lambda: True)
+    type_(
+        "--what", "head_logsumexp", "--users", 2, 4, "--items", 40, "--repeats", 1, "--out", tmp_path, *SMALL
+    )
+    found = json.loads((tmp_path / "bench.json").read_text())
+    assert [point["users"] for point in found["points"]] == [2, 4] and found["skipped"] == []
+    assert [entry["items"] for entry in found["rates"]] == [40, 40]  # the machine is measured with each
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ialp_jax.bench import interleave
 from ialp_jax.bench.compiled import compile_program
 from ialp_jax.bench.floors import Counts, Rates
-from ialp_jax.bench.interleave import Running, groups, measure, repeats_of
+from ialp_jax.bench.interleave import Group, Running, measure, repeats_of
 from ialp_jax.bench.run import with_short_chunks
 from ialp_jax.bench.settings import Effort, Point, Shape
 from ialp_jax.bench.workloads import WORKLOADS, updates_per_call
@@ -122,16 +123,27 @@ def test_chunks_are_cut_where_the_machine_is_slow():
     assert with_short_chunks(effort, slow).flops_per_chunk == 4e9
 
 
-def test_groups_keep_within_memory():
+def many(memory):
+    """How many times the same program fits into a group of this memory, and that program."""
     ready = compile_program(
         WORKLOADS["head_logsumexp"].build(Point("head_logsumexp", 2, 40), TINY, ONE_UPDATE)
     )
     one = ready.resident + ready.memory.outputs
-    working = ready.memory.temporary + ready.memory.outputs
-    programs = dict.fromkeys("abcde", ready)
-    assert [list(group) for group in groups(programs, 2 * one + working)] == [["a", "b"], ["c", "d"], ["e"]]
-    assert [list(group) for group in groups(programs, 100 * one + working)] == [list("abcde")]
-    assert [list(group) for group in groups(programs, 0.0)] == [[name] for name in "abcde"]
+    group = Group(memory(one, ready.memory.temporary + ready.memory.outputs))
+    while group.fits(ready) and len(group.programs) < 9:
+        group.add(len(group.programs), ready)
+    return len(group.programs)
+
+
+def test_groups_keep_within_memory_and_hold_at_least_one():
+    assert many(lambda one, working: 2 * one + working) == 2
+    assert many(lambda one, working: 100 * one + working) == 9
+    assert many(lambda one, working: 0.0) == 1
+
+
+def test_groups_end_where_the_process_has_too_many_mappings(monkeypatch):
+    monkeypatch.setattr(interleave, "crowded", lambda: True)
+    assert many(lambda one, working: 100 * one + working) == 1
 
 
 def test_programs_are_timed_in_turn(monkeypatch):

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from ialp_jax.bench.compiled import Ready, shared_data, start
+from ialp_jax.training.device import crowded
 
 LEAST_REPEATS = 3  # a median of fewer says little
 LONG = 2.0  # seconds of a call that is timed no more often than that
@@ -77,7 +78,7 @@ def measure(
     """Runs every program in turn, `repeats` times over.
 
     Args:
-        programs: by name; their states and data are all held at once, see `groups`.
+        programs: by name; their states and data are all held at once, see `Group`.
         repeats: timings of each; `LEAST_REPEATS` where a call is longer than `LONG` seconds.
         repeat_seconds: least length of one timing of the program of this name.
         seed: of data and states.
@@ -126,20 +127,33 @@ def _begin(ready: Ready, shared: dict[Hashable, Tree], seed: int, repeat_seconds
     return one
 
 
-def groups(programs: Mapping[Name, Ready], limit: float) -> list[dict[Name, Ready]]:
-    """Cuts a list of programs into as few runs of neighbours as memory allows.
+@dataclass
+class Group:
+    """Programs that are timed together: as many neighbours as fit.
 
-    A group needs what all of it holds between calls, and beside that what the hungriest one takes during a call.
+    Attributes:
+        memory: bytes there are for what all of them hold between calls, and beside that for what the hungriest one
+            takes during a call.
+        programs: by name.
+        held, peak: bytes that these are.
     """
-    cut: list[dict[Name, Ready]] = []
-    held, peak = 0.0, 0.0
-    for name, ready in programs.items():
-        working = ready.memory.temporary + ready.memory.outputs
-        fits = held + ready.resident + ready.memory.outputs + max(peak, working) <= limit
-        if not cut or not fits:
-            cut.append({})
-            held, peak = 0.0, 0.0
-        cut[-1][name] = ready
-        held += ready.resident + ready.memory.outputs
-        peak = max(peak, working)
-    return cut
+
+    memory: float
+    programs: dict[Any, Ready] = field(default_factory=dict)
+    held: float = 0.0
+    peak: float = 0.0
+
+    def fits(self, ready: Ready) -> bool:
+        """Whether one more program does; the first always does."""
+        held = self.held + ready.resident + ready.memory.outputs
+        return not self.programs or (held + max(self.peak, _working(ready)) <= self.memory and not crowded())
+
+    def add(self, name: Hashable, ready: Ready) -> None:
+        """Takes a program in."""
+        self.programs[name] = ready
+        self.held += ready.resident + ready.memory.outputs
+        self.peak = max(self.peak, _working(ready))
+
+
+def _working(ready: Ready) -> int:
+    return ready.memory.temporary + ready.memory.outputs

@@ -65,7 +65,7 @@ class Growth:
         watch.begin(f"growing {axis}", (FARTHEST // getattr(start, axis)).bit_length())
 
         def compiled(point: Point) -> Ready:
-            watch.start(str(point))
+            watch.start(f"growing {axis}", str(point))
             return self.compile(point)
 
         grown = grow(start, axis, self.memory, compiled)

@@ -1,5 +1,6 @@
 """What a running benchmark shows: how many programs are compiled, how many timings are done, time left."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -9,6 +10,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -16,13 +18,13 @@ from rich.progress import (
 
 
 class Watch(Protocol):
-    """Follows a benchmark through its stages."""
+    """Follows a benchmark through its stages, which may take turns."""
 
     def begin(self, stage: str, total: int) -> None:
-        """A stage of so many pieces of work starts."""
+        """A stage has so many pieces of work, or so many more."""
 
-    def start(self, note: str) -> None:
-        """The next piece starts: `note` says which. Those before it are done."""
+    def start(self, stage: str, note: str) -> None:
+        """The next piece of a stage starts: `note` says which. Those before it are done."""
 
 
 class Unwatched:
@@ -31,7 +33,7 @@ class Unwatched:
     def begin(self, stage: str, total: int) -> None:
         """Nothing."""
 
-    def start(self, note: str) -> None:
+    def start(self, stage: str, note: str) -> None:
         """Nothing."""
 
 
@@ -39,20 +41,28 @@ class _Bars:
     """One bar per stage."""
 
     def __init__(self, progress: Progress) -> None:
-        self._progress, self._started = progress, 0
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+        self._totals: Counter[str] = Counter()
+        self._started: Counter[str] = Counter()
 
     def begin(self, stage: str, total: int) -> None:
-        self.end()
-        self._task, self._started = self._progress.add_task(stage, total=total, note=""), 0
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=0, note="")
+        self._started[stage] = self._totals[stage]  # whatever was left out of the pieces before
+        self._totals[stage] += total
+        self._progress.update(self._tasks[stage], total=self._totals[stage])
 
-    def start(self, note: str) -> None:
-        self._progress.update(self._task, completed=self._started, note=note)
-        self._started += 1
+    def start(self, stage: str, note: str) -> None:
+        for other, task in self._tasks.items():
+            self._progress.update(task, completed=self._started[other], note="")
+        self._progress.update(self._tasks[stage], note=note)
+        self._started[stage] += 1
 
     def end(self) -> None:
-        """The stage is over, whatever was left out of it."""
-        for task in self._progress.tasks:
-            self._progress.update(task.id, completed=task.total, note="")
+        """All is done, whatever was left out."""
+        for stage, task in self._tasks.items():
+            self._progress.update(task, completed=self._totals[stage], note="")
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from ialp_jax.artifacts import versions
 from ialp_jax.bench.compiled import Ready, compile_program
 from ialp_jax.bench.device import Machine
 from ialp_jax.bench.floors import Rates, floor_of
-from ialp_jax.bench.interleave import Running, groups, measure, repeats_of
+from ialp_jax.bench.interleave import Group, Running, measure, repeats_of
 from ialp_jax.bench.largest import Axis, Growth, Largest
 from ialp_jax.bench.probes import Probe, copies, probes_of, rates_of
 from ialp_jax.bench.profile import Share, profile_call
@@ -57,11 +58,11 @@ class Benchmark:
         watch = watch or Unwatched()
         probes = self._probes(watch)
         rates = self._rough_rates(probes)
-        programs = self._compile(rates, results, begun, watch)
+        deadline = math.inf if self.effort.budget is None else begun + self.effort.budget
         room = self.machine.memory - sum(ready.resident for ready in probes.values())
-        for index, group in enumerate(groups(programs, room)):
-            deadline = math.inf if self.effort.budget is None else begun + self.effort.budget
-            self._measure(group, probes, results, watch, halfway if index == 0 else None, deadline)
+        for group in self._groups(room, rates, results, begun, watch):
+            self._measure(group, probes, results, watch, halfway, deadline)
+            halfway = None
         results.largest = self._grow(rates[max(rates)], watch)
         results.points.sort(
             key=lambda point: (list(WORKLOADS).index(point.workload), point.items, point.users)
@@ -88,7 +89,7 @@ class Benchmark:
         watch.begin("probes", len(wanted))
         probes: dict[Probe, Ready] = {}
         for probe in wanted:
-            watch.start(str(probe))
+            watch.start("probes", str(probe))
             probes[probe] = compile_program(probe.program())
         return probes
 
@@ -97,33 +98,41 @@ class Benchmark:
         timed = measure(probes, 1, lambda probe: 0.0)
         return {items: _rates(timed, items) for items in self.grid.items}
 
-    def _compile(
-        self, rates: dict[int, Rates], results: Results, begun: float, watch: Watch
-    ) -> dict[Point, Ready]:
-        """Compiles every point that is worth it; the others are noted with the reason."""
-        programs: dict[Point, Ready] = {}
-        measuring, compiling = 0.0, dict.fromkeys(WORKLOADS, 0.0)
+    def _groups(
+        self, room: float, rates: dict[int, Rates], results: Results, begun: float, watch: Watch
+    ) -> Iterator[dict[Point, Ready]]:
+        """Compiles every point that is worth it, and hands over as many at a time as fit; the others are noted."""
+        group, foreseen = Group(room), 0.0
+        compiling = dict.fromkeys(WORKLOADS, 0.0)
         points = self.grid.points()
         watch.begin("compiling", len(points))
         for point in points:
-            watch.start(str(point))
+            watch.start("compiling", str(point))
             effort = with_short_chunks(self.effort, rates[point.items])
             program = WORKLOADS[point.workload].build(point, self.shape, effort)
             floor = floor_of(program.counts, rates[point.items]).seconds
-            call = TYPICAL * floor
-            timing = (repeats_of(call, self.effort.repeats) + 2) * max(self.effort.repeat_seconds, call)
-            expected = time.perf_counter() - begun + measuring + timing + compiling[point.workload]
+            timing = self._foreseen(floor)
+            expected = time.perf_counter() - begun + foreseen + timing + compiling[point.workload]
             why = self._too_long(floor, expected)
             if why is None:
                 ready = compile_program(program)
                 compiling[point.workload] = ready.compile_seconds
                 why = self._too_large(ready)
-            if why is None:
-                programs[point] = ready
-                measuring += timing + STARTING * ready.compile_seconds
-            else:
+            if why is not None:
                 results.skipped.append(Skipped(point.workload, point.users, point.items, *why))
-        return programs
+                continue
+            if not group.fits(ready):
+                yield group.programs
+                group, foreseen = Group(room), 0.0
+            group.add(point, ready)
+            foreseen += timing + STARTING * ready.compile_seconds
+        if group.programs:
+            yield group.programs
+
+    def _foreseen(self, floor: float) -> float:
+        """Seconds that timing a program of this floor should take, with its first calls."""
+        call = TYPICAL * floor
+        return (repeats_of(call, self.effort.repeats) + 2) * max(self.effort.repeat_seconds, call)
 
     def _too_long(self, floor: float, expected: float) -> tuple[Limit, str] | None:
         """Why a point would take too long, if it would."""
@@ -167,7 +176,9 @@ class Benchmark:
         def length(name: Any) -> float:
             return self.effort.repeat_seconds / (PROBE_SHARE if isinstance(name, Probe) else 1)
 
-        timed = measure(everything, self.effort.repeats, length, 0, halfway, deadline, watch.start)
+        timed = measure(
+            everything, self.effort.repeats, length, 0, halfway, deadline, partial(watch.start, "timing")
+        )
         rates = {items: _rates(timed, items) for items in sorted(catalogues)}
         results.rates += [{"items": items, **asdict(rate)} for items, rate in rates.items()]
         for point in group:

@@ -9,6 +9,7 @@ import jax
 from jax.stages import Compiled
 
 _COMPILED: list[float] = []
+CROWDED = 0.5  # of the mappings a process may have: running what was compiled takes more of them
 USABLE = 0.8  # of the memory that is free: allocators round up, and others live here too
 
 
@@ -81,6 +82,19 @@ def free_memory(device: Any) -> float:
         return float(_meminfo().get("MemAvailable", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
     found = device.memory_stats() or {}
     return float(found.get("bytes_limit", 16e9) - found.get("bytes_in_use", 0))
+
+
+def crowded() -> bool:
+    """Whether this process has so many memory mappings that it should let go of programs before it compiles more.
+
+    XLA compiles a CPU program to hundreds of small pieces, each mapped apart: 1,000 to 1,600 mappings for a training
+    program. Beyond Linux's limit (vm.max_map_count, usually 65,530) it cannot compile and ends the process.
+    """
+    held, limit = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
+    if not (held.exists() and limit.exists()):
+        return False
+    with held.open("rb") as lines:
+        return sum(1 for _ in lines) > CROWDED * int(limit.read_text())
 
 
 def _meminfo() -> dict[str, int]:
