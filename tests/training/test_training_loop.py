@@ -1,6 +1,7 @@
 """The host loop: interruption and resumption change no bit, seeds are independent, numbers are data."""
 
 import io
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -13,7 +14,9 @@ from rich.console import Console
 from tiny_runs import tiny_learner, tiny_network
 
 from ialp_jax.algorithms import a2c
+from ialp_jax.training import device, loop
 from ialp_jax.training.checkpoint import CheckpointStore
+from ialp_jax.training.device import crowded
 from ialp_jax.training.loop import LoopConfig, compile_chunk, seed_keys, train
 from ialp_jax.training.progress import step_bar
 
@@ -175,6 +178,26 @@ def test_equal_algorithms_share_a_program():
     assert first is again and len(walk.traced) == 1
     wider = jax.eval_shape(lambda: start(jnp.concatenate([seed_keys(np.arange(SEEDS), 1)] * 2)))
     assert compile_chunk(walk, CHUNK, None, wider, *shapes[1:]) is not first
+
+
+def test_programs_are_let_go_of_where_there_is_no_room_for_another(monkeypatch):
+    shapes = jax.eval_shape(start), jax.ShapeDtypeStruct((), jnp.float32), WORLD
+    monkeypatch.setattr(loop, "crowded", lambda: True)
+    walk, before = Walk(), loop.programs_compiled()
+    first = compile_chunk(walk, CHUNK, None, *shapes)
+    assert compile_chunk(walk, CHUNK, None, *shapes) is first
+    compile_chunk(Walk(), CHUNK, None, *shapes)
+    assert compile_chunk(walk, CHUNK, None, *shapes) is not first
+    assert loop.programs_compiled() - before == 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system does not tell")
+def test_a_process_is_crowded_by_its_share_of_the_mappings_it_may_have(monkeypatch):
+    held = Path("/proc/self/maps").read_text().count("\n")
+    limit = int(Path("/proc/sys/vm/max_map_count").read_text())
+    for share, expected in ((0.9, True), (1.2, False)):
+        monkeypatch.setattr(device, "CROWDED", share * held / limit)
+        assert crowded() == expected
 
 
 @pytest.mark.parametrize(("updates", "until"), [(5, None), (8, 3)])

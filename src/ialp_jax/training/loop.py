@@ -16,9 +16,12 @@ from jaxtyping import Array, Int, PRNGKeyArray
 
 from ialp_jax.envs.world import World
 from ialp_jax.training.checkpoint import CheckpointStore
+from ialp_jax.training.device import crowded
 from ialp_jax.training.distributed import agreed, gathered
 from ialp_jax.training.mesh import Layout, on_mesh
 from ialp_jax.training.progress import Watch
+
+_MADE = [0]  # programs
 
 
 class Algorithm(Hashable, Protocol):
@@ -134,7 +137,8 @@ def compile_chunk(
 ) -> Compiled:
     """The program that advances runs of these shapes by `chunk` updates; metrics are averaged on the device.
 
-    Arrays or their shapes may be given. Equal algorithms and shapes share one program, which is compiled once.
+    Arrays or their shapes may be given. Equal algorithms and shapes share one program, which is compiled once
+    while there is room: where a process has had to compile very many, it lets go of them and starts anew.
     """
     leaves, structure = jax.tree.flatten(jax.eval_shape(lambda *arrays: arrays, run, hyper, world))
     return _compiled(algorithm, chunk, hyper_axis, structure, tuple(leaves), mesh)
@@ -142,7 +146,7 @@ def compile_chunk(
 
 def programs_compiled() -> int:
     """How many programs `compile_chunk` has made in this process."""
-    return _compiled.cache_info().misses
+    return _MADE[0]
 
 
 @lru_cache(maxsize=128)
@@ -154,6 +158,9 @@ def _compiled(
     leaves: tuple[Any, ...],
     mesh: Mesh | None,
 ) -> Compiled:
+    if crowded():
+        _compiled.cache_clear()
+    _MADE[0] += 1
     shapes = jax.tree.unflatten(structure, leaves)
     program = _chunk_program(algorithm, chunk, hyper_axis)
     jitted = (
