@@ -85,13 +85,13 @@ def test_small_functions_are_one_line():
 
 def compiled_of(point):
     """A program of one byte per user and item."""
-    return SimpleNamespace(memory=SimpleNamespace(total=point.users * point.items))
+    return SimpleNamespace(total=point.users * point.items)
 
 
 @pytest.mark.parametrize(("axis", "users", "items"), [("users", 8, 10), ("items", 1, 80)])
 def test_a_program_grows_until_twice_the_size_does_not_fit(axis, users, items):
     point, ready, refused = grow(Point("a2c", 1, 10), axis, 80.0, compiled_of)
-    assert (point.users, point.items, ready.memory.total, refused) == (users, items, 80, 160)
+    assert (point.users, point.items, ready.total, refused) == (users, items, 80, 160)
     assert grow(Point("a2c", 1, 10), axis, 9.0, compiled_of) is None
 
 

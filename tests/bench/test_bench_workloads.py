@@ -128,8 +128,7 @@ def many(memory):
     ready = compile_program(
         WORKLOADS["head_logsumexp"].build(Point("head_logsumexp", 2, 40), TINY, ONE_UPDATE)
     )
-    one = ready.resident + ready.memory.outputs
-    group = Group(memory(one, ready.memory.temporary + ready.memory.outputs))
+    group = Group(memory(ready.resident, ready.working))
     while group.fits(ready) and len(group.programs) < 9:
         group.add(len(group.programs), ready)
     return len(group.programs)
@@ -172,3 +171,12 @@ def test_what_belongs_halfway_is_done_once_however_late_it_is(repeats):
     ready, done = compile_program(WORKLOADS["head_logsumexp"].build(point, TINY, ONE_UPDATE)), []
     measure({"a": ready}, repeats, lambda name: 0.0, halfway=lambda: done.append(1), deadline=0.0)
     assert done == [1]
+
+
+def test_devices_of_a_cpu_share_its_memory():
+    point = Point("environment_devices", 64, 40)
+    ready = compile_program(WORKLOADS["environment_devices"].build(point, TINY, ONE_UPDATE))
+    alone = compile_program(WORKLOADS["environment"].build(Point("environment", 8, 40), TINY, ONE_UPDATE))
+    assert (ready.sharing, alone.sharing) == (8, 1)
+    assert ready.total == 8 * ready.memory.total and alone.total == alone.memory.total
+    assert ready.resident + ready.working - 8 * ready.memory.outputs == ready.total

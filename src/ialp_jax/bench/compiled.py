@@ -10,7 +10,7 @@ from jax.stages import Compiled
 
 from ialp_jax.bench.program import Program, Tree
 from ialp_jax.bench.tracing import traced_flops
-from ialp_jax.training.device import Memory, memory_of
+from ialp_jax.training.device import Memory, memory_of, sharing
 from ialp_jax.training.mesh import Layout, on_mesh
 
 Call = Callable[[Tree, Tree], tuple[Tree, Tree]]
@@ -24,7 +24,7 @@ class Ready:
         program: what was compiled.
         call: the executable.
         compile_seconds: tracing, lowering and compiling, nothing cached.
-        memory: of one call.
+        memory: of one call, on one device.
         traced_flops: matrix products of the program as written.
         xla_flops: all operations by XLA's cost analysis, loop bodies once; None where XLA does not say.
         text: prints the compiled program, where XLA can.
@@ -39,9 +39,25 @@ class Ready:
     text: Callable[[], str | None]
 
     @property
+    def sharing(self) -> int:
+        """Its devices that live in one memory."""
+        mesh = self.program.mesh
+        return 1 if mesh is None else sharing(list(mesh.devices.flat))
+
+    @property
+    def total(self) -> int:
+        """Bytes of that memory at the height of a call."""
+        return self.sharing * self.memory.total
+
+    @property
     def resident(self) -> int:
-        """Bytes it holds between calls, shared data included."""
-        return self.memory.arguments
+        """Bytes of it held between calls, shared data and outputs included."""
+        return self.sharing * (self.memory.arguments + self.memory.outputs)
+
+    @property
+    def working(self) -> int:
+        """Bytes of it that a call takes beside what is held: its new outputs, too."""
+        return self.sharing * (self.memory.temporary + self.memory.outputs)
 
 
 def compile_program(program: Program) -> Ready:

@@ -145,15 +145,11 @@ class Group:
 
     def fits(self, ready: Ready) -> bool:
         """Whether one more program does; the first always does."""
-        held = self.held + ready.resident + ready.memory.outputs
-        return not self.programs or (held + max(self.peak, _working(ready)) <= self.memory and not crowded())
+        needed = self.held + ready.resident + max(self.peak, ready.working)
+        return not self.programs or (needed <= self.memory and not crowded())
 
     def add(self, name: Hashable, ready: Ready) -> None:
         """Takes a program in."""
         self.programs[name] = ready
-        self.held += ready.resident + ready.memory.outputs
-        self.peak = max(self.peak, _working(ready))
-
-
-def _working(ready: Ready) -> int:
-    return ready.memory.temporary + ready.memory.outputs
+        self.held += ready.resident
+        self.peak = max(self.peak, ready.working)

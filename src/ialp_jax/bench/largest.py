@@ -72,7 +72,7 @@ class Growth:
         if grown is None:
             return None
         point, ready, refused = grown
-        found = Largest(point.workload, axis, point.users, point.items, ready.memory.total, refused)
+        found = Largest(point.workload, axis, point.users, point.items, ready.total, refused)
         seconds = floor_of(ready.program.counts, self.rates).seconds
         if seconds > self.effort.longest_call:
             return replace(found, note=f"not run: a call takes at least {seconds:,.0f} s (--longest-call)")
@@ -85,12 +85,12 @@ def grow(
 ) -> tuple[Point, Ready, int | None] | None:
     """The last point that fits, its program, and the bytes that twice the size would need; None if `start` is too large."""
     point, ready = start, compiled(start)
-    if ready.memory.total > memory:
+    if ready.total > memory:
         return None
     while 2 * getattr(point, axis) <= FARTHEST:
         larger = replace(point, **{axis: 2 * getattr(point, axis)})
         tried = compiled(larger)
-        if tried.memory.total > memory:
-            return point, ready, tried.memory.total
+        if tried.total > memory:
+            return point, ready, tried.total
         point, ready = larger, tried
     return point, ready, None

@@ -146,11 +146,11 @@ class Benchmark:
 
     def _too_large(self, ready: Ready) -> tuple[Limit, str] | None:
         """Why a program does not fit, if it does not."""
-        memory = ready.memory
-        if memory.total <= self.machine.memory:
+        if ready.total <= self.machine.memory:
             return None
+        temporary = ready.sharing * ready.memory.temporary
         return "memory", (
-            f"the compiled program needs {memory.total / 1e9:,.2f} GB ({memory.temporary / 1e9:,.2f} GB of it "
+            f"the compiled program needs {ready.total / 1e9:,.2f} GB ({temporary / 1e9:,.2f} GB of it "
             f"temporary), more than the {self.machine.memory / 1e9:,.2f} GB there are (--memory-gb)"
         )
 

@@ -24,7 +24,7 @@ from ialp_jax.sweeps.units import (
     updates_of,
 )
 from ialp_jax.sweeps.worlds import Worlds
-from ialp_jax.training.device import USABLE, compile_seconds, free_memory, memory_of
+from ialp_jax.training.device import USABLE, compile_seconds, free_memory, memory_of, sharing
 from ialp_jax.training.loop import compile_chunk
 
 # Wider programs are slower on CPUs: what they touch leaves the cache (docs/performance.md).
@@ -151,7 +151,7 @@ class Planner:
         if self._limits.runs is None and devices[0].platform == "cpu":
             wanted = min(wanted, CPU_RUNS_PER_DEVICE * len(devices))
         wanted = _even(len(members), wanted, len(devices))
-        memory = self._limits.memory or USABLE * free_memory(devices[0]) / _sharing(devices)
+        memory = self._limits.memory or USABLE * free_memory(devices[0]) / sharing(devices)
         needed = self._bytes(stage, members, configs, wanted)
         if needed <= memory:
             return wanted
@@ -198,8 +198,3 @@ def _refuse_short(stage: Stage, until: int, config: StudyConfig) -> None:
 def _even(runs: int, most: int, devices: int) -> int:
     """The least width with which no more programs have to run than with `most`, a multiple of the devices."""
     return math.ceil(runs / math.ceil(runs / most) / devices) * devices
-
-
-def _sharing(devices: Sequence[jax.Device]) -> int:
-    """How many devices share one memory: all of a machine's CPU devices."""
-    return len(devices) if devices[0].platform == "cpu" else 1

@@ -1,6 +1,7 @@
 """Settings of the device runtime that every training command wants."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,11 @@ def free_memory(device: Any) -> float:
         return float(_meminfo().get("MemAvailable", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
     found = device.memory_stats() or {}
     return float(found.get("bytes_limit", 16e9) - found.get("bytes_in_use", 0))
+
+
+def sharing(devices: Sequence[Any]) -> int:
+    """How many of these devices live in one memory: all of a CPU's."""
+    return len(devices) if devices[0].platform == "cpu" else 1
 
 
 def crowded() -> bool:
