@@ -3,6 +3,8 @@
 import json
 import re
 import sys
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,14 +82,33 @@ def test_command_writes_every_point(tmp_path, batched_keys, capsys):
     assert text.count("<svg ") == 1 and not re.search(r"(src|href)=.(?!#)", text)
 
 
-def test_every_point_is_measured_where_each_program_has_to_be_let_go_of(tmp_path, monkeypatch):
-    monkeypatch.setattr(interleave, "crowded", lambda: True)
+def test_programs_make_room_for_the_next_group(tmp_path, monkeypatch):
+    """Three at a time are one too many: whatever still held a group would cut the next one short."""
+    built, workload = [], WORKLOADS["head_logsumexp"]
+
+    def build(*arguments):
+        program = workload.build(*arguments)
+        built.append(weakref.ref(program))
+        return program
+
+    monkeypatch.setitem(WORKLOADS, "head_logsumexp", replace(workload, build=build))
+    monkeypatch.setattr(interleave, "crowded", lambda: sum(one() is not None for one in built) > 2)
     type_(
-        "--what", "head_logsumexp", "--users", 2, 4, "--items", 40, "--repeats", 1, "--out", tmp_path, *SMALL
+        "--what",
+        "head_logsumexp",
+        "--users",
+        *range(1, 7),
+        "--items",
+        40,
+        "--repeats",
+        1,
+        "--out",
+        tmp_path,
+        *SMALL,
     )
     found = json.loads((tmp_path / "bench.json").read_text())
-    assert [point["users"] for point in found["points"]] == [2, 4] and found["skipped"] == []
-    assert [entry["items"] for entry in found["rates"]] == [40, 40]  # the machine is measured with each
+    assert [point["users"] for point in found["points"]] == [1, 2, 3, 4, 5, 6] and found["skipped"] == []
+    assert len(found["rates"]) == 3  # the machine is measured with each group
 
 
 @pytest.mark.parametrize(

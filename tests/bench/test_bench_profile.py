@@ -7,9 +7,11 @@ import pytest
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.bench.largest import FARTHEST, grow
+from ialp_jax.bench.floors import Rates
+from ialp_jax.bench.largest import FARTHEST, Growth, grow
 from ialp_jax.bench.profile import SHOWN, Share, shares
-from ialp_jax.bench.settings import Point
+from ialp_jax.bench.progress import Unwatched
+from ialp_jax.bench.settings import Effort, Point, Shape
 from ialp_jax.commands import bench
 
 PROGRAM = """HloModule jit_step, is_scheduled=true
@@ -54,33 +56,35 @@ def test_operations_are_added_up_by_the_function_they_come_from():
         "while.6": 10.0,
         "elsewhere": 9.0,
     }
-    found = shares(seconds, dict.fromkeys(seconds, 2), PROGRAM)
+    found = shares(seconds, dict.fromkeys(seconds, 2), PROGRAM, 2)
     assert found == [
-        Share("too_similar", "ialp_jax/envs/departure.py", 4.0, 0.4, 4, "near.2"),
-        Share("Dense.__call__, backward", "flax/linen/linear.py", 2.5, 0.25, 2, "dot.4"),
-        Share("Dense.__call__", "flax/linen/linear.py", 2.0, 0.2, 2, "dot.3"),
-        Share("copy (XLA's own)", "", 1.5, 0.15, 2, "copy.5"),
+        Share("too_similar", "ialp_jax/envs/departure.py", 2e9, 0.4, 4, "near.2"),
+        Share("Dense.__call__, backward", "flax/linen/linear.py", 1.25e9, 0.25, 2, "dot.4"),
+        Share("Dense.__call__", "flax/linen/linear.py", 1e9, 0.2, 2, "dot.3"),
+        Share("copy (XLA's own)", "", 0.75e9, 0.15, 2, "copy.5"),
     ]
 
 
 def test_a_program_that_does_not_say_where_its_operations_come_from():
     program = PROGRAM[PROGRAM.index("%body") :]
-    found = shares({"near.1": 1.0, "dot.3": 3.0}, {"near.1": 1, "dot.3": 1}, program)
+    found = shares({"near.1": 1.0, "dot.3": 3.0}, {"near.1": 1, "dot.3": 1}, program, 1)
     assert [(share.function, share.share) for share in found] == [
         ("dot (XLA's own)", 0.75),
         ("fusion (XLA's own)", 0.25),
     ]
-    assert shares({"near.1": 1.0}, {"near.1": 1}, "") == []
+    assert shares({"near.1": 1.0}, {"near.1": 1}, "", 1) == []
 
 
 def test_small_functions_are_one_line():
     count = SHOWN + 5
     program = "\n".join(f"  %op.{i} = f32[] kind{i}(%x)" for i in range(count))
     found = shares(
-        {f"op.{i}": 1.0 + (i == 7) for i in range(count)}, {f"op.{i}": 1 for i in range(count)}, program
+        {f"op.{i}": 1.0 + (i == 7) for i in range(count)}, {f"op.{i}": 1 for i in range(count)}, program, 5
     )
     assert len(found) == SHOWN + 1 and found[0].largest == "op.7" and found[-1].function == "5 others"
-    assert sum(share.share for share in found) == pytest.approx(1.0) and found[-1].seconds == 5.0
+    assert sum(share.share for share in found) == pytest.approx(1.0) and found[
+        -1
+    ].ns_per_step == pytest.approx(1e9)
 
 
 def compiled_of(point):
@@ -92,10 +96,9 @@ def compiled_of(point):
 def test_a_program_grows_until_twice_the_size_does_not_fit(axis, users, items):
     point, ready, refused = grow(Point("a2c", 1, 10), axis, 80.0, compiled_of)
     assert (point.users, point.items, ready.total, refused) == (users, items, 80, 160)
-    assert grow(Point("a2c", 1, 10), axis, 9.0, compiled_of) is None
 
 
-def test_growing_ends_where_positions_would_outgrow_their_integers():
+def test_growing_ends_somewhere():
     point, _, refused = grow(Point("a2c", 1, 10), "users", 1e30, compiled_of)
     assert point.users == FARTHEST and refused is None
 
@@ -113,6 +116,10 @@ def test_command_profiles_and_grows(tmp_path, monkeypatch, batched_keys, capsys)
     assert "Simulator.transition" in functions
     assert functions["Simulator.transition"]["file"] == "ialp_jax/envs/simulator.py"
     assert sum(share["share"] for share in point["profile"]) == pytest.approx(1.0)
+    total = sum(
+        share["ns_per_step"] for share in point["profile"]
+    )  # of a call of fewer updates than the timed one
+    assert 0.05 < total / point["ns_per_step"] < 20
     users, items = found["largest"]
     assert (users["axis"], items["axis"]) == ("users", "items")
     for grown in (users, items):
@@ -125,6 +132,13 @@ def test_command_profiles_and_grows(tmp_path, monkeypatch, batched_keys, capsys)
         assert (
             "Where the time goes" in text and "Simulator.transition" in text and "How far they grow" in text
         )
+
+
+def test_what_does_not_even_fit_at_first_is_said():
+    growth = Growth(Shape(), Effort(), 1e3, {3000: Rates({1: 1e9}, 1e9, {1: 1e9})})
+    found = growth.along("items", Point("head_logsumexp", 4, 3000), Unwatched())
+    assert (found.users, found.items, found.steps_per_s, found.refused_bytes) == (4, 3000, None, None)
+    assert found.bytes > 1e3 and "does not fit" in found.note
 
 
 def test_growing_an_unknown_workload_is_one_line():

@@ -44,7 +44,7 @@ def test_random_takes_every_permitted_item_and_no_other():
 
 
 @pytest.mark.parametrize(
-    ("items", "excluded"), [(9, [3, 0, 9, 3]), (4, [0, 2, 3]), (5, [5, 5, 7, 5]), (40, range(39))]
+    ("items", "excluded"), [(9, [3, 0, 9, 3]), (4, [0, 2, 3]), (5, [5, 5, 7, 5]), (9, []), (40, range(39))]
 )
 def test_drawn_items_are_uniform_over_what_is_permitted(items, excluded):
     draws = 20_000

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ialp_jax.artifacts import InputError
+from ialp_jax.training import checkpoint
 from ialp_jax.training.checkpoint import CheckpointStore
 
 
@@ -69,3 +70,12 @@ def test_another_run_state_is_refused(tmp_path, other):
     store.save(2, {"a": jnp.zeros(3)})
     with pytest.raises(InputError, match="not of this version's run state"):
         store.restore(2, other)
+
+
+def test_arrays_that_meant_something_else_are_refused(tmp_path, monkeypatch):
+    """Same shapes, written by a version whose arrays had another meaning."""
+    with monkeypatch.context() as before:
+        before.setattr(checkpoint, "MEANING", checkpoint.MEANING - 1)
+        CheckpointStore(tmp_path).save(2, {"a": jnp.zeros(3)})
+    with pytest.raises(InputError, match="not of this version's run state"):
+        CheckpointStore(tmp_path).restore(2, {"a": jnp.zeros(3)})

@@ -84,7 +84,7 @@ def measure(
         seed: of data and states.
         halfway: called between two repeats in the middle, for whatever else is to be measured in the same run.
         deadline: by `time.perf_counter`; once it is over there are no more repeats than `LEAST_REPEATS`.
-        starting: called before every timing with a note on what is timed.
+        starting: called before every timing, also those that are skipped, with a note on what is timed.
     """
     shared: dict[Hashable, Tree] = {}
     running: dict[Name, Running] = {}

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import jax
+
 from ialp_jax.bench.compiled import Ready, compile_program
 from ialp_jax.bench.floors import Rates, floor_of
 from ialp_jax.bench.interleave import measure
@@ -12,7 +14,7 @@ from ialp_jax.bench.settings import Effort, Point, Shape
 from ialp_jax.bench.workloads import WORKLOADS
 
 Axis = Literal["users", "items"]
-FARTHEST = 2**28  # users or items; far beyond that, positions within an array outgrow 32 bits
+FARTHEST = 2**28  # users or items: nothing larger is looked for
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,11 @@ class Largest:
     Attributes:
         workload: what grew.
         axis: along which; the other size stayed as it was.
-        users, items: the largest sizes that fit.
-        bytes: memory of the program at these.
+        users, items: the largest sizes that fit, or those it began with if not even they do.
+        bytes: memory of the program at these, on all devices that share one.
         refused_bytes: what it would need at twice the size; None if that was not tried.
         steps_per_s: of one call after a first one; None if it was not run.
-        note: why it was not run, or what is wrong with its outputs.
+        note: why it was not run, or what went wrong.
     """
 
     workload: str
@@ -47,47 +49,52 @@ class Growth:
         shape: of every point.
         effort: `longest_call` decides whether the largest one is run. A call has one update.
         memory: bytes there are.
-        rates: of the machine, to foresee how long a call takes.
+        rates: of the machine for each catalogue, to foresee how long a call takes; others as the largest of these.
     """
 
     shape: Shape
     effort: Effort
     memory: float
-    rates: Rates
+    rates: dict[int, Rates]
 
     def compile(self, point: Point) -> Ready:
         """A point's program; nothing of its size is allocated."""
         one_update = replace(self.effort, flops_per_call=0.0, steps_per_call=0.0, flops_per_chunk=0.0)
         return compile_program(WORKLOADS[point.workload].build(point, self.shape, one_update))
 
-    def along(self, axis: Axis, start: Point, watch: Watch) -> Largest | None:
-        """Doubles one size of `start` until it no longer fits, and runs the last one that does; None if none does."""
+    def along(self, axis: Axis, start: Point, watch: Watch) -> Largest:
+        """Doubles one size of `start` until it no longer fits, and runs the last one that does."""
         watch.begin(f"growing {axis}", (FARTHEST // getattr(start, axis)).bit_length())
 
         def compiled(point: Point) -> Ready:
             watch.start(f"growing {axis}", str(point))
             return self.compile(point)
 
-        grown = grow(start, axis, self.memory, compiled)
-        if grown is None:
-            return None
-        point, ready, refused = grown
+        point, ready, refused = grow(start, axis, self.memory, compiled)
         found = Largest(point.workload, axis, point.users, point.items, ready.total, refused)
-        seconds = floor_of(ready.program.counts, self.rates).seconds
+        if ready.total > self.memory:
+            return replace(found, note=f"does not fit the {self.memory / 1e9:,.2f} GB there are")
+        return self._run(found, point, ready)
+
+    def _run(self, found: Largest, point: Point, ready: Ready) -> Largest:
+        """One call, if it does not take too long."""
+        rates = self.rates.get(point.items, self.rates[max(self.rates)])
+        seconds = floor_of(ready.program.counts, rates).seconds
         if seconds > self.effort.longest_call:
             return replace(found, note=f"not run: a call takes at least {seconds:,.0f} s (--longest-call)")
-        one = measure({point: ready}, 1, lambda name: 0.0)[point]
+        try:
+            one = measure({point: ready}, 1, lambda name: 0.0)[point]
+        except jax.errors.JaxRuntimeError as error:  # so near the limit, what else there is may be too much
+            return replace(found, note=f"failed: {str(error).splitlines()[0]}")
         return replace(found, steps_per_s=ready.program.steps / one.seconds[-1], note=one.problem() or "")
 
 
 def grow(
     start: Point, axis: Axis, memory: float, compiled: Callable[[Point], Ready]
-) -> tuple[Point, Ready, int | None] | None:
-    """The last point that fits, its program, and the bytes that twice the size would need; None if `start` is too large."""
+) -> tuple[Point, Ready, int | None]:
+    """The last point that fits (or `start`, if none does), its program, and the bytes twice the size would need."""
     point, ready = start, compiled(start)
-    if ready.total > memory:
-        return None
-    while 2 * getattr(point, axis) <= FARTHEST:
+    while ready.total <= memory and 2 * getattr(point, axis) <= FARTHEST:
         larger = replace(point, **{axis: 2 * getattr(point, axis)})
         tried = compiled(larger)
         if tried.total > memory:

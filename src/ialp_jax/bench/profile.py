@@ -24,15 +24,15 @@ class Share:
     Attributes:
         function: as it is named in the source; ", backward" where it is differentiated.
         file: where it is, from the package on; empty for what XLA adds itself.
-        seconds: of all its operations in the call, on all threads or streams together.
-        share: of all operations' seconds.
+        ns_per_step: of all its operations, on all threads or streams together, per user-step of the call.
+        share: of all operations' time.
         times: operations started.
         largest: the compiled program's name for the operation that takes most.
     """
 
     function: str
     file: str
-    seconds: float
+    ns_per_step: float
     share: float
     times: int
     largest: str
@@ -46,16 +46,17 @@ def profile_call(one: Running) -> list[Share]:
         with jax.profiler.trace(folder, profiler_options=options):
             one.timed(1)
         seconds, times = _operations(Path(folder))
-    return shares(seconds, times, one.ready.text() or "")
+    return shares(seconds, times, one.ready.text() or "", one.ready.program.steps)
 
 
-def shares(seconds: dict[str, float], times: dict[str, int], program: str) -> list[Share]:
+def shares(seconds: dict[str, float], times: dict[str, int], program: str, steps: int) -> list[Share]:
     """Adds operations up by function.
 
     Args:
         seconds: of each operation, by its name in the compiled program.
         times: how often it ran.
         program: the compiled program as XLA prints it.
+        steps: user-steps of the call.
     """
     places = {name: place for name, place in _places(program) if name in seconds}
     total = sum(seconds[name] for name in places)
@@ -63,11 +64,11 @@ def shares(seconds: dict[str, float], times: dict[str, int], program: str) -> li
     for name in sorted(places, key=lambda name: -seconds[name]):
         groups.setdefault(places[name], []).append(name)
     found = [
-        Share(*place, taken := sum(seconds[name] for name in names), taken / total,
+        Share(*place, 1e9 * (taken := sum(seconds[name] for name in names)) / steps, taken / total,
               sum(times[name] for name in names), names[0])
         for place, names in groups.items()
     ]  # fmt: skip
-    found.sort(key=lambda share: -share.seconds)
+    found.sort(key=lambda share: -share.share)
     return _shortened(found)
 
 
@@ -76,7 +77,7 @@ def _shortened(found: list[Share]) -> list[Share]:
     if len(rest) < 2:
         return found
     others = Share(
-        f"{len(rest)} others", "", sum(share.seconds for share in rest), sum(share.share for share in rest),
+        f"{len(rest)} others", "", sum(share.ns_per_step for share in rest), sum(share.share for share in rest),
         sum(share.times for share in rest), rest[0].largest,
     )  # fmt: skip
     return [*found[:SHOWN], others]

@@ -69,7 +69,7 @@ class _Bars:
 def bars(console: Console) -> Iterator[Watch]:
     """Bars with an ETA, one for each stage. Pieces of work differ in length, so the ETA is rough."""
     with Progress(
-        TextColumn("{task.description:<10}"),
+        TextColumn("{task.description:<13}"),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

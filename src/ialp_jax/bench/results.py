@@ -45,7 +45,7 @@ class Measured:
         floor_s: least seconds of one call, in parts and as their total; `bound` says which part sets it.
         call_s: seconds of one call.
         fraction: of the floor reached.
-        memory: bytes, from the compiled program.
+        memory: bytes on one device, from the compiled program.
         flops: matrix products of one call: needed at least, in the program as written, all operations by XLA.
         steps_per_call: user-steps of one call.
         calls: calls per repeat.

@@ -1,5 +1,6 @@
-"""A whole benchmark: rates, programs compiled one by one, all of them timed in turn, records."""
+"""A whole benchmark: rates, programs compiled one by one, as many as fit timed in turn, records."""
 
+import gc
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -63,7 +64,9 @@ class Benchmark:
         for group in self._groups(room, rates, results, begun, watch):
             self._measure(group, probes, results, watch, halfway, deadline)
             halfway = None
-        results.largest = self._grow(rates[max(rates)], watch)
+            group.clear()  # whoever still holds the group: only without its programs is there room for the next
+            gc.collect()
+        results.largest = self._grow(rates, watch)
         results.points.sort(
             key=lambda point: (list(WORKLOADS).index(point.workload), point.items, point.users)
         )
@@ -191,17 +194,19 @@ class Benchmark:
         effort = replace(self.effort, flops_per_call=0.0, steps_per_call=0.0)
         program = WORKLOADS[point.workload].build(point, self.shape, effort)
         if program.steps < timed.ready.program.steps:
-            timed = measure({point: compile_program(program)}, 1, lambda name: 0.0)[point]
+            timed = replace(timed, ready=compile_program(program))
+            timed.timed(1)
         return profile_call(timed)
 
-    def _grow(self, rates: Rates, watch: Watch) -> list[Largest]:
+    def _grow(self, rates: dict[int, Rates], watch: Watch) -> list[Largest]:
         """The most users at the first point's catalogue, and the largest catalogue at its users, of each workload."""
+        if not self.largest:
+            return []
         growth = Growth(self.shape, self.effort, self.machine.memory, rates)
         axes: tuple[Axis, ...] = ("users", "items")
-        found = [
+        return [
             growth.along(axis, Point(name, *self.grid.first), watch) for name in self.largest for axis in axes
         ]
-        return [one for one in found if one is not None]
 
 
 def with_short_chunks(effort: Effort, rates: Rates) -> Effort:

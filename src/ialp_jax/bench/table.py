@@ -84,7 +84,7 @@ def _print_profiles(results: Results, console: Console) -> None:
             f"Where the time goes: {WORKLOADS[point.workload].title}, {point.users:,} users, {point.items:,} items"))  # fmt: skip
         for share in point.profile:
             table.add_row(escape(share.function), share.file, f"{share.share:.1%}",
-                          f"{1e9 * share.seconds / point.steps_per_call:,.1f}", share.largest)  # fmt: skip
+                          f"{share.ns_per_step:,.1f}", share.largest)  # fmt: skip
         console.print(table)
 
 

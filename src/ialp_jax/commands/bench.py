@@ -23,7 +23,7 @@ QUICK_EFFORT: dict[str, Any] = {
     "flops_per_chunk": 5e10,
 }
 # An accelerator starts a call in about the time a CPU does, and does far more in it.
-ACCELERATOR_EFFORT: dict[str, Any] = {"flops_per_call": 1e12, "steps_per_call": 1e8}
+ACCELERATOR_EFFORT: dict[str, Any] = {"flops_per_call": 1e12, "steps_per_call": 1e8, "flops_per_chunk": 1e14}
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class Bench:
     profile: bool = False
     """Also finds out where the time of every point goes, by the functions that its operations come from."""
     largest: tuple[str, ...] = ()
-    """Workloads that are grown, in users and in items, until they no longer fit; none if left out."""
+    """Workloads that are grown from 1,024 users and 3,000 items, first in users, then in items, until they no longer
+    fit; none if left out."""
     peers: Path | None = None
     """Program that measures peers in the middle of the run (experiments/peers/run.py); none if left out."""
     repeats: int | None = None
@@ -55,7 +56,7 @@ class Bench:
     repeat_seconds: float | None = None
     """Least length of one timing; short programs are called several times."""
     budget: float | None = None
-    """Seconds the whole run may take; what would exceed it is left out, and named."""
+    """Seconds the run may take, without --profile and --largest; what would exceed it is left out, and named."""
     longest_call: float | None = None
     """Points of which one call must take more than this many seconds are left out, and named."""
     memory_gb: float | None = None

@@ -134,7 +134,7 @@ def permitted_item(key: PRNGKeyArray, excluded: Int[Array, "E"], num_items: int)
 
     def draw(key: PRNGKeyArray) -> tuple[PRNGKeyArray, Array]:
         # A key is itself 64 random bits, which nobody else reads. The remainder's bias is below N / 2^32.
-        first, second = (jax.random.key_data(key) % num_items).astype(jnp.int32)
+        first, second = (jax.random.key_data(key)[:2] % num_items).astype(jnp.int32)
         # One result, -1 for neither: two would be computed by two loops over the users.
         return key, jnp.where(taken(first), jnp.where(taken(second), -1, second), first)
 

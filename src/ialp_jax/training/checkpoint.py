@@ -13,6 +13,8 @@ from ialp_jax.training.distributed import barrier, is_primary
 
 logging.getLogger("absl").setLevel(logging.ERROR)  # orbax reports every save at INFO and WARNING
 
+MEANING = 2  # raised when the same arrays come to mean something else, so that older checkpoints are refused
+
 
 class CheckpointStore:
     """Numbered checkpoints in one directory; only the newest is kept, and only once it is complete.
@@ -57,7 +59,7 @@ class CheckpointStore:
                              file=self._directory, fix="start anew, or resume with the version that wrote it",
                              ) from error  # fmt: skip
         leaves, structure = jax.tree.flatten(like)
-        return jax.tree.unflatten(structure, [stored.get(str(i), leaf) for i, leaf in enumerate(leaves)])
+        return jax.tree.unflatten(structure, [stored.get(_name(i), leaf) for i, leaf in enumerate(leaves)])
 
     def clear(self) -> None:
         """Removes every checkpoint."""
@@ -66,4 +68,8 @@ class CheckpointStore:
 
 def _storable(tree: Any) -> dict[str, Any]:
     """Leaves by position; orbax refuses arrays without elements, which hold nothing to store."""
-    return {str(i): leaf for i, leaf in enumerate(jax.tree.leaves(tree)) if leaf.size}
+    return {_name(i): leaf for i, leaf in enumerate(jax.tree.leaves(tree)) if leaf.size}
+
+
+def _name(position: int) -> str:
+    return f"{MEANING}.{position}"
