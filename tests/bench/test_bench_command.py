@@ -14,6 +14,7 @@ from ialp_jax import cli
 from ialp_jax.artifacts import InputError
 from ialp_jax.bench import interleave, page, peers
 from ialp_jax.bench.device import open_machine
+from ialp_jax.bench.largest import Growth
 from ialp_jax.bench.results import Measured, Results, Skipped, Spread
 from ialp_jax.bench.settings import Grid
 from ialp_jax.bench.table import print_results, rate, size
@@ -59,7 +60,7 @@ def made_results():
         Skipped("ialp", 1, 301, "budget", "with it the run would take 106 s"),
         Skipped("ialp", 2, 301, "budget", "with it the run would take 107 s"),
     ]
-    results.rates = [{"items": 300, "matmul": {1: 1e9}, "exponential": 2e9, "copy": {65536: 3e9}}]
+    results.rates = [{"group": 1, "items": 300, "matmul": {1: 1e9}, "exponential": 2e9, "copy": {65536: 3e9}}]
     return results
 
 
@@ -108,7 +109,33 @@ def test_programs_make_room_for_the_next_group(tmp_path, monkeypatch):
     )
     found = json.loads((tmp_path / "bench.json").read_text())
     assert [point["users"] for point in found["points"]] == [1, 2, 3, 4, 5, 6] and found["skipped"] == []
-    assert len(found["rates"]) == 3  # the machine is measured with each group
+    assert [entry["group"] for entry in found["rates"]] == [1, 2, 3]  # the machine is measured with each
+    assert "40 items, group 3: exponentials/s" in (tmp_path / "bench.html").read_text()
+
+
+def test_what_is_measured_is_kept_whatever_happens_later(tmp_path, monkeypatch):
+    def fails(*arguments):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(Growth, "along", fails)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        type_(
+            "--what",
+            "head_logsumexp",
+            "--users",
+            2,
+            "--items",
+            40,
+            "--repeats",
+            1,
+            "--largest",
+            "a2c",
+            "--out",
+            tmp_path,
+            *SMALL,
+        )
+    (point,) = json.loads((tmp_path / "bench.json").read_text())["points"]
+    assert point["users"] == 2 and (tmp_path / "bench.html").exists()
 
 
 @pytest.mark.parametrize(

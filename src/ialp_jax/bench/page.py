@@ -74,13 +74,12 @@ def _work(point) -> tuple[str, ...]:  # type: ignore[no-untyped-def]
 def _rates(results: Results) -> list[tuple[str, str]]:
     """The machine's rates as lines of text."""
     lines = []
+    groups = {entry["group"] for entry in results.rates}
     for entry in results.rates:
+        place = f"{entry['items']:,} items" + (f", group {entry['group']}" if len(groups) > 1 else "")
         products = ", ".join(f"{rows} rows {rate(value)}" for rows, value in entry["matmul"].items())
-        lines.append((f"{entry['items']:,} items: FLOP/s of the head's product", products))
-        lines.append((f"{entry['items']:,} items: exponentials/s", rate(entry["exponential"])))
-    if results.rates:
-        copied = results.rates[0]["copy"].items()
-        lines.append(
-            ("bytes/s of copies", ", ".join(f"{size(count)} {rate(value)}" for count, value in copied))
-        )
+        copied = ", ".join(f"{size(count)} {rate(value)}" for count, value in entry["copy"].items())
+        lines.append((f"{place}: FLOP/s of the head's product", products))
+        lines.append((f"{place}: exponentials/s", rate(entry["exponential"])))
+        lines.append((f"{place}: bytes/s of copies", copied))
     return lines

@@ -46,12 +46,18 @@ class Benchmark:
     profile: bool = False
     largest: tuple[str, ...] = ()
 
-    def run(self, watch: Watch | None = None, halfway: Callable[[], None] | None = None) -> Results:
+    def run(
+        self,
+        watch: Watch | None = None,
+        halfway: Callable[[], None] | None = None,
+        keep: Callable[[Results], None] = lambda results: None,
+    ) -> Results:
         """Measures all points that fit.
 
         Args:
             watch: told what is going on.
             halfway: called between two repeats of the first group.
+            keep: given what is known after each group, so that whatever happens later costs nothing of it.
         """
         begun = time.perf_counter()
         results = Results(self.machine.description, self._settings(), versions())
@@ -66,7 +72,11 @@ class Benchmark:
             halfway = None
             group.clear()  # whoever still holds the group: only without its programs is there room for the next
             gc.collect()
+            keep(self._so_far(results, begun))
         results.largest = self._grow(rates, watch)
+        return self._so_far(results, begun)
+
+    def _so_far(self, results: Results, begun: float) -> Results:
         results.points.sort(
             key=lambda point: (list(WORKLOADS).index(point.workload), point.items, point.users)
         )
@@ -183,7 +193,8 @@ class Benchmark:
             everything, self.effort.repeats, length, 0, halfway, deadline, partial(watch.start, "timing")
         )
         rates = {items: _rates(timed, items) for items in sorted(catalogues)}
-        results.rates += [{"items": items, **asdict(rate)} for items, rate in rates.items()]
+        number = len({entry["group"] for entry in results.rates}) + 1
+        results.rates += [{"group": number, "items": items, **asdict(rate)} for items, rate in rates.items()]
         for point in group:
             floor = floor_of(group[point].program.counts, rates[point.items])
             shares = self._profile(point, timed[point]) if self.profile else None

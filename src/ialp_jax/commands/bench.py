@@ -89,13 +89,17 @@ def run(arguments: Sequence[str]) -> None:
         grid, asked.shape, effort_of(asked, machine.kind), machine, asked.profile, asked.largest
     )
     found = peers.Peers()
+
+    def keep(outcome: results.Results) -> None:
+        outcome.peers = found.rows
+        results.write(asked.out / "bench.json", outcome.to_json())
+        results.write(asked.out / "bench.html", page.render(outcome))
+
     halfway = None if asked.peers is None else peers.halfway(asked.peers, found, asked.quick)
     with bars(console) as watch:
-        outcome = benchmark.run(watch, halfway)
-    outcome.peers = found.rows
+        outcome = benchmark.run(watch, halfway, keep)
+    keep(outcome)
     table.print_results(outcome, console)
-    results.write(asked.out / "bench.json", outcome.to_json())
-    results.write(asked.out / "bench.html", page.render(outcome))
     console.print(
         f"{outcome.seconds:.0f} s; {asked.out / 'bench.html'}, {asked.out / 'bench.json'}", highlight=False
     )
