@@ -1,11 +1,14 @@
 """Settings of every test: strict numerics, eight host devices, the real logs where they are present."""
 
+import gc
 import os
 import sys
 from pathlib import Path
 
 import jax
 import pytest
+
+from ialp_jax.training import device, loop
 
 # Tests compile far more than they compute: without LLVM's optimisations XLA compiles six times as fast.
 if jax.__version_info__ < (0, 11):  # XLA aborts on a flag it does not know
@@ -22,6 +25,16 @@ jax.config.update("jax_debug_key_reuse", True)
 sys.path.append(str(Path(__file__).parent / "reference"))
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def room_for_programs():
+    """Lets go of what a file has compiled before a worker has so much that programs are compiled anew (or cannot be)."""
+    yield
+    if device.crowded(0.2):
+        loop._compiled.cache_clear()
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture

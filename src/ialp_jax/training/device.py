@@ -90,8 +90,10 @@ def sharing(devices: Sequence[Any]) -> int:
     return len(devices) if devices[0].platform == "cpu" else 1
 
 
-def crowded() -> bool:
+def crowded(share: float | None = None) -> bool:
     """Whether this process has so many memory mappings that it should let go of programs before it compiles more.
+
+    More than `share` of those it may have, `CROWDED` if None; never where the system does not tell.
 
     XLA compiles a CPU program to hundreds of small pieces, each mapped apart: 1,000 to 1,600 mappings for a training
     program. Beyond Linux's limit (vm.max_map_count, usually 65,530) it cannot compile and ends the process.
@@ -100,7 +102,7 @@ def crowded() -> bool:
     if not (held.exists() and limit.exists()):
         return False
     with held.open("rb") as lines:
-        return sum(1 for _ in lines) > CROWDED * int(limit.read_text())
+        return sum(1 for _ in lines) > (share or CROWDED) * int(limit.read_text())
 
 
 def _meminfo() -> dict[str, int]:
