@@ -1,4 +1,7 @@
-"""Where a call's time goes: XLA's profile of one call, added up by the functions of ours its operations come from."""
+"""Where a call's time goes: XLA's profile of one call, added up by the functions of ours its operations come from.
+
+What JAX has traced once and uses again (such as its random numbers) counts for the function that was the first to use it.
+"""
 
 import re
 import tempfile
