@@ -1,5 +1,7 @@
 """A2C learns what it must in worlds small enough to know the answer."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,9 +27,9 @@ learner = tiny_learner(
 )
 
 
-@jax.jit
-def late_transitions(world, discount):
-    """Trains three seeds; what they did in the last fifth of the run, averaged per seed."""
+@partial(jax.jit, static_argnames="seeds")
+def late_transitions(world, discount, seeds=SEEDS):
+    """Trains a few seeds; what they did in the last fifth of the run, averaged per seed."""
 
     def one_seed(key):
         param_key, key = jax.random.split(key)
@@ -36,7 +38,7 @@ def late_transitions(world, discount):
         metrics = jax.lax.scan(lambda run, _: learner.update(run, hyper, world), run, None, length=UPDATES)[1]
         return {name: jnp.mean(metrics[name][-UPDATES // 5 :]) for name in ("reward", "departures")}
 
-    return jax.vmap(one_seed)(jax.random.split(jax.random.key(0), SEEDS))
+    return jax.vmap(one_seed)(jax.random.split(jax.random.key(0), seeds))
 
 
 def test_it_finds_the_items_that_pay():
@@ -49,14 +51,14 @@ def test_it_finds_the_items_that_pay():
 def test_it_reads_the_history():
     """Who has met item 0 likes items 1 to 4, who has met item 1 likes items 5 to 8: blind to the history, half pays.
 
-    Of 24 seeds: mean .90, least .74; which of them gets how far turns on how a processor rounds.
+    How far one seed gets turns on how a processor rounds (the least of 24 got .74), the mean of many does not.
     """
     pays = [
         np.isin(np.arange(ITEMS), (1, 2, 3, 4)).astype(float),
         np.isin(np.arange(ITEMS), (5, 6, 7, 8)).astype(float),
     ]
-    reward = late_transitions(probe_world(pays, HISTORIES), 0.9)["reward"]
-    assert np.all(reward > 0.7), reward
+    reward = late_transitions(probe_world(pays, HISTORIES), 0.9, 24)["reward"]
+    assert np.mean(reward) > 0.85, reward
 
 
 def test_it_weighs_what_pays_now_against_users_who_stay():
