@@ -36,6 +36,11 @@ def type_(*arguments):
     bench.run([str(argument) for argument in arguments])
 
 
+def type_small(out, *arguments):
+    """The smallest workload there is, once."""
+    type_("--what", "head_logsumexp", "--items", 40, "--repeats", 1, "--out", out, *arguments, *SMALL)
+
+
 def made_results():
     """Two workloads, two catalogues, one point skipped for each reason."""
     results = Results({"device": "a <b>machine</b>", "platform": "cpu", "cores": 2, "processor": "p"},
@@ -94,19 +99,7 @@ def test_programs_make_room_for_the_next_group(tmp_path, monkeypatch):
 
     monkeypatch.setitem(WORKLOADS, "head_logsumexp", replace(workload, build=build))
     monkeypatch.setattr(interleave, "crowded", lambda: sum(one() is not None for one in built) > 2)
-    type_(
-        "--what",
-        "head_logsumexp",
-        "--users",
-        *range(1, 7),
-        "--items",
-        40,
-        "--repeats",
-        1,
-        "--out",
-        tmp_path,
-        *SMALL,
-    )
+    type_small(tmp_path, "--users", *range(1, 7))
     found = json.loads((tmp_path / "bench.json").read_text())
     assert [point["users"] for point in found["points"]] == [1, 2, 3, 4, 5, 6] and found["skipped"] == []
     assert [entry["group"] for entry in found["rates"]] == [1, 2, 3]  # the machine is measured with each
@@ -119,21 +112,7 @@ def test_what_is_measured_is_kept_whatever_happens_later(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Growth, "along", fails)
     with pytest.raises(RuntimeError, match="out of memory"):
-        type_(
-            "--what",
-            "head_logsumexp",
-            "--users",
-            2,
-            "--items",
-            40,
-            "--repeats",
-            1,
-            "--largest",
-            "a2c",
-            "--out",
-            tmp_path,
-            *SMALL,
-        )
+        type_small(tmp_path, "--users", 2, "--largest", "a2c")
     (point,) = json.loads((tmp_path / "bench.json").read_text())["points"]
     assert point["users"] == 2 and (tmp_path / "bench.html").exists()
 
@@ -143,20 +122,7 @@ def test_what_is_measured_is_kept_whatever_happens_later(tmp_path, monkeypatch):
                           ("budget", ["--budget", "0"])],
 )  # fmt: skip
 def test_points_that_do_not_fit_are_skipped_and_said(tmp_path, limit, option, capsys):
-    type_(
-        "--what",
-        "head_logsumexp",
-        "--users",
-        4,
-        "--items",
-        40,
-        "--repeats",
-        1,
-        "--out",
-        tmp_path,
-        *option,
-        *SMALL,
-    )
+    type_small(tmp_path, "--users", 4, *option)
     found = json.loads((tmp_path / "bench.json").read_text())
     assert found["points"] == []
     (skipped,) = found["skipped"]

@@ -124,7 +124,7 @@ def test_chunks_are_cut_where_the_machine_is_slow():
 
 
 def many(memory):
-    """How many times the same program fits into a group of this memory, and that program."""
+    """How many times the same program, at most nine, fits into a group of this memory."""
     ready = compile_program(
         WORKLOADS["head_logsumexp"].build(Point("head_logsumexp", 2, 40), TINY, ONE_UPDATE)
     )

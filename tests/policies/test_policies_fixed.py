@@ -57,6 +57,12 @@ def test_drawn_items_are_uniform_over_what_is_permitted(items, excluded):
     assert ((counts[permitted] - expected) ** 2 / expected).sum() <= 26.1  # chi-square, 8 degrees, p = 0.001
 
 
+def test_keys_of_more_than_64_bits_serve_as_well():
+    keys = jax.random.split(jax.random.key(0, impl="rbg"), 200)
+    chosen = jax.vmap(permitted_item, (0, None, None))(keys, jnp.array([0, 2, 3], jnp.int32), 5)
+    assert set(np.unique(chosen)) == {1, 4}
+
+
 def test_random_draws_from_the_catalogue_where_everything_may_be_excluded():
     """With as many exclusions as items, or a list of what is allowed, drawing again might never end."""
     world = random_world(items=14, history=4)

@@ -75,7 +75,11 @@ def departed(results: Results) -> str:
 
 
 def _print_profiles(results: Results, console: Console) -> None:
-    if results.settings.get("profile") and not any(point.profile for point in results.points):
+    if (
+        results.settings.get("profile")
+        and results.points
+        and not any(point.profile for point in results.points)
+    ):
         console.print("[yellow]the profiler told of no operations on this device[/yellow]")
     for point in results.points:
         if not point.profile:
