@@ -173,5 +173,4 @@ def test_the_choice_is_by_shape_and_backend_visible_and_overridable():
     assert str(choose_plan(1024, 3000, backend="cpu")) == "blocked/float32/256x4096"
     assert choose_plan(1024, 3000, backend="gpu").implementation == "dense"
     assert choose_plan(1024, 300_000, backend="gpu").implementation == "blocked"
-    assert choose_plan(1024, 3000, "kernel", backend="cpu").implementation == "kernel"
     assert choose_plan(1024, 3000, "dense", "bfloat16", "cpu") == HeadPlan("dense", matmul="bfloat16")

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from catalogue_cases import PLANS, case, choices, exact_entropy, exact_log_probs
+from catalogue_cases import PLANS, case, choices, exact_entropy, exact_gradients, exact_log_probs
+from head_gradients import WAYS, value_and_gradients
 
 from ialp_jax.policies.catalogue import (
     HeadPlan,
@@ -19,39 +20,6 @@ CASES = {  # rows, items, excluded, allowed
     "tiles divide nothing": (5, 70, 2, 0), "tiles divide both": (6, 72, 2, 0), "one row": (1, 9, 2, 0),
     "one tile": (2, 20, 2, 0), "allowed list": (5, 70, 2, 6), "all but one masked": (2, 30, 29, 0),
 }  # fmt: skip
-WAYS = ("learner", "learner, known from the rollout", "distribution")
-
-
-def exact_gradients(inputs, actions, d_log_prob, d_entropy):
-    """Float64 gradients of sum(d_log_prob log p_a + d_entropy H), from d l = d_log_prob (1_a - p) - d_entropy p (log p + H)."""
-    log_probs = exact_log_probs(inputs)
-    probs, entropy = np.exp(log_probs), exact_entropy(log_probs)[:, None]
-    finite = np.where(np.isfinite(log_probs), log_probs, 0.0)
-    onehot = np.eye(probs.shape[1])[actions]
-    d_logits = d_log_prob[:, None] * (onehot - probs) - d_entropy[:, None] * probs * (finite + entropy)
-    query, items = inputs.query.astype(np.float64), inputs.items.astype(np.float64)
-    return d_logits @ items, d_logits.T @ query, d_logits.sum(axis=0)
-
-
-def statistics(way, plan, factors, actions, lists):
-    """(log_prob, entropy) by one of the ways to get them."""
-    head = partial(catalogue_distribution, plan, *factors, *lists)
-    if way == "distribution":
-        return head().log_prob(actions), head().entropy()
-    known = jax.lax.stop_gradient(head().statistics(actions)) if "known" in way else None
-    return head_statistics(plan, *factors, actions, *lists, known)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def value_and_gradients(way, plan, inputs, actions, d_log_prob, d_entropy):
-    """((log_prob, entropy), gradients with respect to query, items, bias)."""
-
-    def objective(*factors):
-        found = statistics(way, plan, factors, actions, inputs[3:])
-        return jnp.sum(d_log_prob * found[0] + d_entropy * found[1]), found
-
-    (_, found), gradients = jax.value_and_grad(objective, argnums=(0, 1, 2), has_aux=True)(*inputs[:3])
-    return found, gradients
 
 
 def test_the_float64_gradients_are_those_of_the_definition():
@@ -103,16 +71,6 @@ def test_gradients_at_three_thousand_items_are_those_of_the_dense_head():
     for one, other, truth in zip(ours, dense, exact, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(one, truth, rtol=1e-5, atol=1e-5)
-
-
-def test_bfloat16_gradients_are_near():
-    inputs, actions = case(20, 200, width=16), choices(20, 200)[:, 0]
-    ones = np.ones(20, np.float32)
-    plan = HeadPlan("blocked", rows=8, items=64, matmul="bfloat16")
-    _, ours = value_and_gradients("learner", plan, inputs, actions, ones, ones)
-    for one, truth in zip(ours, exact_gradients(inputs, actions, ones, ones), strict=True):
-        assert one.dtype == jnp.float32
-        assert np.linalg.norm(one - truth) < 0.03 * np.linalg.norm(truth)
 
 
 def test_huge_logits_and_a_single_item_give_finite_gradients():

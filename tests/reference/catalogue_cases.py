@@ -14,7 +14,6 @@ LEVEL = 1e-3  # of the chi-square checks; keys are fixed, so they pass or fail f
 PLANS = {
     "dense": HeadPlan("dense"),
     "blocked": HeadPlan("blocked", rows=3, items=24, group=8),
-    "kernel": HeadPlan("kernel", rows=4, items=24, group=8),
 }
 
 
@@ -75,6 +74,17 @@ def exact_log_probs(case, temperature=1.0):
 def exact_entropy(log_probs):
     """Float64 entropy of rows of log-probabilities."""
     return -np.sum(np.exp(log_probs) * np.where(np.isfinite(log_probs), log_probs, 0.0), axis=-1)
+
+
+def exact_gradients(inputs, actions, d_log_prob, d_entropy):
+    """Float64 gradients of sum(d_log_prob log p_a + d_entropy H), from d l = d_log_prob (1_a - p) - d_entropy p (log p + H)."""
+    log_probs = exact_log_probs(inputs)
+    probs, entropy = np.exp(log_probs), exact_entropy(log_probs)[:, None]
+    finite = np.where(np.isfinite(log_probs), log_probs, 0.0)
+    onehot = np.eye(probs.shape[1])[actions]
+    d_logits = d_log_prob[:, None] * (onehot - probs) - d_entropy[:, None] * probs * (finite + entropy)
+    query, items = inputs.query.astype(np.float64), inputs.items.astype(np.float64)
+    return d_logits @ items, d_logits.T @ query, d_logits.sum(axis=0)
 
 
 def goodness_of_fit(draws, probabilities):

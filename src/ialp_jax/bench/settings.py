@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ialp_jax.policies.catalogue.plan import Choice, Matmul
+from ialp_jax.policies.catalogue import Choice, Matmul
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,7 @@ def _product_flops(equation: Any) -> float:
 
 
 def _repetitions(equation: Any) -> float:
-    if equation.primitive.name == "scan":
-        return float(equation.params["length"])
-    mapping = equation.params.get(
-        "grid_mapping"
-    )  # of a Pallas kernel: the body runs once per place in the grid
-    return float(math.prod(mapping.grid)) if mapping is not None else 1.0
+    return float(equation.params["length"]) if equation.primitive.name == "scan" else 1.0
 
 
 def _inner_programs(parameters: dict[str, Any]) -> list[core.Jaxpr]:

@@ -1,7 +1,7 @@
 """The catalogue head: a categorical distribution over N items, the hot loop of everything.
 
-One interface (a `distrax.Distribution` with sample, log_prob, entropy, mode, top_k), three implementations: dense,
-blocked, and blocked with a Pallas kernel. `choose_plan` picks one, `catalogue_distribution` builds it, and
+One interface (a `distrax.Distribution` with sample, log_prob, entropy, mode, top_k), two implementations: dense and
+blocked. `choose_plan` picks one, `catalogue_distribution` builds it, and
 `head_statistics` gives the log-probabilities and entropies a policy gradient needs.
 """
 
@@ -14,7 +14,8 @@ from ialp_jax.policies.catalogue.head import (
     head_statistics,
 )
 from ialp_jax.policies.catalogue.masking import MASKED, mask_logits
-from ialp_jax.policies.catalogue.plan import Choice, HeadPlan, Matmul, choose_plan
+from ialp_jax.policies.catalogue.plan import Choice, HeadPlan, choose_plan
+from ialp_jax.policies.catalogue.products import Matmul
 from ialp_jax.policies.catalogue.sampling import BLOCK_ITEMS, inverse_cdf
 from ialp_jax.policies.catalogue.softmax import HeadStatistics
 

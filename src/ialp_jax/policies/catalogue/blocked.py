@@ -7,7 +7,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ialp_jax.envs.shares import draw
 from ialp_jax.policies.catalogue.masking import MASKED, mask_logits, permitted
-from ialp_jax.policies.catalogue.plan import HeadPlan, item_blocks, product
+from ialp_jax.policies.catalogue.plan import HeadPlan, item_blocks
+from ialp_jax.policies.catalogue.products import product
 from ialp_jax.policies.catalogue.sampling import locate
 from ialp_jax.policies.catalogue.softmax import HeadStatistics, chosen_logits, totals
 from ialp_jax.policies.catalogue.tiles import (

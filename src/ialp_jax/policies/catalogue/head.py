@@ -5,7 +5,8 @@ from jaxtyping import Array, Float, Int
 from ialp_jax.policies.catalogue.blocked import BlockedDistribution
 from ialp_jax.policies.catalogue.dense import CatalogueDistribution
 from ialp_jax.policies.catalogue.masking import mask_logits
-from ialp_jax.policies.catalogue.plan import HeadPlan, Matmul, product
+from ialp_jax.policies.catalogue.plan import HeadPlan
+from ialp_jax.policies.catalogue.products import Matmul, product
 from ialp_jax.policies.catalogue.softmax import HeadStatistics, chosen_logits, known_totals, totals
 
 ItemDistribution = CatalogueDistribution | BlockedDistribution

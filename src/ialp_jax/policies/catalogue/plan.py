@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float
 
-Implementation = Literal["dense", "blocked", "kernel"]
-Choice = Literal["auto", "dense", "blocked", "kernel"]
-Matmul = Literal["float32", "bfloat16"]
+from ialp_jax.policies.catalogue.products import Matmul
+
+Implementation = Literal["dense", "blocked"]
+Choice = Literal["auto", "dense", "blocked"]
 
 DENSE_LOGITS = 2**19  # on a CPU 2 MB of logits stays in cache and tiling gains nothing
 DENSE_LOGITS_ACCELERATOR = 2**26  # 256 MB of float32
@@ -20,7 +19,7 @@ class HeadPlan:
     """How the catalogue head is computed: static, part of the compile key."""
 
     implementation: Implementation = "blocked"
-    """dense holds a rows x N array; blocked never does; kernel is blocked with its forward pass in Pallas."""
+    """dense holds a rows x N array; blocked never does."""
     rows: int = 256
     """Rows per tile."""
     items: int = 4096
@@ -53,8 +52,6 @@ def choose_plan(
 ) -> HeadPlan:
     """The plan for `rows` decisions over `num_items` items.
 
-    The Pallas kernel is never chosen by itself: it has not run on an accelerator yet (docs/performance.md).
-
     Args:
         rows: decisions made at once.
         num_items: N.
@@ -62,8 +59,6 @@ def choose_plan(
         matmul: type of the products' factors.
         backend: "cpu", "gpu" or "tpu"; the default backend if None.
     """
-    if choice == "kernel":
-        return HeadPlan("kernel", rows=128, group=64, matmul=matmul)
     if choice != "auto":
         return HeadPlan(choice, matmul=matmul)
     on_cpu = (backend or jax.default_backend()) == "cpu"
@@ -72,13 +67,13 @@ def choose_plan(
 
 
 def item_blocks(num_items: int, plan: HeadPlan, grouped: bool) -> ItemBlocks:
-    """Blocks of at most about `plan.items` items; if `grouped`, of a whole number of groups (the kernel's, of one).
+    """Blocks of at most about `plan.items` items; if `grouped`, of a whole number of groups.
 
     The last block overlaps instead of being padded: padding would copy the item embeddings.
     """
     group = group_size(num_items, plan)
     unit = group if grouped else 1
-    most = group if grouped and plan.implementation == "kernel" else max(plan.items // unit, 1) * unit
+    most = max(plan.items // unit, 1) * unit
     count = -(-num_items // most)
     if count == 1 and num_items % unit:
         count = 2
@@ -92,12 +87,4 @@ def group_size(num_items: int, plan: HeadPlan) -> int:
     Blocks of whole groups then need not overlap, so that a catalogue that fits one block is one block.
     """
     most = min(plan.group, num_items)
-    if plan.implementation == "kernel":  # its groups are powers of two
-        return most
     return next((size for size in range(most, most // 2, -1) if num_items % size == 0), most)
-
-
-def product(left: Float[Array, "... d"], right: Float[Array, "... d M"], matmul: Matmul) -> Array:
-    """left @ right from factors of type `matmul`, summed in float32."""
-    kind = jnp.dtype(matmul)
-    return jnp.matmul(left.astype(kind), right.astype(kind), preferred_element_type=jnp.float32)

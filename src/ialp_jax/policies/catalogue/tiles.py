@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ialp_jax.policies.catalogue.masking import MASKED, mask_logits
-from ialp_jax.policies.catalogue.plan import HeadPlan, ItemBlocks, product
+from ialp_jax.policies.catalogue.plan import HeadPlan, ItemBlocks
+from ialp_jax.policies.catalogue.products import product
 
 Lists = tuple[Int[Array, "R E"], Int[Array, "R K"]]
 
