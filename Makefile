@@ -2,7 +2,8 @@
 #
 #   make train ENV=steam [DATA=folder] [PRESET=quick|full] [SEEDS=n] [OUT=folder] [RESUME=1] [ARGS="--online.users 256"]
 #   make sweep ENV=steam SPACE=experiments/sweeps/FILE [DATA=folder] [PREFS=folder] [PRESET=quick|full] [OUT=folder] [RAY=1] [ARGS=...]
-#   make check ENV=steam | make report OUT=runs/steam | make test | make lint | make clean
+#   make check ENV=steam | make report OUT=runs/steam | make test | make test-fast | make test-part | make lint | make clean
+#   PYTHON=python3.12 VENV=.venv-3.12 with any of them: another interpreter, in an environment of its own
 #   make prefs ENV=steam MODEL=folder-or-hub-name [DATA=folder] [PREFS_OUT=folder] [DRY_RUN=1] [REPLICAS=n]
 #              [PLAN_ARGS="--states 300"] [JUDGE_ARGS="--mode list"] [GATE=0]
 #   make train ENV=steam PREFS=folder | make train ENV=steam MODEL=... (judges first)
@@ -21,7 +22,7 @@ VLLM_BIN := $(VLLM_VENV)/bin
 VLLM ?= auto
 PREFS_OUT ?= prefs/$(basename $(notdir $(ENV)))-$(notdir $(MODEL:%/=%))
 
-.PHONY: train sweep check report envs bench test test-fast lint format clean prefs model-given vllm-env test-vllm bench-prefs bench-sweep FORCE
+.PHONY: train sweep check report envs bench test test-fast test-part lint format clean prefs model-given vllm-env test-vllm bench-prefs bench-sweep FORCE
 
 # A model without a table: it judges first. `=`, so that PREFS_OUT may be set further down.
 ifneq ($(MODEL),)
@@ -74,6 +75,12 @@ test: $(VENV)/installed-dev
 test-fast: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" $(ARGS)
 
+# What depends on the versions of Python and JAX and on the processor, in about five minutes: the numerical rooms, and a
+# study from logs to page.
+PART := algorithms data environments envs evaluation policies training study/test_study_end_to_end.py
+test-part: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PART:%=tests/%) $(ARGS)
+
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -122,4 +129,4 @@ $(VLLM_VENV)/installed: pyproject.toml $(wildcard requirements/vllm*) \
 	PYTHON=$(PYTHON) sh requirements/vllm.sh $(VLLM_VENV) $(VLLM) $(if $(filter 1 true yes,$(RAY)),ray)
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-* $(VENV) $(VLLM_VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis

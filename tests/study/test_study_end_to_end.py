@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_tables import DOUBLE, make_table
+from pinned import assert_pinned, study_numbers
 from tiny_study import TINY
 
 from ialp_jax import cli, environments
@@ -103,6 +104,11 @@ def finished(runs):
     status, said = runs["whole"]
     assert status == 0, said
     return runs["place"] / "whole", said
+
+
+@pytest.mark.slow
+def test_no_number_has_moved(finished):
+    assert_pinned("study", study_numbers(finished[0]))
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import polars as pl
 import polars.selectors
 import polars.testing
 import pytest
+from pinned import assert_pinned, sweep_numbers
 from rich.console import Console
 from sweep_jobs import LIMIT, RATES, begin, run_sweep, tiny_sweep
 
@@ -59,6 +60,10 @@ def test_one_program_per_static_bucket_and_one_row_per_run(whole):
     assert "best of 6: auc" in said and "ialp train" in said
 
 
+def test_no_number_has_moved(whole):
+    assert_pinned("sweep", sweep_numbers(whole[0]))
+
+
 def single(sweep, setting, out):
     """The same setting as a study of its own."""
     name, environment = sweep.environment
@@ -88,6 +93,7 @@ def test_settings_share_the_pretraining_they_have_in_common(tmp_path):
     stages = {stage: sum(len(unit.runs) for unit in planned.units if unit.stage == stage)
               for stage in ("pretraining", "online")}  # fmt: skip
     assert stages == {"pretraining": 4, "online": 8}
+    assert_pinned("sweep_pretraining", sweep_numbers(tmp_path / "out"))
     rows = results(tmp_path / "out").filter(setting=2)
     steps = results(tmp_path / "out").sort("setting")["cost.pretraining_steps"].to_list()
     assert steps == [8 * 4 * 4] * 4 + [8 * 4 * 8] * 4 and rows["cost.judgements"].min() > 0

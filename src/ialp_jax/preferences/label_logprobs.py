@@ -7,6 +7,7 @@ is not listed is taken at the most it can be as one token.
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -62,8 +63,9 @@ def read_by_text(choice: Any, labels: Sequence[str]) -> tuple[str, list[float]]:
     said, listed = _first_token(choice)
     # Over nothing the sum is minus infinity.
     logs = [
-        float(np.logaddexp.reduce([log for token, log in listed if bare(token) == bare(label)])) for label in labels
-    ]  # fmt: skip
+        float(reduce(np.logaddexp, (log for token, log in listed if bare(token) == bare(label)), -math.inf))
+        for label in labels
+    ]
     if max(logs) <= IMPOSSIBLE:
         raise UnreadableError(f"neither label is among the most probable tokens, the answer was {said}")
     bound = unlisted_bound([log for _, log in listed])

@@ -51,7 +51,7 @@ def auc(pairs: pl.DataFrame, scores: str) -> Float[np.ndarray, " S"]:
         return np.zeros(0)
     row = pairs["state"].rank("dense").to_numpy().astype(np.int64) - 1
     place = pairs.select(place=pl.int_range(pl.len()).over("state"))["place"].to_numpy()
-    grid = np.full((row.max() + 1, place.max() + 1), np.nan)
+    grid = np.full((int(np.max(row)) + 1, int(np.max(place)) + 1), np.nan)
     relevant = np.zeros(grid.shape, bool)
     grid[row, place], relevant[row, place] = pairs[scores].to_numpy(), pairs["relevant"].to_numpy()
     return state_auc(grid, relevant, ~np.isnan(grid))

@@ -109,12 +109,12 @@ def _compiled_play(algorithm: Any, sessions: int, hyper_axis: int | None) -> Cal
 
 def _catalogue_metrics(played: PlayedSessions, prepared: Prepared) -> dict[str, list[float]]:
     """Coverage, diversity and novelty of every seed's sessions."""
-    vectors = np.asarray(prepared.world.item_vectors)
+    vectors, seeds = np.asarray(prepared.world.item_vectors), np.asarray(played.items)
     known = prepared.popularity / offline_users(prepared.dataset)
     return {
-        "coverage": [coverage(items, vectors.shape[0]) for items in played.items],
-        "diversity": [diversity(items, vectors) for items in played.items],
-        "novelty": [novelty(items, known) for items in played.items],
+        "coverage": [coverage(items, vectors.shape[0]) for items in seeds],
+        "diversity": [diversity(items, vectors) for items in seeds],
+        "novelty": [novelty(items, known) for items in seeds],
     }
 
 
