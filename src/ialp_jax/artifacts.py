@@ -34,6 +34,10 @@ RECORDED_PACKAGES = (
 )
 
 
+Value = bool | int | float | str | tuple[Any, ...] | None
+"""What a field of a configuration can hold."""
+
+
 class InputError(ValueError):
     """Input the user can mend. The message names the place and the fix; the CLI prints it without a traceback."""
 
@@ -46,9 +50,16 @@ class InputError(ValueError):
         row: int | None = None,
         column: str | None = None,
     ) -> None:
+        self.problem, self.fix, self.file, self.row, self.column = problem, fix, file, row, column
         places = [("file", file), ("row", row), ("column", column)]
         where = ", ".join(f"{name} {value}" for name, value in places if value is not None)
         super().__init__(f"{where + ': ' if where else ''}{problem}. Fix: {fix}")
+
+    def in_file(self, file: str | Path | None) -> "InputError":
+        """The same error, in a file where it names none yet."""
+        return InputError(
+            self.problem, fix=self.fix, file=self.file or file, row=self.row, column=self.column
+        )
 
 
 @dataclass(frozen=True)

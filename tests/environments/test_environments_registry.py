@@ -77,3 +77,16 @@ def test_the_command_lists_them():
     done = subprocess.run([ialp, "envs"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert all(name in done.stdout for name in ("steam", "lfm", "coat", "synthetic"))
+
+
+def test_a_name_is_registered_once(tmp_path):
+    with pytest.raises(
+        InputError, match=r"own\.py: .*'steam' is registered already.*steam\.py.*another name"
+    ):
+        environments.get(write(tmp_path, name="steam"))
+    write(tmp_path)
+    twice = tmp_path / "own.py"
+    twice.write_text(twice.read_text() * 2, encoding="utf-8")
+    with pytest.raises(InputError, match="'own' is registered already"):
+        environments.get(str(twice))
+    assert "own" not in environments.names() and environments.get("steam")[1].description != "my users"

@@ -8,11 +8,11 @@ from scipy.stats import trim_mean
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.evaluation.statistics import (
-    area_under_curve,
     bootstrap_interval,
     estimate,
     interquartile_mean,
     interval_coverage,
+    mean_reward,
     paired_difference,
     phase_reward,
 )
@@ -115,7 +115,7 @@ def test_phases_known_answers():
     np.testing.assert_allclose(phase_reward(sessions, rewards, first=0.2), [(10 + 20) / 20, 1])
     np.testing.assert_allclose(phase_reward(sessions, rewards, last=0.8), [(210 + 20) / 80, (150 + 30) / 80])
     np.testing.assert_allclose(phase_reward(sessions, rewards, first=0.05), [1, 1])
-    np.testing.assert_allclose(area_under_curve(sessions, rewards), [2.6, 2.0])
+    np.testing.assert_allclose(mean_reward(sessions, rewards), [2.6, 2.0])
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), finite), min_size=1, max_size=12), st.floats(0.01, 0.99))
@@ -127,7 +127,7 @@ def test_both_ends_make_up_the_whole(pairs, share):
     whole = share * phase_reward(sessions, rewards, first=share) + (1 - share) * phase_reward(
         sessions, rewards, last=1 - share
     )
-    assert whole == pytest.approx(area_under_curve(sessions, rewards), rel=1e-6, abs=1e-3)
+    assert whole == pytest.approx(mean_reward(sessions, rewards), rel=1e-6, abs=1e-3)
 
 
 def test_phases_refuse_what_has_no_answer():

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ialp_jax.artifacts import write_arrays, write_json
-from ialp_jax.evaluation.statistics import area_under_curve, phase_reward
+from ialp_jax.evaluation.statistics import mean_reward, phase_reward
 
 SEEDS, BINS, STEPS = 5, 100, 1_000_000
 # name: reward at the start, reward at the end, judgements
@@ -33,13 +33,13 @@ def method_metrics(rng, curves):
     """Every metric of one method, one random or curve-made value per seed."""
     sessions, reward = curves["sessions"], curves["reward"]
     seeds = len(sessions)
-    length = area_under_curve(sessions, curves["length"])
+    length = mean_reward(sessions, curves["length"])
     return {
         "initial_reward": phase_reward(sessions, reward, first=0.05),
         "final_reward": phase_reward(sessions, reward, last=0.10),
-        "auc": area_under_curve(sessions, reward),
+        "mean_reward": mean_reward(sessions, reward),
         "length": length,
-        "reward_per_turn": area_under_curve(sessions, reward) / length,
+        "reward_per_turn": mean_reward(sessions, reward) / length,
         "coverage": rng.uniform(0.1, 0.6, seeds),
         "diversity": rng.uniform(0.5, 0.9, seeds),
         "novelty": rng.uniform(3, 7, seeds),

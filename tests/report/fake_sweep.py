@@ -10,14 +10,14 @@ from ialp_jax.artifacts import write_json
 LOG = {"name": "scratch_hyper.learning_rate", "log": True, "low": 1e-4, "high": 1e-2}
 GAMMA = {"name": "scratch_hyper.gamma", "log": False, "values": [0.8, 0.9, 0.99]}
 METRICS = (
-    "auc", "final_reward", "initial_reward", "length", "reward_per_turn", "sampled_reward", "greedy_reward", "coverage",
+    "mean_reward", "final_reward", "initial_reward", "length", "reward_per_turn", "sampled_reward", "greedy_reward", "coverage",
     "diversity", "novelty",
 )  # fmt: skip
 
 
 def sweep_json(axes, kind="grid", seeds=4, **fields):
     return {
-        "environment": "steam", "data": None, "method": "a2c", "objective": "auc", "seeds": seeds,
+        "environment": "steam", "data": None, "method": "a2c", "objective": "mean_reward", "seeds": seeds,
         "search": {"kind": kind}, "axes": axes, "fixed": {"online.users": 64, "preferences.threshold": None},
         "preset": "quick", "judge": None, "statements": ["These numbers were made up for a test."],
         "study": {"seeds": seeds, "policy": {"embedding": 32}}, "versions": {"jax": "0.10.2", "python": "3.11"},

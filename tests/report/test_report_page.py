@@ -190,10 +190,10 @@ def test_a_missing_file_is_named_and_nothing_is_written(fake_run, file):
 
 def test_wrong_shapes_name_file_and_field(fake_run):
     results = read_json(fake_run / "results.json")
-    results["methods"]["a2c"]["per_seed"]["auc"] = [1.0, 2.0]
+    results["methods"]["a2c"]["per_seed"]["mean_reward"] = [1.0, 2.0]
     write_json(fake_run / "results.json", results)
     with pytest.raises(
-        InputError, match=r"results\.json, column methods\.a2c\.per_seed\.auc: expected 5 numbers"
+        InputError, match=r"results\.json, column methods\.a2c\.per_seed\.mean_reward: expected 5 numbers"
     ):
         write_report(fake_run)
 

@@ -1,9 +1,13 @@
 """`summary.json` keeps the interface scripts rely on, and the headline follows the numbers."""
 
+import json
+
 import numpy as np
 import pytest
 from fake_report_run import LEVELS, write_fake_run
 
+from ialp_jax.artifacts import InputError
+from ialp_jax.report import write_report
 from ialp_jax.report.comparisons import compare
 from ialp_jax.report.headline import headline
 from ialp_jax.report.inputs import read_run
@@ -12,7 +16,7 @@ from ialp_jax.report.summary import build_summary, describe_metric
 
 def per_seed(**rewards):
     """The same five values for every metric of each method."""
-    metrics = ("initial_reward", "final_reward", "auc")
+    metrics = ("initial_reward", "final_reward", "mean_reward")
     return {name: dict.fromkeys(metrics, np.asarray(values, float)) for name, values in rewards.items()}
 
 
@@ -26,7 +30,14 @@ def test_the_interface_of_issue_2(fake_run):
     assert set(summary["methods"]) == set(LEVELS)
     for method in summary["methods"].values():
         assert {"online_steps", "judgements"} <= set(method)
-        for metric in ("initial_reward", "final_reward", "auc", "length", "reward_per_turn", "coverage"):
+        for metric in (
+            "initial_reward",
+            "final_reward",
+            "mean_reward",
+            "length",
+            "reward_per_turn",
+            "coverage",
+        ):
             assert method[metric]["low"] <= method[metric]["mean"] <= method[metric]["high"]
             assert len(method[metric]["per_seed"]) == 5
     assert "interquartile mean" in summary["statistic"] and "95% stratified bootstrap" in summary["statistic"]
@@ -47,11 +58,11 @@ def test_a_value_that_is_not_finite_blanks_the_metric_and_is_noted(tmp_path):
     }
     write_fake_run(tmp_path, levels={"a2c": LEVELS["a2c"]})
     text = (tmp_path / "results.json").read_text()
-    start = text.index('"auc": [') + len('"auc": [')
+    start = text.index('"mean_reward": [') + len('"mean_reward": [')
     (tmp_path / "results.json").write_text(text[:start] + "null" + text[text.index(",", start) :])
     summary = build_summary(read_run(tmp_path))
-    assert summary["methods"]["a2c"]["auc"]["per_seed"][0] is None
-    assert any("a2c has no finite value for every seed in: auc" in note for note in summary["notes"])
+    assert summary["methods"]["a2c"]["mean_reward"]["per_seed"][0] is None
+    assert any("a2c has no finite value for every seed in: mean_reward" in note for note in summary["notes"])
 
 
 def test_verdicts_have_known_answers():
@@ -74,3 +85,45 @@ def test_the_headline_turns_with_the_numbers(fake_run):
     assert "A-iALP_ap mixture ended clearly above A-iALP_ft" in turned[1]
     run.per_seed["a2c"] = run.per_seed["random"]
     assert "A2C did not clearly end above random (+0.00" in headline(build_summary(run))[-1]
+
+
+def rewritten(folder, change):
+    """A run whose results.json has been changed as earlier or other versions would have written it."""
+    write_fake_run(folder)
+    results = json.loads((folder / "results.json").read_text())
+    change(results)
+    (folder / "results.json").write_text(json.dumps(results))
+    return folder
+
+
+def test_what_the_phases_are_is_read_from_the_run_and_said_everywhere(tmp_path):
+    shares = {"initial": 0.2, "final": 0.3}
+    run = read_run(rewritten(tmp_path, lambda results: results.update(phases=shares)))
+    summary = build_summary(run)
+    assert summary["phases"] == shares
+    assert "In the first 20 % of the online sessions" in headline(summary)[0]
+    write_report(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "first 20 % of the online sessions" in page and "last 30 % of the online sessions" in page
+    assert "first 5 %" not in page and "last 10 %" not in page
+
+
+def test_runs_of_earlier_versions_are_read(tmp_path):
+    """They had no phases, and called the mean reward "auc"."""
+
+    def earlier(results):
+        results.pop("phases", None)
+        for method in results["methods"].values():
+            method["per_seed"]["auc"] = method["per_seed"].pop("mean_reward")
+
+    summary = build_summary(read_run(rewritten(tmp_path, earlier)))
+    assert summary["phases"] == {"initial": 0.05, "final": 0.1}
+    assert summary["methods"]["a2c"]["mean_reward"]["mean"] > 0 and "auc" not in summary["methods"]["a2c"]
+
+
+@pytest.mark.parametrize(
+    "phases", [{"initial": 0.05}, {"initial": 0.0, "final": 0.1}, {"initial": 2.0, "final": 0.1}, 3]
+)
+def test_phases_that_are_none_are_refused(tmp_path, phases):
+    with pytest.raises(InputError, match=r"results\.json, column phases: expected shares"):
+        read_run(rewritten(tmp_path, lambda results: results.update(phases=phases)))

@@ -13,6 +13,7 @@ from test_report_page import MALICIOUS, Page, page_of
 from ialp_jax.artifacts import InputError, read_json, write_json
 from ialp_jax.evaluation.statistics import estimate, paired_difference
 from ialp_jax.report.sweep import write_sweep_report
+from ialp_jax.report.sweep.inputs import read_sweep
 from ialp_jax.report.sweep.scales import fanned, scale, short_number, thinned
 
 RATE, GAMMA_NAME = LOG["name"], GAMMA["name"]
@@ -240,7 +241,7 @@ def test_a_setting_without_a_finite_value_failed_and_is_never_best(tmp_path, bro
 
 
 def test_where_everything_failed_no_setting_is_best(tmp_path):
-    rows = known_rows(**{"metric.auc": float("nan")})
+    rows = known_rows(**{"metric.mean_reward": float("nan")})
     summary = write_sweep_report(write_sweep(tmp_path, rows, sweep_json([LOG, GAMMA])))
     assert summary["best"] == [] and summary["counts"]["failed"] == 4
     assert summary["fresh_seeds_command"] is None
@@ -285,8 +286,8 @@ def test_what_was_stopped_early_takes_no_part_in_the_ranking(tmp_path, rungs):
 
 
 def test_no_value_of_a_stopped_setting_is_no_failure_but_one_that_is_not_finite_is(tmp_path):
-    assert halved(tmp_path, False, **{"metric.auc": None})["counts"]["failed"] == 0
-    assert halved(tmp_path, False, **{"metric.auc": float("nan")})["counts"]["failed"] == 1
+    assert halved(tmp_path, False, **{"metric.mean_reward": None})["counts"]["failed"] == 0
+    assert halved(tmp_path, False, **{"metric.mean_reward": float("nan")})["counts"]["failed"] == 1
 
 
 def test_an_adaptive_search_shows_the_best_so_far(tmp_path):
@@ -339,9 +340,9 @@ def test_a_thousand_runs_are_one_page(tmp_path):
 @pytest.mark.parametrize(
     ("change", "column"),
     [
-        (lambda runs: runs.drop("metric.auc"), "metric.auc"),
+        (lambda runs: runs.drop("metric.mean_reward"), "metric.mean_reward"),
         (lambda runs: runs.drop(f"axis.{RATE}"), f"axis.{RATE}"),
-        (lambda runs: runs.with_columns(pl.lit("high").alias("metric.auc")), "metric.auc"),
+        (lambda runs: runs.with_columns(pl.lit("high").alias("metric.mean_reward")), "metric.mean_reward"),
         (lambda runs: runs.with_columns(pl.lit("yes").alias("complete")), "complete"),
         (lambda runs: runs.with_columns(pl.lit(0).alias("seed")), "seed"),
         (lambda runs: runs.with_columns(pl.lit(0.0).alias(f"axis.{RATE}")), f"axis.{RATE}"),
@@ -406,3 +407,12 @@ def test_short_numbers():
 def test_the_report_of_a_sweep_never_imports_jax():
     code = "import sys; import ialp_jax.report.sweep; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_sweeps_of_earlier_versions_are_read(tmp_path):
+    """They called the mean reward "auc"."""
+    wanted = read_sweep(write_sweep(tmp_path, known_rows(), sweep_json([LOG, GAMMA]))).runs
+    write_json(tmp_path / "sweep.json", read_json(tmp_path / "sweep.json") | {"objective": "auc"})
+    wanted.rename({"metric.mean_reward": "metric.auc"}).write_parquet(tmp_path / "results.parquet")
+    files = read_sweep(tmp_path)
+    assert files.objective == "mean_reward" and files.runs.equals(wanted)

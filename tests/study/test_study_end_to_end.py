@@ -51,7 +51,7 @@ SETTINGS = [
 METHODS = (
     "random", "popular", "table_greedy", "oracle", "a2c", "ialp", "a_ialp_ft", "a_ialp_ap_mixture", "a_ialp_ap_value",
 )  # fmt: skip
-METRICS = ("initial_reward", "final_reward", "auc", "length", "reward_per_turn", "coverage")
+METRICS = ("initial_reward", "final_reward", "mean_reward", "length", "reward_per_turn", "coverage")
 LIMIT = 600  # seconds; only met if something hangs
 
 
@@ -249,7 +249,7 @@ def test_an_error_is_printed_as_it_is_written(tmp_path, monkeypatch, capfd):
     """Brackets are no markup."""
     text = """
         method = "a2c"
-        objective = "auc"
+        objective = "mean_reward"
         seeds = 1
         [search]
         kind = "grid"

@@ -38,7 +38,7 @@ def tiny_sweep(place, *axes, method="a2c", search=None, **fixed):
     left_out = {*only_pretrained, *(axis.name for axis in axes)}
     changes = {name: value for name, value in {**FIXED, **fixed}.items() if name not in left_out}
     base = preset(environments.get(str(file))[1], "quick")
-    space = check_space(Space(method, "auc", 2, search or Search("grid"), changes, axes), base)
+    space = check_space(Space(method, "mean_reward", 2, search or Search("grid"), changes, axes), base)
     return Sweep(str(file), "quick", None, None, space.fixed, space)
 
 
@@ -52,7 +52,7 @@ def run_sweep(sweep, out, limits=None):
 
 SPACE = """
 method = "a2c"
-objective = "auc"
+objective = "mean_reward"
 seeds = 2
 [search]
 kind = "grid"

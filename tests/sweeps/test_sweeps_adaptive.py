@@ -19,7 +19,7 @@ from ialp_jax.sweeps.space import Axis, Search, Space
 RATE = Axis("rate", low=1e-4, high=1e-2, log=True)
 USERS = Axis("users", low=32, high=256, log=True, integer=True)
 KIND = Axis("kind", ("gru", None, 1, True, (0.5, 1.0)))
-SPACE = Space("a2c", "auc", 2, Search("adaptive", 22, batch=4), {}, (RATE, USERS, KIND))
+SPACE = Space("a2c", "mean_reward", 2, Search("adaptive", 22, batch=4), {}, (RATE, USERS, KIND))
 
 
 def objective(setting):

@@ -52,12 +52,12 @@ def test_one_program_per_static_bucket_and_one_row_per_run(whole):
     assert found.select("setting", "seed").rows() == [
         (setting, seed) for setting in range(6) for seed in (0, 1)
     ]
-    assert found["complete"].all() and found["metric.auc"].is_finite().all()
+    assert found["complete"].all() and found["metric.mean_reward"].is_finite().all()
     np.testing.assert_array_equal(found["cost.online_steps"], 12 * 4 * found["axis.online.users"].to_numpy())
     assert found["cost.judgements"].sum() == found["cost.llm_calls"].sum() == 0  # A2C uses no table
     timings = pl.read_parquet(out / "timings.parquet")
     assert timings["runs"].to_list() == [3, 3, 3, 3]  # not 4 and 2: no place of the program is idle
-    assert "best of 6: auc" in said and "ialp train" in said
+    assert "best of 6: mean_reward" in said and "ialp train" in said
 
 
 def test_no_number_has_moved(whole):
@@ -132,7 +132,7 @@ def test_the_search_ranks_as_the_page_does(whole, tmp_path):
     runs = tuple(Run(setting, seed) for setting in values for seed in range(5))
     unit = Unit("0000-online-0-0", "online", "b", runs, 15, 0, 12, True)
     found = [value for of_setting in values.values() for value in of_setting]
-    write_json(tmp_path / "units" / unit.name / "result.json", {"metrics": {"auc": found}})
+    write_json(tmp_path / "units" / unit.name / "result.json", {"metrics": {"mean_reward": found}})
     ranked = scores(sweep, tmp_path, Round(0, {number: {} for number in values}, None, (unit,)))
     assert ranked[0] < ranked[1] and np.isnan(ranked[2])
 

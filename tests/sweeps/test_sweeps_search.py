@@ -19,7 +19,7 @@ KIND = Axis("kind", ("gru", "sasrec"))
 
 
 def space(kind, count, *axes, **options):
-    return Space("a2c", "auc", 2, Search(kind, count, **options), {}, axes)
+    return Space("a2c", "mean_reward", 2, Search(kind, count, **options), {}, axes)
 
 
 @st.composite

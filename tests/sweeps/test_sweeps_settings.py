@@ -13,9 +13,8 @@ from ialp_jax import environments
 from ialp_jax.artifacts import InputError
 from ialp_jax.commands.train import Train
 from ialp_jax.study.arguments import parse
-from ialp_jax.study.config import PRETRAINED, StudyConfig, preset
-from ialp_jax.sweeps import settings as sweep_settings
-from ialp_jax.sweeps.fields import apply, fields_of, kind_of
+from ialp_jax.study.config import StudyConfig, preset
+from ialp_jax.study.fields import apply, fields_of, kind_of
 from ialp_jax.sweeps.settings import affects, check_space
 from ialp_jax.sweeps.space import Axis, Search, Space, read_space
 from ialp_jax.sweeps.wording import command, label, short_names
@@ -25,7 +24,7 @@ ENTROPY = Axis("scratch_hyper.entropy", (0.01, 0.1))
 
 
 def space(*axes, method="a2c", fixed=None, kind="random", count=2):
-    return Space(method, "auc", 2, Search(kind, None if kind == "grid" else count), fixed or {}, axes)
+    return Space(method, "mean_reward", 2, Search(kind, None if kind == "grid" else count), fixed or {}, axes)
 
 
 def refusal(wanted):
@@ -210,12 +209,13 @@ def values_of(name):
     kind, text = kind_of(StudyConfig(), name), str(kind_of(StudyConfig(), name))
     if "Literal" in text:
         return st.sampled_from([choice for choice in kind.__args__])
-    if name.split(".")[-1] in ("rating_floor", "distance_threshold", "rating_noise", "threshold"):
+    if name.split(".")[-1] in ("rating_floor", "distance_threshold"):
         number = st.floats(-1e9, 1e9)
         return st.one_of(number, st.none()) if "None" in text else number
-    return {
-        bool: st.booleans(), int: st.integers(1, 10**6), float: st.floats(0, 1, exclude_min=True, exclude_max=True),
-    }[kind]  # fmt: skip
+    share = st.floats(0, 1, exclude_min=True, exclude_max=True)
+    if kind == float | None:
+        return st.one_of(share, st.none())
+    return {bool: st.booleans(), int: st.integers(1, 10**6), float: share}[kind]
 
 
 FREE = [name for name in fields_of(STEAM) if "tuple" not in str(kind_of(STEAM, name))
@@ -270,8 +270,3 @@ def test_the_space_that_the_documentation_shows_is_one(tmp_path):
     (tmp_path / "space.toml").write_text(text.split("```toml\n")[1].split("```")[0], encoding="utf-8")
     found = check_space(read_space(tmp_path / "space.toml"), STEAM)
     assert found.search.settings == 64 and len(found.axes) == 2
-
-
-def test_who_is_pretrained_is_what_the_study_says():
-    """Written twice, because this room does not import JAX."""
-    assert sweep_settings.PRETRAINED == PRETRAINED

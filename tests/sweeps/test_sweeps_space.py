@@ -53,7 +53,7 @@ first_share = 0.25
 
 def test_what_is_left_out_has_defaults(tmp_path):
     space = read_space(write(tmp_path, HEAD + 'kind = "grid"\n' + AXES))
-    assert (space.objective, space.seeds, space.search, space.fixed) == ("auc", 4, Search("grid"), {})
+    assert (space.objective, space.seeds, space.search, space.fixed) == ("mean_reward", 4, Search("grid"), {})
 
 
 def test_methods_are_those_of_a_study_that_learn():

@@ -21,23 +21,24 @@ from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.world import World
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.catalogue import HeadStatistics, ItemDistribution, catalogue_distribution
+from ialp_jax.ranges import Count
 
 
 @dataclass(frozen=True)
 class Config:
     """Static shape of a run: the compile key."""
 
-    users: int = 64
+    users: Count = 64
     """Users served at once."""
-    rollout: int = 8
+    rollout: Count = 8
     """Turns between two updates."""
-    updates: int = 400
+    updates: Count = 400
     """Updates in the whole run; simulator steps are users x rollout x updates."""
-    pool: int = 64
+    pool: Count = 64
     """Users drawn per update whose sessions may open during the rollout; their histories are read once."""
-    block_rows: int = 256
+    block_rows: Count = 256
     """Rows per block of the catalogue head in the loss."""
-    bins: int = 100
+    bins: Count = 100
     """Bins of the learning curve."""
 
     @property

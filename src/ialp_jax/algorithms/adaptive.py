@@ -11,7 +11,7 @@ The executed item comes from the combination, so pi_on learns off-policy, by the
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,7 @@ from ialp_jax.envs.simulator import Simulator
 from ialp_jax.envs.world import World
 from ialp_jax.policies.actor_critic import Network, Recall
 from ialp_jax.policies.catalogue import HeadStatistics, ItemDistribution
+from ialp_jax.ranges import Weight, between
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,13 @@ class Config(a2c.Config):
 class Hyper(ActorCriticHyper):
     """Numbers of the combination, on top of the actor-critic's."""
 
-    weight: float = 0.5
+    weight: Annotated[float, between(0, 1)] = 0.5
     """w at the start: weight of the pre-trained policy, in (0, 1)."""
-    anneal: float = 0.5
+    anneal: Weight = 0.5
     """Fraction of the run after which an annealed weight is 0."""
-    weight_rate: float = 0.02
+    weight_rate: Weight = 0.02
     """Step size of Adam on the logit of a learnt weight."""
-    kappa: float = 10.0
+    kappa: Weight = 10.0
     """Inverse temperature of the value choice; Q is divided by the spread of its targets first."""
 
 

@@ -23,6 +23,7 @@ from ialp_jax.envs.shares import user_keys
 from ialp_jax.envs.types import Situation, State
 from ialp_jax.envs.world import World
 from ialp_jax.policies.catalogue import inverse_cdf
+from ialp_jax.ranges import Rate, Share, Weight
 
 Config = a2c.Config
 RunState = a2c.RunState
@@ -32,13 +33,13 @@ RunState = a2c.RunState
 class Hyper(ActorCriticHyper):
     """Numbers of pre-training."""
 
-    learning_rate: float = 1e-3
+    learning_rate: Rate = 1e-3
     """Step size of Adam."""
-    entropy: float = 0.05
+    entropy: Weight = 0.05
     """eta, weight of the policy's entropy: what is left of it is what online learning can explore with."""
-    supervised: float = 0.0
+    supervised: Weight = 0.0
     """c_s, weight of the supervised term at the start; 0 is plain actor-critic."""
-    supervised_share: float = 0.5
+    supervised_share: Share = 0.5
     """Share of pre-training over which that weight falls linearly to 0; what follows is plain actor-critic."""
 
 

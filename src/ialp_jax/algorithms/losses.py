@@ -12,27 +12,28 @@ from ialp_jax.envs.sessions import Transition
 from ialp_jax.envs.shares import deviation, share_count, total
 from ialp_jax.policies.actor_critic import Network, Recall
 from ialp_jax.policies.catalogue import HeadStatistics, head_statistics
+from ialp_jax.ranges import Rate, Share, Weight
 
 
 @struct.dataclass
 class ActorCriticHyper:
     """Numbers every actor-critic here needs; each leaf may carry a sweep axis."""
 
-    learning_rate: float = 2e-3
+    learning_rate: Rate = 2e-3
     """Step size of Adam."""
-    discount: float = 0.95
+    discount: Share = 0.95
     """gamma."""
-    trace: float = 0.9
+    trace: Share = 0.9
     """lambda of GAE."""
-    entropy: float = 0.01
+    entropy: Weight = 0.01
     """eta, weight of the policy's entropy."""
-    value_weight: float = 0.5
+    value_weight: Weight = 0.5
     """Weight of the value loss."""
-    action_value_weight: float = 0.5
+    action_value_weight: Weight = 0.5
     """Weight of the loss of Q."""
-    ratio_clip: float = 1.0
+    ratio_clip: Rate = 1.0
     """Upper bound of the importance ratio where the behaviour policy is not the one that learns."""
-    gradient_norm: float = 1.0
+    gradient_norm: Rate = 1.0
     """Gradients are scaled down to at most this global norm."""
 
 

@@ -57,7 +57,8 @@ def run(arguments: Sequence[str]) -> None:
 
 def _job(asked: Sweep, name: str, base: StudyConfig):  # type: ignore[no-untyped-def]
     from ialp_jax.artifacts import InputError
-    from ialp_jax.sweeps import definition, fields, plan, settings, space
+    from ialp_jax.study import fields
+    from ialp_jax.sweeps import definition, plan, settings, space
     from ialp_jax.sweeps.run import SweepJob
 
     if asked.space is None:

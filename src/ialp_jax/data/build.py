@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,7 @@ from ialp_jax.data.grading import combine_repeats, explicit_grade, implicit_grad
 from ialp_jax.data.kcore import k_core
 from ialp_jax.data.split import order_within_user, part_of_user, split_users
 from ialp_jax.data.validate import SCHEMAS
+from ialp_jax.ranges import Count, at_least, between, check_ranges
 
 DEFAULT_K = 5
 
@@ -21,25 +23,17 @@ DEFAULT_K = 5
 class DataConfig:
     """How raw logs become a dataset."""
 
-    k_core: int | None = None
+    k_core: Count | None = None
     """Interactions every kept user and item must have. None: the source's own (5; coat keeps all)."""
-    history_length: int = 10
+    history_length: Count = 10
     """Latest interactions (at most half of a user's) that are known when a session starts."""
-    offline_fraction: float = 0.5
+    offline_fraction: Annotated[float, between(0, 1)] = 0.5
     """Share of the users in (0, 1) whose logs may train policies; the others are only met online."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Decides the offline users and, where the logs carry no times, the order within a user."""
 
     def __post_init__(self) -> None:
-        rules = {
-            "k_core": (self.k_core is None or self.k_core >= 1, "1 or more"),
-            "history_length": (self.history_length >= 1, "1 or more"),
-            "offline_fraction": (0 < self.offline_fraction < 1, "a number between 0 and 1"),
-            "seed": (self.seed >= 0, "0 or more"),
-        }
-        for name, (kept, fix) in rules.items():
-            if not kept:
-                raise InputError(f"the setting is {getattr(self, name)}", column=name, fix=f"give {fix}")
+        check_ranges(self, "data")
 
 
 @dataclass(frozen=True, eq=False)

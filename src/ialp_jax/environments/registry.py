@@ -3,6 +3,7 @@
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -63,9 +64,16 @@ class Environment:
 
 
 def register(name: str) -> Callable[[Callable[[], Environment]], Callable[[], Environment]]:
-    """Decorator: registers a function without arguments that makes an environment."""
+    """Decorator: registers a function without arguments that makes an environment.
+
+    Raises:
+        InputError: if an environment of that name is registered already.
+    """
 
     def keep(make: Callable[[], Environment]) -> Callable[[], Environment]:
+        if name in _registered:
+            raise InputError(f"an environment {name!r} is registered already, in {_file_of(_registered[name])}",
+                             file=_file_of(make), fix="choose another name")  # fmt: skip
         _registered[name] = make
         return make
 
@@ -103,16 +111,28 @@ def _discover() -> None:
         point.load()
 
 
+def _file_of(make: Callable[[], Environment]) -> Path:
+    return Path(inspect.getfile(make)).resolve()
+
+
 def _from_file(path: Path) -> tuple[str, Environment]:
-    """Runs a user's file and returns what it registered last."""
+    """Runs a user's file and returns what it registered last.
+
+    The registry forgets it again: the file may have changed when it is read next, or another one may use its name.
+    """
     if not path.is_file():
         raise InputError("there is no such file", file=path, fix="give the path of your environment's file")
-    before = dict(_registered)
+    before = names()  # this package's among them, so that they are known to be taken
     specification = importlib.util.spec_from_file_location(path.stem, path)
     assert specification is not None and specification.loader is not None
-    specification.loader.exec_module(importlib.util.module_from_spec(specification))
-    added = [name for name, make in _registered.items() if before.get(name) is not make]
+    added: dict[str, Callable[[], Environment]] = {}
+    try:
+        specification.loader.exec_module(importlib.util.module_from_spec(specification))
+    finally:
+        for name in [name for name in _registered if name not in before]:
+            added[name] = _registered.pop(name)
     if not added:
         raise InputError("the file registers no environment", file=path,
                          fix='decorate a function with @register("name")')  # fmt: skip
-    return added[-1], _registered[added[-1]]()
+    name, make = added.popitem()
+    return name, make()

@@ -11,15 +11,16 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.envs.departure import REASONS, RULES, DepartureContext, departure_reason, temper_after
 from ialp_jax.envs.types import Noise, Observation, Situation, State, TimeStep
 from ialp_jax.envs.world import World
+from ialp_jax.ranges import Count, Share, check_ranges
 
 
 @dataclass(frozen=True)
 class SimulatorConfig:
     """Static rules of a simulator: shapes and switches. Thresholds are data and live in `World.departure`."""
 
-    turn_cap: int = 20
+    turn_cap: Count = 20
     """Most recommendations per session; reaching it truncates the session."""
-    window: int = 4
+    window: Count = 4
     """How many of the last recommended items the distance and category rules look at."""
     rules: tuple[str, ...] = ("distance",)
     """Departure rules in force, the first that fires names the reason: distance, rating, category, patience."""
@@ -27,7 +28,7 @@ class SimulatorConfig:
     """Whether an item of the session or of the user's known history may be recommended again."""
     keep_rejected: bool = True
     """Whether items with feedback below `rejection_threshold` enter the history the policy sees."""
-    rejection_threshold: float = 0.25
+    rejection_threshold: Share = 0.25
     """Feedback in [0, 1] below which an item counts as rejected."""
     pay_on_departure: bool = True
     """Whether the recommendation that makes the user leave still pays its rating."""
@@ -39,10 +40,7 @@ class SimulatorConfig:
         if unknown:
             raise InputError(f"unknown departure rule {unknown[0]!r}", column="simulator.rules",
                              fix=f"use some of {', '.join(RULES)}")  # fmt: skip
-        for name, least in (("turn_cap", 1), ("window", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"{getattr(self, name)} is too small", column=f"simulator.{name}",
-                                 fix=f"use {least} or more")  # fmt: skip
+        check_ranges(self, "simulator")
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,7 @@ def phase_reward(
     return (weight * reward_sum).sum(axis=1) / inside.sum(axis=1)
 
 
-def area_under_curve(
+def mean_reward(
     sessions: Float[np.ndarray, "R K"], reward_sum: Float[np.ndarray, "R K"]
 ) -> Float[np.ndarray, " R"]:
     """Mean reward per session over all of a run's sessions (arguments and errors as in `phase_reward`)."""

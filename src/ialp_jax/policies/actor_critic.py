@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ialp_jax.envs.types import Observation
 from ialp_jax.policies.catalogue import Choice, HeadPlan, Matmul, choose_plan
 from ialp_jax.policies.encoders import KEPT, GRUEncoder, SASRecEncoder
+from ialp_jax.ranges import Count
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,9 @@ class PolicyConfig:
 
     encoder: Literal["gru", "sasrec"] = "gru"
     """Sequence encoder of the history."""
-    embedding: int = 32
+    embedding: Count = 32
     """Width of the item embeddings, shared by the encoder's input and the catalogue head."""
-    hidden: int = 64
+    hidden: Count = 64
     """Width of the encoder."""
     item_start: Literal["text", "random"] = "text"
     """Where item embeddings start: content vectors of the items' texts, the same for all methods, or noise."""

@@ -1,6 +1,7 @@
 """Which items a judge is asked about: for each state, some like the history, some popular, some at random."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import scipy.sparse as sp
@@ -9,6 +10,7 @@ from jaxtyping import Bool, Int
 from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.content_vectors import history_profiles, similarities
 from ialp_jax.preferences.states import UserStates
+from ialp_jax.ranges import at_least, check_ranges
 
 STATES_AT_ONCE = 1024  # bounds the dense states x items block
 
@@ -24,15 +26,13 @@ class CandidateConfig:
         seed: of the random ones; every user has a stream of their own.
     """
 
-    similar: int = 100
-    popular: int = 60
-    random: int = 40
-    seed: int = 0
+    similar: Annotated[int, at_least(0)] = 100
+    popular: Annotated[int, at_least(0)] = 60
+    random: Annotated[int, at_least(0)] = 40
+    seed: Annotated[int, at_least(0)] = 0
 
     def __post_init__(self) -> None:
-        for name in ("similar", "popular", "random", "seed"):
-            if getattr(self, name) < 0:
-                raise InputError("the number is negative", column=name, fix="give 0 or more")
+        check_ranges(self)
         if self.similar + self.popular + self.random == 0:
             raise InputError("no candidates are asked for", fix="raise similar, popular or random above 0")
 

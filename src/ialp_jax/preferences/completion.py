@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.states import UserStates
 from ialp_jax.preferences.table import PreferenceTable
+from ialp_jax.ranges import PositiveShare, check_ranges
 
 if TYPE_CHECKING:
     from ialp_jax.preferences.reward_model import RewardModelConfig
@@ -52,19 +52,12 @@ class LabelRule:
     """
 
     reward: PreferenceReward = "selected"
-    fraction: float = 0.1
-    threshold: float | None = None
+    fraction: PositiveShare = 0.1
+    threshold: PositiveShare | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.fraction <= 1:
-            raise InputError(
-                f"{self.fraction} is not in (0, 1]", column="fraction", fix="give for example 0.1"
-            )
-        if self.threshold is not None and not 0 < self.threshold <= 1:
-            raise InputError(
-                f"{self.threshold} is not in (0, 1]", column="threshold", fix="give for example 0.5"
-            )
+        check_ranges(self, "preferences")
 
 
 def complete(

@@ -7,22 +7,23 @@ from tyro.conf import FlagConversionOff
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.evaluation import TableQuality
+from ialp_jax.ranges import Share
 
 
 @dataclass(frozen=True)
 class GateConfig:
     """What a table must reach."""
 
-    label_mass: float = 0.5
+    label_mass: Share = 0.5
     """Least mean probability of the answers the judge was asked for, where it is known; below, it answered
     something else."""
-    auc: float = 0.55
+    auc: Share = 0.55
     """Least mean AUC against the held-out feedback; 0.5 is chance. 0 asks for none."""
-    distinct: float = 0.05
+    distinct: Share = 0.05
     """Least mean share of different scores among a user's pairs; below, the judge says the same of everything."""
-    rejected: float = 0.05
+    rejected: Share = 0.05
     """Highest share of pairs that were asked about and not judged."""
-    position_bias: float = 0.5
+    position_bias: Share = 0.5
     """Highest absolute Spearman correlation of a user's scores with the order in which the items were asked about,
     popularity held fixed."""
     enforce: FlagConversionOff[bool] = True

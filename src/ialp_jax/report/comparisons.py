@@ -24,17 +24,17 @@ QUESTIONS = (
     Question(
         "Does the advantage need the right users' preferences?", "ialp", "ialp_shuffled", "initial_reward"
     ),
-    Question("Does RL on the table beat the table alone?", "ialp", "table_greedy", "auc"),
+    Question("Does RL on the table beat the table alone?", "ialp", "table_greedy", "mean_reward"),
     Question("Does the mixture end above fine-tuning?", "a_ialp_ap_mixture", "a_ialp_ft", "final_reward"),
     Question("Does value choice end above fine-tuning?", "a_ialp_ap_value", "a_ialp_ft", "final_reward"),
     Question("Does the mixture end above A2C?", "a_ialp_ap_mixture", "a2c", "final_reward"),
     Question("Does value choice end above A2C?", "a_ialp_ap_value", "a2c", "final_reward"),
-    Question("Does the mixture earn more than A2C overall?", "a_ialp_ap_mixture", "a2c", "auc"),
-    Question("Does value choice earn more than A2C overall?", "a_ialp_ap_value", "a2c", "auc"),
-    Question("Does fine-tuning earn more than A2C overall?", "a_ialp_ft", "a2c", "auc"),
+    Question("Does the mixture earn more than A2C overall?", "a_ialp_ap_mixture", "a2c", "mean_reward"),
+    Question("Does value choice earn more than A2C overall?", "a_ialp_ap_value", "a2c", "mean_reward"),
+    Question("Does fine-tuning earn more than A2C overall?", "a_ialp_ft", "a2c", "mean_reward"),
     Question("Does A2C learn past random?", "a2c", "random", "final_reward"),
     Question("Does A2C learn past popularity?", "a2c", "popular", "final_reward"),
-    Question("Is popularity already a strong policy?", "popular", "random", "auc"),
+    Question("Is popularity already a strong policy?", "popular", "random", "mean_reward"),
 )
 
 

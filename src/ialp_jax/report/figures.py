@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter
 from ialp_jax.report.curves import Curve, plain_curve, session_curve
 from ialp_jax.report.inputs import RunFiles
 from ialp_jax.report.methods import Method, in_order
+from ialp_jax.report.phases import final_sessions, initial_sessions
 
 LABEL_GAP = 0.052  # of the axes' height: a line of 9 point text in the lowest figure that has labels
 LONGEST_LABEL = 30  # a longer one would leave no room for the axes
@@ -46,7 +47,7 @@ def learning_curves(run: RunFiles, summary: dict[str, Any], total: str, level: s
         run: the run's files.
         summary: from `build_summary`; its means give the levels.
         total: which sums to divide by sessions, "reward" or "length".
-        level: the metric that is a frozen policy's level, "auc" or "length".
+        level: the metric that is a frozen policy's level, "mean_reward" or "length".
         label: of the vertical axis.
 
     Returns:
@@ -113,8 +114,10 @@ def initial_final(run: RunFiles, summary: dict[str, Any]) -> str | None:
                 axes.plot(found["mean"], row + offset, "o", markersize=7, markeredgecolor=method.colour,
                           markerfacecolor=fill)  # fmt: skip
         name_rows(axes, [_short(method.label) for method in methods])
-        axes.plot([], [], "o", color=INK, markerfacecolor="none", label="initial (first 5 % of sessions)")
-        axes.plot([], [], "o", color=INK, label="final (last 10 %)")
+        axes.plot(
+            [], [], "o", color=INK, markerfacecolor="none", label=f"initial ({initial_sessions(run.phases)})"
+        )
+        axes.plot([], [], "o", color=INK, label=f"final ({final_sessions(run.phases)})")
         legend_above(axes, columns=2)
         axes.set_xlabel("reward per session")
         return done()

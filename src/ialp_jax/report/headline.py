@@ -3,6 +3,7 @@
 from typing import Any
 
 from ialp_jax.report.methods import describe
+from ialp_jax.report.phases import initial_sessions
 
 Rows = dict[tuple[str, str, str], dict[str, Any]]
 """Comparisons by (method, other, metric)."""
@@ -82,14 +83,17 @@ def _beginning(summary: dict[str, Any], found: Rows) -> str:
     first, second = (summary["methods"][name]["initial_reward"]["mean"] for name in ("ialp", "a2c"))
     verdict = {"higher": "clearly more", "lower": "clearly less"}.get(row["verdict"], "no clear difference")
     return (
-        f"In the first 5 % of sessions {describe('ialp').label} earned {first:.2f} per session and "
+        f"In the {initial_sessions(summary['phases'])} {describe('ialp').label} earned {first:.2f} per session and "
         f"{describe('a2c').label} {second:.2f}: {verdict} ({_difference(row)})."
     )
 
 
 def _reading(name: str, found: Rows) -> str:
     """One reading of A-iALP_ap: its end against fine-tuning and A2C, its whole run against A2C."""
-    phases = {"final_reward": ("ended", ["a_ialp_ft", "a2c"]), "auc": ("over the whole run was", ["a2c"])}
+    phases = {
+        "final_reward": ("ended", ["a_ialp_ft", "a2c"]),
+        "mean_reward": ("over the whole run was", ["a2c"]),
+    }
     words = {"higher": "clearly above", "lower": "clearly below"}
     parts = []
     for metric, (when, others) in phases.items():

@@ -21,11 +21,11 @@ from ialp_jax.report.inputs import RunFiles
 from ialp_jax.report.methods import in_order
 from ialp_jax.report.quality import quality_facts, quality_table
 from ialp_jax.report.tables import (
-    METRIC_MEANING,
     METRICS,
     comparison_rows,
     count,
     method_rows,
+    metric_meaning,
     number,
     present_metrics,
 )
@@ -68,7 +68,7 @@ def render_page(run: RunFiles, summary: dict[str, Any]) -> str:
         figures=draw(run, summary),
         merged=None if run.bins is None else merged_statement(run),
         metrics=[
-            (METRICS.get(name, name), METRIC_MEANING.get(name, "")) for name in present_metrics(summary)
+            (METRICS.get(name, name), metric_meaning(name, run.phases)) for name in present_metrics(summary)
         ],
         rows=method_rows(summary),
         methods=in_order(list(run.per_seed)),
@@ -85,7 +85,7 @@ def render_page(run: RunFiles, summary: dict[str, Any]) -> str:
 def draw(run: RunFiles, summary: dict[str, Any]) -> dict[str, Markup]:
     """The figures that can be drawn, by name, as markup (matplotlib escapes the text in them)."""
     drawn = {
-        "reward": figures.learning_curves(run, summary, "reward", "auc", "reward per session"),
+        "reward": figures.learning_curves(run, summary, "reward", "mean_reward", "reward per session"),
         "length": figures.learning_curves(run, summary, "length", "length", "turns per session"),
         "initial_final": figures.initial_final(run, summary),
         "departures": figures.departure_reasons(run),

@@ -9,8 +9,11 @@ from jaxtyping import Float
 
 from ialp_jax.artifacts import InputError, read_arrays, read_json
 from ialp_jax.report.methods import EXPECTED
+from ialp_jax.report.phases import UNRECORDED, Phases
 
 CURVES = ("sessions", "reward", "length", "weight")
+RENAMED = {"auc": "mean_reward"}
+"""Metrics of files that earlier versions wrote, by the names they had."""
 RUN_AGAIN = "finish the run, or run it again"
 
 
@@ -29,6 +32,7 @@ class RunFiles:
         bins: [K+1] edges in online simulator steps; None where there are no curves.
         curves: "METHOD/sessions", "/reward", "/length", "/weight" -> [R, K].
         notes: sentences about what is missing.
+        phases: shares of the online sessions that "initial" and "final" are of.
     """
 
     world: dict[str, Any]
@@ -41,6 +45,7 @@ class RunFiles:
     bins: Float[np.ndarray, " K+1"] | None
     curves: dict[str, Float[np.ndarray, "R K"]]
     notes: tuple[str, ...]
+    phases: Phases
 
 
 def read_run(out: Path) -> RunFiles:
@@ -81,8 +86,17 @@ def read_run(out: Path) -> RunFiles:
         notes.append("There is no curves.npz: no learning curve is drawn.")
     notes += _gaps(per_seed, config)
     return RunFiles(
-        world, preferences, config, seeds, budget, methods, per_seed, bins, curves, tuple(notes)
+        world, preferences, config, seeds, budget, methods, per_seed, bins, curves, tuple(notes), _phases(results_path, results)
     )  # fmt: skip
+
+
+def _phases(path: Path, results: dict[str, Any]) -> Phases:
+    phases = results.get("phases", UNRECORDED)
+    shares = [phases.get(name) for name in UNRECORDED] if isinstance(phases, dict) else [None]
+    if not all(isinstance(share, float) and 0 < share <= 1 for share in shares):
+        raise InputError(f"expected shares above 0 and at most 1 of initial and final, found {phases!r}", file=path,
+                         column="phases", fix=RUN_AGAIN)  # fmt: skip
+    return phases
 
 
 def _object(path: Path, needed: tuple[str, ...]) -> dict[str, Any]:
@@ -101,15 +115,16 @@ def _per_seed(path: Path, name: str, method: Any, seeds: int) -> dict[str, np.nd
         raise InputError(
             "expected an object of metrics", file=path, column=f"methods.{name}.per_seed", fix=RUN_AGAIN
         )
-    numbers = {}
-    for metric, column in values.items():
+    numbers: dict[str, np.ndarray] = {}
+    for stored, column in values.items():
+        metric = RENAMED.get(str(stored), str(stored))
         try:
             numbers[metric] = np.asarray(column, dtype=float)
         except (TypeError, ValueError):
             numbers[metric] = np.empty(0)
         if numbers[metric].shape != (seeds,):
             raise InputError(f"expected {seeds} numbers, one per seed, found {column!r}", file=path,
-                             column=f"methods.{name}.per_seed.{metric}", fix=RUN_AGAIN)  # fmt: skip
+                             column=f"methods.{name}.per_seed.{stored}", fix=RUN_AGAIN)  # fmt: skip
     return numbers
 
 

@@ -35,6 +35,7 @@ def build_summary(run: RunFiles) -> dict[str, Any]:
         "preferences": _pick(run.preferences, *PREFERENCES)
         | {"quality": quality_digest(run.preferences.get("quality"))},
         "budget": _pick(run.budget, "online_steps", "seeds", "pretrain_steps"),
+        "phases": dict(run.phases),
         "statistic": STATISTIC,
         "methods": {
             name: {metric: describe_metric(values) for metric, values in metrics.items()}

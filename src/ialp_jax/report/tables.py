@@ -9,11 +9,12 @@ from rich.table import Table
 
 from ialp_jax.report.headline import IN_BRACKETS, headline, judge_statement, world_statement
 from ialp_jax.report.methods import describe, in_order
+from ialp_jax.report.phases import Phases, final_sessions, initial_sessions
 
 METRICS = {
     "initial_reward": "initial reward",
     "final_reward": "final reward",
-    "auc": "area",
+    "mean_reward": "mean reward",
     "length": "turns",
     "reward_per_turn": "reward / turn",
     "coverage": "coverage",
@@ -22,16 +23,20 @@ METRICS = {
     "greedy_reward": "greedy reward",
     "sampled_reward": "sampled reward",
 }
-METRIC_MEANING = {
-    "initial_reward": "per session, first 5 % of the online sessions",
-    "final_reward": "per session, last 10 %",
-    "auc": "per session, over all online sessions",
-    "length": "per session",
-    "greedy_reward": "per session after training, most probable item",
-    "sampled_reward": "per session after training, items drawn",
-}
-TERMINAL_WIDE = ("initial_reward", "final_reward", "auc")
+TERMINAL_WIDE = ("initial_reward", "final_reward", "mean_reward")
 TERMINAL_NARROW = ("length", "reward_per_turn", "coverage")
+
+
+def metric_meaning(name: str, phases: Phases) -> str:
+    """What a metric is of, "" where its name says it."""
+    return {
+        "initial_reward": f"per session, {initial_sessions(phases)}",
+        "final_reward": f"per session, {final_sessions(phases)}",
+        "mean_reward": "per session, over all online sessions",
+        "length": f"per session, {final_sessions(phases)}",
+        "greedy_reward": "per session after training, most probable item",
+        "sampled_reward": "per session after training, items drawn",
+    }.get(name, "")
 
 
 @dataclass(frozen=True)

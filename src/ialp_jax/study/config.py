@@ -13,6 +13,7 @@ from ialp_jax.envs.simulator import SimulatorConfig
 from ialp_jax.policies.actor_critic import PolicyConfig
 from ialp_jax.preferences.candidates import CandidateConfig
 from ialp_jax.preferences.gate import GateConfig
+from ialp_jax.ranges import Count, Percentile, PositiveShare, check_ranges
 from ialp_jax.training.loop import LoopConfig
 
 Preset = Literal["quick", "full"]
@@ -42,15 +43,15 @@ class PreferenceConfig:
     """Items without a judgement: only candidates may be recommended (A), not preferred (B), a reward model (C)."""
     reward: Literal["selected", "probability"] = "selected"
     """What a recommendation pays in pre-training: 1 for selected items and 0 for others, or the probability."""
-    fraction: float = 0.05
+    fraction: PositiveShare = 0.05
     """Share of the catalogue that counts as selected for each state."""
-    threshold: float | None = None
+    threshold: PositiveShare | None = None
     """If given, selected means a probability of at least this, and `fraction` is not used."""
     shuffle: bool = False
     """Control experiment: give every state the judgements of another user."""
-    distance_percentile: float = 5.0
+    distance_percentile: Percentile = 5.0
     """Departure threshold in the LLM's world: this percentile of the content distances."""
-    neighbours: int = 20
+    neighbours: Count = 20
     """`table_greedy`: judged states averaged for a user without a row in the table."""
     gate: GateConfig = GateConfig()
     """Finished tables (--prefs) only: what a table must reach before anything is trained on it."""
@@ -76,9 +77,9 @@ class PreferenceConfig:
 class EvaluationConfig:
     """How finished policies are compared."""
 
-    sessions: int = 512
+    sessions: Count = 512
     """Sessions per seed, the same users and noise for every method."""
-    fixed_share: float = 0.25
+    fixed_share: PositiveShare = 0.25
     """Policies that never change are measured on this share of the online budget."""
 
 
@@ -86,7 +87,7 @@ class EvaluationConfig:
 class StudyConfig:
     """A whole study. `seeds` runs of every method share one compiled program."""
 
-    seeds: int = 5
+    seeds: Count = 5
     """Paired seeds."""
     methods: tuple[MethodName, ...] = METHODS
     """Which methods are compared; pre-training is left out where none of them needs it."""
@@ -122,8 +123,7 @@ class StudyConfig:
     """Chunks and checkpoints; updates must be whole chunks."""
 
     def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise InputError(f"{self.seeds} seeds cannot be run", column="seeds", fix="use 1 or more")
+        check_ranges(self)
         if not self.methods or len(set(self.methods)) < len(self.methods):
             raise InputError("no method, or one of them twice", column="methods",
                              fix=f"name some of {', '.join(METHODS)}, each once")  # fmt: skip
@@ -140,8 +140,6 @@ class StudyConfig:
             InputError: naming the field.
         """
         chunk = self.loop.chunk
-        if chunk < 1:
-            raise InputError(f"{chunk} updates are no chunk", column="loop.chunk", fix="use 1 or more")
         for name, updates in (("pretrain", self.pretrain.updates), ("online", self.online.updates)):
             if updates % chunk:
                 raise InputError(f"{updates} updates are not a multiple of the chunk of {chunk}",

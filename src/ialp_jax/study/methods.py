@@ -150,9 +150,8 @@ def _fixed_policy(name: str, prepared: Prepared, simulator: Simulator) -> FixedP
         return OraclePolicy(simulator)
     if name == "random":
         return RandomPolicy()
-    scores = {"popular": prepared.popularity, "table_greedy": prepared.table_scores}[name]
-    # A row per user for both, so that they share one compiled program.
-    return ScorePolicy(jnp.asarray(np.broadcast_to(scores, prepared.table_scores.shape)))
+    scores = {"popular": prepared.popularity[None], "table_greedy": prepared.table_scores}[name]
+    return ScorePolicy(jnp.asarray(scores))
 
 
 def _plain(hyper: a2c.Hyper) -> a2c.Hyper:

@@ -14,14 +14,15 @@ from ialp_jax.envs.sessions import Ledger
 from ialp_jax.envs.world import World
 from ialp_jax.evaluation.metrics import coverage, diversity, novelty
 from ialp_jax.evaluation.rollouts import PlayedSessions, play
-from ialp_jax.evaluation.statistics import area_under_curve, phase_reward
+from ialp_jax.evaluation.statistics import mean_reward, phase_reward
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.methods import Method
 from ialp_jax.study.prepare import Prepared, offline_users
 from ialp_jax.training.loop import Trained, seed_keys
 
 EVALUATION_STREAM = 3
-INITIAL, FINAL = 0.05, 0.10  # shares of the sessions, in start order
+PHASES = {"initial": 0.05, "final": 0.10}
+"""Shares of the online sessions, in the order in which they began, that `initial_reward` and `final_reward` are of."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,12 @@ def stream_metrics(ledger: Ledger) -> dict[str, Float[np.ndarray, "R"]]:
         InputError: if a run has no finished session.
     """
     sessions, reward = np.asarray(ledger.sessions), np.asarray(ledger.reward)
-    length = phase_reward(sessions, np.asarray(ledger.length), last=FINAL)
-    final = phase_reward(sessions, reward, last=FINAL)
+    length = phase_reward(sessions, np.asarray(ledger.length), last=PHASES["final"])
+    final = phase_reward(sessions, reward, last=PHASES["final"])
     return {
-        "initial_reward": phase_reward(sessions, reward, first=INITIAL),
+        "initial_reward": phase_reward(sessions, reward, first=PHASES["initial"]),
         "final_reward": final,
-        "auc": area_under_curve(sessions, reward),
+        "mean_reward": mean_reward(sessions, reward),
         "length": length,
         "reward_per_turn": final / length,
     }

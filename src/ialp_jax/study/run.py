@@ -20,7 +20,7 @@ from ialp_jax.report import preference_statements, print_summary, write_report
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.methods import Method, online_method, pretraining, study_runs
 from ialp_jax.study.prepare import Prepared, preference_summary, prepare, world_summary
-from ialp_jax.study.results import MethodResult, measure
+from ialp_jax.study.results import PHASES, MethodResult, measure
 from ialp_jax.study.table import FinishedTable, finished_table, judge_record
 from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.distributed import barrier, is_primary
@@ -198,6 +198,7 @@ class Study:
         """Writes `results.json` and `curves.npz`."""
         config = self.config
         write_json(self.out / "results.json", {
+            "phases": PHASES,
             "budget": {"online_steps": config.online.steps, "seeds": config.seeds, "pretrain_steps": config.pretrain.steps if config.pretrains else 0},
             "methods": {name: {"online_steps": result.online_steps, "judgements": result.judgements,
                                "llm_calls": result.llm_calls, "per_seed": result.per_seed, "departures": result.departures}

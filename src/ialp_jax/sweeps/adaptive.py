@@ -30,9 +30,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from ialp_jax.artifacts import InputError, fingerprint
+from ialp_jax.artifacts import InputError, Value, fingerprint
 from ialp_jax.sweeps.search import Setting
-from ialp_jax.sweeps.space import Axis, Space, Value
+from ialp_jax.sweeps.space import Axis, Space
 
 JOURNAL_NAME = "optuna.journal"
 STARTUP = 10  # random trials before the sampler learns from them, Optuna's own default

@@ -16,6 +16,7 @@ from rich.console import Console
 from ialp_jax.artifacts import InputError, plain, read_json, versions, write_json
 from ialp_jax.cluster.ray_tasks import run_tasks
 from ialp_jax.report.sweep import print_sweep, write_sweep_report
+from ialp_jax.study.results import PHASES
 from ialp_jax.study.table import judge_record
 from ialp_jax.sweeps.adaptive import JOURNAL_NAME, importance
 from ialp_jax.sweeps.definition import SWEEP_FILE, Sweep
@@ -117,7 +118,7 @@ class SweepJob:
             raise InputError("the logs or the preference table are not those this sweep began with", file=self.out,
                              fix="restore them, or give --fresh to start anew")  # fmt: skip
         used = found["versions"] + [versions()] * (versions() not in found["versions"])
-        write_json(self.out / SWEEP_FILE, {**self._record(), "versions": used, "inputs": inputs, "judge": judge,
+        write_json(self.out / SWEEP_FILE, {**self._record(), "phases": PHASES, "versions": used, "inputs": inputs, "judge": judge,
                                            "statements": statements})  # fmt: skip
         space = self.sweep.space
         console.print(f"{space.method}: {planned_settings(self.sweep)} settings x {space.seeds} seeds, "

@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import qmc
 
-from ialp_jax.artifacts import InputError
-from ialp_jax.sweeps.space import Axis, Space, Value, rung_shares
+from ialp_jax.artifacts import InputError, Value
+from ialp_jax.sweeps.space import Axis, Space, rung_shares
 
 Setting = dict[str, Value]
 """Values by the dotted names of their fields, in the order of the axes."""

@@ -1,7 +1,7 @@
 """What a sweep searches: the TOML file, read and checked. Host only.
 
     method = "a2c"                 # what is run with every setting
-    objective = "auc"              # what is maximised, a metric of results.json
+    objective = "mean_reward"              # what is maximised, a metric of results.json
     seeds = 4                      # paired seeds 0..3, the same for every setting
 
     [search]
@@ -26,13 +26,17 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ialp_jax.artifacts import InputError
+from ialp_jax.artifacts import InputError, Value
 
-Value = bool | int | float | str | tuple[Any, ...] | None
-"""What a field of a configuration can hold."""
 Kind = Literal["grid", "random", "sobol", "halving", "adaptive"]
 Objective = Literal[
-    "auc", "final_reward", "initial_reward", "sampled_reward", "greedy_reward", "reward_per_turn", "length"
+    "mean_reward",
+    "final_reward",
+    "initial_reward",
+    "sampled_reward",
+    "greedy_reward",
+    "reward_per_turn",
+    "length",
 ]
 Method = Literal["a2c", "ialp", "a_ialp_ft", "a_ialp_ap_mixture", "a_ialp_ap_value"]
 """Methods that learn; "ialp" learns in the LLM's world and is measured, frozen, in the users'."""
@@ -173,7 +177,7 @@ class _Reader:
                 raise self.error(f"axes.{axis.name}", "the field is in [fixed] too", "keep one of the two")
         return Space(
             self.choice("method", stored["method"], Method),
-            self.choice("objective", stored.get("objective", "auc"), Objective),
+            self.choice("objective", stored.get("objective", "mean_reward"), Objective),
             self.whole("seeds", stored.get("seeds", 4)), search, fixed, axes,
         )  # fmt: skip
 
@@ -268,7 +272,8 @@ class _Reader:
 
     def choice(self, key: str, stored: Any, choices: Any) -> Any:
         if stored not in get_args(choices):
-            note = " (policies that do not learn have nothing to search)" if key == "method" else ""
+            notes = {"method": " (policies that do not learn have nothing to search)"}
+            note = " (it is called mean_reward now)" if stored == "auc" else notes.get(key, "")
             raise self.error(
                 key, f"{stored!r} is not known{note}", f"use one of {', '.join(get_args(choices))}"
             )

@@ -7,18 +7,18 @@ from typing import Any, Literal
 
 from ialp_jax.artifacts import fingerprint, read_json, write_json
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.sweeps.fields import fields_of, hashable, held
+from ialp_jax.study.fields import decisive_fields, hashable, held
 from ialp_jax.sweeps.search import Setting
 from ialp_jax.sweeps.settings import affects
 
 Stage = Literal["pretraining", "online"]
 ROUNDS, UNITS = "rounds", "units"
-# What decides a stage's arrays and program. Of the `*_hyper`, only whether pre-training is supervised does (`bucket_of`).
-DECISIVE: dict[Stage, tuple[str, ...]] = {
-    "pretraining": ("data", "simulator", "fit", "preferences", "policy", "pretrain"),
-    "online": ("data", "simulator", "fit", "preferences", "policy", "online", "mixture_weight", "mixture_start",
-               "value_start", "evaluation"),
-}  # fmt: skip
+# What the other stage alone uses. All else is decisive unless it is data of the program: a field that is missing here
+# costs a compilation, never a wrong result.
+_FOREIGN: dict[Stage, tuple[str, ...]] = {
+    "pretraining": ("online", "mixture_weight", "mixture_start", "value_start", "evaluation"),
+    "online": ("pretrain",),
+}
 
 
 @dataclass(frozen=True)
@@ -123,11 +123,14 @@ def bucket_of(stage: Stage, method: str, config: StudyConfig) -> str:
     """Equal for runs of a stage that differ in nothing but numbers that are data of the program."""
     user = "ialp" if stage == "pretraining" else method
     names = [
-        name for name in fields_of(config) if name.split(".")[0] in DECISIVE[stage] and affects(user, name)
+        name
+        for name in decisive_fields(config)
+        if name.split(".")[0] not in _FOREIGN[stage] and affects(user, name)
     ]
     supervised = stage == "pretraining" and config.pretrain_hyper.supervised > 0.0
-    return fingerprint(stage, method if stage == "online" else "", config.loop.chunk, supervised,
-                       {name: held(config, name) for name in names})  # fmt: skip
+    return fingerprint(
+        stage, method if stage == "online" else "", supervised, {name: held(config, name) for name in names}
+    )
 
 
 def pretraining_key(config: StudyConfig) -> str:

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from ialp_jax.sweeps.space import Value
+from ialp_jax.artifacts import Value
 
 
 def label(setting: Mapping[str, Value]) -> str:

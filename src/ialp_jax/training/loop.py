@@ -15,6 +15,7 @@ from jax.stages import Compiled
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from ialp_jax.envs.world import World
+from ialp_jax.ranges import Count, Weight
 from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.device import crowded
 from ialp_jax.training.distributed import agreed, gathered
@@ -38,9 +39,9 @@ class Algorithm(Hashable, Protocol):
 class LoopConfig:
     """How a run is cut into compiled chunks."""
 
-    chunk: int = 10
+    chunk: Count = 10
     """Updates per compiled chunk: the grain of progress, metrics and interruption."""
-    checkpoint_seconds: float = 20.0
+    checkpoint_seconds: Weight = 20.0
     """At least this long between two checkpoints of the whole run state."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from ialp_jax.artifacts import InputError, read_json
+from ialp_jax.report.inputs import RENAMED
 
 RUN_AGAIN = "finish the sweep, or run it again"
 NEEDED = ("environment", "method", "objective", "seeds", "search", "axes")
@@ -58,6 +59,7 @@ def read_sweep(out: Path) -> SweepFiles:
         InputError: if `sweep.json` or `results.parquet` is missing, or any file is malformed.
     """
     sweep = _sweep(out / "sweep.json")
+    sweep["objective"] = RENAMED.get(sweep["objective"], sweep["objective"])
     path = out / "results.parquet"
     columns = ["setting", "seed", "label", "complete", "command", f"metric.{sweep['objective']}"]
     runs = _table(path, [*columns, *(f"axis.{axis['name']}" for axis in sweep["axes"])])
@@ -96,7 +98,9 @@ def _table(path: Path, needed: list[str] | tuple[str, ...]) -> pl.DataFrame:
     if not path.exists():
         raise InputError("the file does not exist", file=path, fix=RUN_AGAIN)
     try:
-        table = pl.read_parquet(path)
+        table = pl.read_parquet(path).rename(
+            {f"metric.{old}": f"metric.{new}" for old, new in RENAMED.items()}, strict=False
+        )
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"not a readable Parquet file ({error})", file=path, fix=RUN_AGAIN) from error
     for name in needed:

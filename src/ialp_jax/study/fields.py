@@ -1,7 +1,4 @@
-"""A study by the dotted names of its fields: their types, and other values put into them. Host only.
-
-A configuration is handed in, and taken apart by its dataclasses.
-"""
+"""A study by the dotted names of its fields: their types, and other values put into them."""
 
 import difflib
 import math
@@ -9,32 +6,35 @@ import types
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from ialp_jax.artifacts import InputError
-from ialp_jax.sweeps.space import Value
+import jax
 
-if TYPE_CHECKING:  # it imports JAX
-    from ialp_jax.study.config import StudyConfig
-
-_ABOVE_0 = math.ulp(0.0)
-_BELOW_1 = math.nextafter(1.0, 0.0)
-# Least and most of numbers that no configuration checks itself, by the last part of the name.
-_LIMITS: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("users", "rollout", "updates", "pool", "block_rows", "bins", "embedding", "hidden", "sessions",
-                     "chunk", "neighbours"), (1, math.inf)),
-    **dict.fromkeys(("learning_rate", "ratio_clip", "gradient_norm"), (_ABOVE_0, math.inf)),
-    **dict.fromkeys(("entropy", "value_weight", "action_value_weight", "supervised", "anneal", "weight_rate", "kappa"),
-                    (0, math.inf)),
-    **dict.fromkeys(("discount", "trace", "supervised_share"), (0, 1)),
-    **dict.fromkeys(("fraction", "fixed_share"), (_ABOVE_0, 1)),
-    "weight": (_ABOVE_0, _BELOW_1),
-}  # fmt: skip
+from ialp_jax.artifacts import InputError, Value
+from ialp_jax.study.config import StudyConfig
 
 
 def fields_of(config: Any) -> list[str]:
     """Dotted names of all fields, in the order of their definition."""
     return list(_walk(config, ""))
+
+
+def decisive_fields(config: Any) -> list[str]:
+    """Dotted names of the fields that decide a compiled program: all that are not data of it.
+
+    Data of a program is what JAX takes for a leaf: the fields of a dataclass that is registered as a pytree (`Hyper`),
+    unless they are declared static.
+    """
+    return [name for name in fields_of(config) if not _is_leaf(config, name)]
+
+
+def _is_leaf(config: Any, name: str) -> bool:
+    *path, last = name.split(".")
+    owner = held(config, ".".join(path)) if path else config
+    if jax.tree_util.all_leaves([owner]):  # no pytree: a frozen dataclass, static as a whole
+        return False
+    marker = object()
+    return any(leaf is marker for leaf in jax.tree.leaves(replace(owner, **{last: marker})))
 
 
 def _walk(owner: Any, prefix: str) -> Iterator[str]:
@@ -65,7 +65,7 @@ def kind_of(config: Any, name: str, file: Path | None = None) -> Any:
     return get_type_hints(type(owner))[last]
 
 
-def apply(config: "StudyConfig", changes: Mapping[str, Value], file: Path | None = None) -> "StudyConfig":
+def apply(config: StudyConfig, changes: Mapping[str, Value], file: Path | None = None) -> StudyConfig:
     """The study with other values in some fields. Whole numbers do for real ones, lists for tuples, "none" for None.
 
     Args:
@@ -76,8 +76,11 @@ def apply(config: "StudyConfig", changes: Mapping[str, Value], file: Path | None
     Raises:
         InputError: if a field does not exist, or its value has the wrong type or is out of range.
     """
-    return _rebuild(config, {tuple(name.split(".")): checked(config, name, value, file)
-                             for name, value in changes.items()})  # fmt: skip
+    values = {tuple(name.split(".")): checked(config, name, value, file) for name, value in changes.items()}
+    try:
+        return _rebuild(config, values)
+    except InputError as error:
+        raise error.in_file(file) from None
 
 
 def _rebuild(owner: Any, changes: dict[tuple[str, ...], Value]) -> Any:
@@ -90,22 +93,14 @@ def _rebuild(owner: Any, changes: dict[tuple[str, ...], Value]) -> Any:
 
 
 def checked(config: Any, name: str, value: Value, file: Path | None) -> Value:
-    """The value as its field wants it, of its type and in its range; `InputError` otherwise."""
+    """The value as its field wants it, of its type; `InputError` otherwise. Ranges are the configuration's to check."""
     kind = kind_of(config, name, file)
     try:
-        value = _converted(kind, value)
+        return _converted(kind, value)
     except ValueError as expected:
         raise InputError(
             f"{value!r} is not {expected}", file=file, column=name, fix=f"give {expected}"
         ) from None
-    least, most = _LIMITS.get(name.split(".")[-1], (-math.inf, math.inf))
-    if isinstance(value, (int, float)) and not least <= value <= most:
-        wanted = [f"{'above 0' if least == _ABOVE_0 else f'{least:g} or more'}"] if least > -math.inf else []
-        wanted += [f"{'below 1' if most == _BELOW_1 else f'at most {most:g}'}"] if most < math.inf else []
-        raise InputError(
-            f"{value:g} is out of range", file=file, column=name, fix=f"use a value {' and '.join(wanted)}"
-        )
-    return value
 
 
 def _converted(kind: Any, value: Any) -> Value:

@@ -1,0 +1,127 @@
+"""Ranges stand on the fields, and one check holds for the command line, TOML and Python."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ialp_jax import cli
+from ialp_jax.artifacts import InputError
+from ialp_jax.ranges import Range, above, at_least, between, check_ranges, within
+from ialp_jax.study.config import StudyConfig
+from ialp_jax.study.fields import apply, fields_of, held
+
+ENDS = {"at_least": at_least(1), "above": above(1), "within": within(1, 3), "between": between(1, 3)}
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "outside", "words"),
+    [
+        ("at_least", [1, 1e9], [0.999], "1 or more"),
+        ("above", [1.001], [1, 0], "above 1"),
+        ("within", [1, 3], [0.99, 3.01], "1 or more and at most 3"),
+        ("between", [2], [1, 3], "above 1 and below 3"),
+    ],
+)
+def test_which_numbers_a_range_holds(name, inside, outside, words):
+    assert all(number in ENDS[name] for number in inside)
+    assert not any(number in ENDS[name] for number in [*outside, math.nan])
+    assert str(ENDS[name]) == words
+
+
+@given(st.floats(allow_nan=False), st.floats(allow_nan=False), st.floats(allow_nan=False))
+def test_a_range_holds_what_lies_between_its_ends(least, most, number):
+    assert (number in Range(least, most)) == (least <= number <= most)
+    assert (number in Range(least, most, True, True)) == (least < number < most)
+
+
+@dataclass(frozen=True)
+class Inner:
+    share: Annotated[float, within(0, 1)] | None = None
+    shares: tuple[Annotated[float, within(0, 1)], ...] = (0.5,)
+    switch: bool = True
+
+
+@dataclass(frozen=True)
+class Outer:
+    inner: Inner = Inner()
+    free: float = -7.0
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "words"),
+    [
+        (Outer(Inner(share=1.5)), "inner.share", "1.5 is out of range. Fix: use a value 0 or more and at most 1"),
+        (Outer(Inner(shares=(0.5, -0.1))), "inner.shares", "-0.1 is out of range"),
+        (Outer(Inner(share=math.nan)), "inner.share", "nan is not a finite number"),
+        (Outer(free=math.inf), "free", "inf is not a finite number"),
+    ],
+)  # fmt: skip
+def test_the_error_names_field_value_and_range(config, name, words):
+    with pytest.raises(InputError) as caught:
+        check_ranges(config)
+    assert f"column {name}: {words}" in str(caught.value)
+    check_ranges(Outer())
+
+
+WRONG = {
+    "adapt_hyper.weight": 1.5, "scratch_hyper.learning_rate": 0.0, "scratch_hyper.discount": -0.1,
+    "online.users": 0, "policy.hidden": 0, "loop.chunk": 0, "seeds": 0, "fit.rank": 0, "data.k_core": 0,
+    "simulator.turn_cap": 0, "preferences.fraction": 0.0, "preferences.threshold": 2.0, "fit.rating_noise": -1.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_toml_and_python_refuse_alike(name, tmp_path):
+    path, value = name.split("."), WRONG[name]
+
+    def put(owner, path):
+        return replace(
+            owner, **{path[0]: value if len(path) == 1 else put(getattr(owner, path[0]), path[1:])}
+        )
+
+    for make in (
+        lambda: put(StudyConfig(), path),
+        lambda: apply(StudyConfig(), {name: value}, tmp_path / "space.toml"),
+    ):
+        with pytest.raises(InputError, match=rf"column {name}: {value:g} is out of range") as caught:
+            make()
+    assert "space.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["adapt_hyper.weight", "online.users", "seeds"])
+def test_the_command_line_refuses_before_any_work(name, tmp_path, capsys, monkeypatch):
+    flag = f"--{name.replace('_', '-')}"
+    words = ["ialp", "train", "synthetic", "--out", str(tmp_path / "out"), flag, str(WRONG[name])]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert stopped.value.code == cli.BAD_INPUT
+    assert f"column {name}: {WRONG[name]:g} is out of range. Fix: use a value" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_number_of_a_study_has_a_range_or_may_be_any():
+    """A field that is added without one is noticed here."""
+    free = {"fit.distance_threshold", "fit.rating_floor", "fit.patience_start", "fit.patience_cost",
+            "fit.patience_gain"}  # fmt: skip
+    unchecked = set()
+    for name in fields_of(StudyConfig()):
+        value = held(StudyConfig(), name)
+        if isinstance(value, bool) or not isinstance(value, (int, float, tuple)) or value == ():
+            continue
+        if isinstance(value, tuple) and not isinstance(value[0], float):
+            continue
+        bad = (-1e12,) * len(value) if isinstance(value, tuple) else type(value)(-1e12)
+        try:
+            apply(StudyConfig(), {name: bad})
+        except InputError:
+            continue
+        unchecked.add(name)
+    assert unchecked <= free
+    assert np.all([name in fields_of(StudyConfig()) for name in free])
