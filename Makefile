@@ -77,7 +77,7 @@ test-fast: $(VENV)/installed-dev
 
 # What depends on the versions of Python and JAX and on the processor, in about five minutes: the numerical rooms, and a
 # study from logs to page.
-PART := algorithms data environments envs evaluation policies training study/test_study_end_to_end.py
+PART := algorithms data environments evaluation learning policies serving training worlds study/test_study_end_to_end.py
 test-part: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile $(PART:%=tests/%) $(ARGS)
 

@@ -31,14 +31,14 @@ from transformers.convert_slow_tokenizer import TikTokenConverter
 from ialp_jax.artifacts import write_json
 from ialp_jax.data.build import DataConfig
 from ialp_jax.data.synthetic import SyntheticConfig, generate
-from ialp_jax.preferences import prompts
 from ialp_jax.preferences.candidates import CandidateConfig
+from ialp_jax.preferences.job.plan import plan_job
+from ialp_jax.preferences.job.requests import Requests
 from ialp_jax.preferences.judges.base import JudgeRequest
 from ialp_jax.preferences.judges.vllm import Config, VLLMJudge, find_model
-from ialp_jax.preferences.layout import Layout
-from ialp_jax.preferences.model_files import NOTE
-from ialp_jax.preferences.plan import plan_job
-from ialp_jax.preferences.requests import Requests
+from ialp_jax.preferences.prompting import prompts
+from ialp_jax.preferences.prompting.layout import Layout
+from ialp_jax.preferences.prompting.model_files import NOTE
 
 AT_MOST, AT_LEAST_FEWER = 25.0, 15.0
 HISTORY = 36  # interactions told: about 500 tokens

@@ -1,6 +1,6 @@
 """Compares shortlist policies at equal budgets of judgements per state.
 
-    python experiments/shortlists.py [--data ../shared/data/steam] --out shortlists
+    python experiments/shortlists.py [--data path/to/steam] --out shortlists
 
 Whoever may judge only 40, 100 or 200 items per user: which ones? Every policy's judgements are completed by the
 reward model, as for pre-training, and compared with the judge's full table (rank correlation, overlap of the top
@@ -38,14 +38,14 @@ from ialp_jax.artifacts import write_json
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.environments.logs import Logs
 from ialp_jax.preferences.candidates import CandidateConfig, choose_candidates
-from ialp_jax.preferences.completion import complete
+from ialp_jax.preferences.completion.completion import complete
 from ialp_jax.preferences.content_vectors import text_vectors, tfidf
-from ialp_jax.preferences.disagreement import EnsembleConfig
+from ialp_jax.preferences.job.plan import drawn_states
+from ialp_jax.preferences.job.rounds import DIMENSION, RoundConfig, highest, next_candidates
 from ialp_jax.preferences.judges import build_judge, judge_module
 from ialp_jax.preferences.judges.base import JudgeInfo, JudgeRequest
-from ialp_jax.preferences.plan import drawn_states
-from ialp_jax.preferences.quality import state_auc
-from ialp_jax.preferences.rounds import DIMENSION, RoundConfig, highest, next_candidates
+from ialp_jax.preferences.quality.disagreement import EnsembleConfig
+from ialp_jax.preferences.quality.ranking import state_auc
 from ialp_jax.preferences.states import (
     UserStates,
     documents,

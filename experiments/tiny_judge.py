@@ -1,6 +1,6 @@
 """Trains a tiny language model to answer the judge's template from logs, so that vLLM has something to serve.
 
-    .venv-vllm/bin/python experiments/tiny_judge.py --data ../shared/data/steam --out models/tiny-steam
+    .venv-vllm/bin/python experiments/tiny_judge.py --data path/to/steam --out models/tiny-steam
 
 It is no LLM: less than a million weights and a tokenizer of its own, which have read the catalogue and the
 histories of the offline users, nothing else. Every table it judges says so (`ialp_model.json`).
@@ -36,9 +36,9 @@ from ialp_jax.artifacts import atomic_path, plain, write_json
 from ialp_jax.data import steam
 from ialp_jax.data.build import DataConfig
 from ialp_jax.data.dataset import Dataset
-from ialp_jax.preferences import prompts
-from ialp_jax.preferences.layout import Layout, label_ids, make_layout
-from ialp_jax.preferences.model_files import NOTE
+from ialp_jax.preferences.prompting import prompts
+from ialp_jax.preferences.prompting.layout import Layout, label_ids, make_layout
+from ialp_jax.preferences.prompting.model_files import NOTE
 from tiny_judge_questions import (
     BLOCK,
     CONTEXT,

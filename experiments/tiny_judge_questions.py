@@ -17,8 +17,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from transformers import PreTrainedTokenizerFast
 
 from ialp_jax.data.dataset import Dataset, Domain, Feedback
-from ialp_jax.preferences import prompts
-from ialp_jax.preferences.layout import Layout
+from ialp_jax.preferences.prompting import prompts
+from ialp_jax.preferences.prompting.layout import Layout
 
 BLOCK = 32  # of the vLLM judge; prompts are padded to it
 CONTEXT = 1024

@@ -1,4 +1,4 @@
-"""The arrays of a simulated population in NumPy, and the rule; the same content as `ialp_jax.envs.world.World`."""
+"""The arrays of a simulated population in NumPy, and the rule; the same content as `ialp_jax.worlds.world.World`."""
 
 from dataclasses import dataclass
 
@@ -47,7 +47,7 @@ def made_world(
 ) -> PeerWorld:
     """A random world: ratings 1..5 around factors, a share `near` of all pairs of items closer than the threshold.
 
-    Users have met between half of `history` items and all of them, as in `ialp_jax.bench.worlds`.
+    Users have met between half of `history` items and all of them, as in `ialp_jax.bench.subjects.worlds`.
     """
     generator = np.random.default_rng(seed)
     vectors = generator.normal(size=(items, width)).astype(np.float32)

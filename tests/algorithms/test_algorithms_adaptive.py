@@ -11,8 +11,8 @@ from tiny_runs import probe_world, tiny_network, tiny_params
 
 from ialp_jax.algorithms import adaptive
 from ialp_jax.algorithms.adaptive import choose_by_value, choose_by_weight, mixture_log_prob
-from ialp_jax.envs.simulator import Simulator, SimulatorConfig
 from ialp_jax.policies.catalogue import MASKED, CatalogueDistribution
+from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
 
 ROWS = 60_000
 PRE = np.array([0.5, 0.3, 0.2, 0.0])
@@ -83,7 +83,7 @@ def test_the_value_choice_has_the_probability_it_claims():
 
 
 def test_policy_expansions_golden_number():
-    """../shared/reference/related.md: q = (1.0, 1.2), kappa 10 takes the better proposal with probability .880797."""
+    """Known answer: q = (1.0, 1.2), kappa 10 takes the better proposal with probability .880797."""
     pre, on = rows_of(np.array([1.0, 0.0])), rows_of(np.array([0.0, 1.0]))
     score = lambda items: 10.0 * jnp.array([1.0, 1.2])[items]  # noqa: E731
     item, choice = jax.jit(lambda key: choose_by_value(key, pre, on, score, False))(jax.random.key(2))

@@ -9,7 +9,7 @@ import pytest
 from tiny_runs import observations, probe_world, tiny_learner, tiny_network
 
 from ialp_jax.algorithms import a2c
-from ialp_jax.envs.simulator import SimulatorConfig
+from ialp_jax.worlds.simulator import SimulatorConfig
 
 pytestmark = pytest.mark.usefixtures("batched_keys")
 ITEMS, CAP, SEEDS, UPDATES = 9, 4, 3, 240

@@ -12,13 +12,15 @@ from rich.console import Console
 
 from ialp_jax import cli
 from ialp_jax.artifacts import InputError
-from ialp_jax.bench import interleave, page, peers
-from ialp_jax.bench.device import open_machine
+from ialp_jax.bench import peers
 from ialp_jax.bench.largest import Growth
+from ialp_jax.bench.measuring import interleave
+from ialp_jax.bench.measuring.device import open_machine
+from ialp_jax.bench.pages import page
+from ialp_jax.bench.pages.table import print_results, rate, size
 from ialp_jax.bench.results import Measured, Results, Skipped, Spread
 from ialp_jax.bench.settings import Grid
-from ialp_jax.bench.table import print_results, rate, size
-from ialp_jax.bench.workloads import WORKLOADS
+from ialp_jax.bench.subjects.workloads import WORKLOADS
 from ialp_jax.commands import bench
 
 SMALL = ["--quick", "--repeat-seconds", "0.005", "--shape.rollout", "2", "--shape.embedding", "4", "--shape.hidden", "4", "--shape.history", "2",

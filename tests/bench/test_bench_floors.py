@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from ialp_jax.bench import work
-from ialp_jax.bench.floors import Counts, Rates, floor_of
-from ialp_jax.bench.probes import Probe, copies, probes_of, rates_of
+from ialp_jax.bench.measuring.floors import Counts, Rates, floor_of
+from ialp_jax.bench.measuring.probes import Probe, copies, probes_of, rates_of
+from ialp_jax.bench.measuring.tracing import traced_flops
 from ialp_jax.bench.settings import Effort, Point, Shape
-from ialp_jax.bench.tracing import traced_flops
-from ialp_jax.bench.workloads import WORKLOADS
+from ialp_jax.bench.subjects import work
+from ialp_jax.bench.subjects.workloads import WORKLOADS
 
 RATES = Rates(matmul={1: 10.0, 128: 100.0, 512: 50.0}, exponential=4.0, copy={100: 20.0, 1000: 5.0})
 

@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.bench.floors import Rates
 from ialp_jax.bench.largest import FARTHEST, Growth, grow
-from ialp_jax.bench.profile import SHOWN, Share, shares
+from ialp_jax.bench.measuring.floors import Rates
+from ialp_jax.bench.measuring.profile import SHOWN, Share, shares
 from ialp_jax.bench.progress import Unwatched
 from ialp_jax.bench.settings import Effort, Point, Shape
 from ialp_jax.commands import bench
@@ -17,7 +17,7 @@ from ialp_jax.commands import bench
 PROGRAM = """HloModule jit_step, is_scheduled=true
 
 FileNames
-1 "/home/me/src/ialp_jax/envs/departure.py"
+1 "/home/me/src/ialp_jax/worlds/departure.py"
 2 "/venv/lib/python3.12/site-packages/flax/linen/linear.py"
 
 FunctionNames
@@ -58,7 +58,7 @@ def test_operations_are_added_up_by_the_function_they_come_from():
     }
     found = shares(seconds, dict.fromkeys(seconds, 2), PROGRAM, 2)
     assert found == [
-        Share("too_similar", "ialp_jax/envs/departure.py", 2e9, 0.4, 4, "near.2"),
+        Share("too_similar", "ialp_jax/worlds/departure.py", 2e9, 0.4, 4, "near.2"),
         Share("Dense.__call__, backward", "flax/linen/linear.py", 1.25e9, 0.25, 2, "dot.4"),
         Share("Dense.__call__", "flax/linen/linear.py", 1e9, 0.2, 2, "dot.3"),
         Share("copy (XLA's own)", "", 0.75e9, 0.15, 2, "copy.5"),
@@ -113,7 +113,7 @@ def test_command_profiles_and_grows(tmp_path, monkeypatch, batched_keys, capsys)
     found = json.loads((tmp_path / "bench.json").read_text())
     (point,) = found["points"]
     simulated = [
-        share["function"] for share in point["profile"] if share["file"] == "ialp_jax/envs/simulator.py"
+        share["function"] for share in point["profile"] if share["file"] == "ialp_jax/worlds/simulator.py"
     ]
     assert simulated  # which of them take long enough to be named is the machine's affair
     assert sum(share["share"] for share in point["profile"]) == pytest.approx(1.0)

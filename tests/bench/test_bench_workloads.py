@@ -5,17 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ialp_jax.bench import interleave
-from ialp_jax.bench.compiled import compile_program
-from ialp_jax.bench.floors import Counts, Rates
-from ialp_jax.bench.interleave import Group, Running, measure, repeats_of
+from ialp_jax.bench.measuring import interleave
+from ialp_jax.bench.measuring.compiled import compile_program
+from ialp_jax.bench.measuring.floors import Counts, Rates
+from ialp_jax.bench.measuring.interleave import Group, Running, measure, repeats_of
 from ialp_jax.bench.run import with_short_chunks
 from ialp_jax.bench.settings import Effort, Point, Shape
-from ialp_jax.bench.workloads import WORKLOADS, updates_per_call
-from ialp_jax.bench.worlds import RandomWorld
-from ialp_jax.envs.simulator import Simulator, SimulatorConfig
-from ialp_jax.envs.world import DenseRatings, FactorRatings
+from ialp_jax.bench.subjects.workloads import WORKLOADS, updates_per_call
+from ialp_jax.bench.subjects.worlds import RandomWorld
 from ialp_jax.training.loop import LoopConfig
+from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
+from ialp_jax.worlds.world import DenseRatings, FactorRatings
 
 TINY = Shape(rollout=3, embedding=4, hidden=6, history=2, turn_cap=3, population=8)
 ONE_UPDATE = Effort(repeats=2, repeat_seconds=0.0, steps_per_call=1.0, flops_per_chunk=0.0)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from random_worlds import world_arrays, world_from
 
-from ialp_jax.envs.departure import REASONS
-from ialp_jax.envs.simulator import Simulator, SimulatorConfig
-from ialp_jax.envs.types import Noise
+from ialp_jax.worlds.departure import REASONS
+from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
+from ialp_jax.worlds.types import Noise
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "experiments"))
 
@@ -246,7 +246,7 @@ def test_inverse_cdf_keeps_to_the_permitted_items_at_both_ends(monkeypatch):
 def test_torch_advantages_are_ours():
     import torch
 
-    from ialp_jax.algorithms.returns import advantage_targets
+    from ialp_jax.learning.returns import advantage_targets
     from peers.torch_a2c import A2C, A2CConfig
 
     env = NumpyEnv(made_world(60, users=8), 16, Rule(4, 2), seed=1)

@@ -14,8 +14,8 @@ from tiny_runs import observations, tiny_network, tiny_params
 from ialp_jax.algorithms.a2c import item_distribution
 from ialp_jax.artifacts import InputError
 from ialp_jax.commands.recommend import find_item
-from ialp_jax.envs.simulator import Simulator, SimulatorConfig
 from ialp_jax.policies.artifact import load_policy, save_policy
+from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
 
 ITEMS, HISTORY = 14, 4
 

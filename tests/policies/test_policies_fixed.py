@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 from random_worlds import random_world
 
-from ialp_jax.envs.departure import DepartureContext, departure_reason, temper_after
-from ialp_jax.envs.simulator import Simulator, SimulatorConfig
-from ialp_jax.evaluation.rollouts import play
 from ialp_jax.policies.fixed import (
     OraclePolicy,
     RandomPolicy,
@@ -18,6 +15,9 @@ from ialp_jax.policies.fixed import (
     fixed_actor,
     permitted_item,
 )
+from ialp_jax.serving.play import play
+from ialp_jax.worlds.departure import DepartureContext, departure_reason, temper_after
+from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
 
 ALL_RULES = ("distance", "rating", "category", "patience")
 

@@ -11,9 +11,9 @@ import pytest
 
 from ialp_jax import cli
 from ialp_jax.environments.logs import Logs
-from ialp_jax.preferences.job import finish_job, judge_shard, open_job
+from ialp_jax.preferences.job.job import finish_job, judge_shard, open_job
+from ialp_jax.preferences.job.requests import FOLDER, Requests
 from ialp_jax.preferences.judges import JudgeInfo, Judgement, Usage
-from ialp_jax.preferences.requests import FOLDER, Requests
 from ialp_jax.preferences.table import PreferenceTable
 
 

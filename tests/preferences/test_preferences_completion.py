@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.preferences.completion import CompletedPreferences, LabelRule, complete, labels
+from ialp_jax.preferences.completion.completion import CompletedPreferences, LabelRule, complete, labels
+from ialp_jax.preferences.completion.reward_model import RewardModelConfig, fit_reward_model
 from ialp_jax.preferences.judges import JudgeInfo
-from ialp_jax.preferences.quality import state_auc
-from ialp_jax.preferences.reward_model import RewardModelConfig, fit_reward_model
+from ialp_jax.preferences.quality.ranking import state_auc
 from ialp_jax.preferences.states import UserStates
 from ialp_jax.preferences.table import SCHEMA, PreferenceTable, describe, write_table
 

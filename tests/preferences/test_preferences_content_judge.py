@@ -11,7 +11,7 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.judges import available_judges, build_judge, content, judge_module
 from ialp_jax.preferences.judges.base import JudgeRequest
 from ialp_jax.preferences.judges.content import Config
-from ialp_jax.preferences.quality import state_auc
+from ialp_jax.preferences.quality.ranking import state_auc
 from ialp_jax.preferences.states import interaction_matrix, interactions_of, user_states
 
 
@@ -136,7 +136,7 @@ def test_a_judge_whose_package_is_missing_says_so(tmp_path, monkeypatch):
 
 
 def test_the_room_does_not_import_jax():
-    modules = "completion, job, quality, judges.content"
+    modules = "completion.completion, job.job, quality.ranking, judges.content"
     code = "".join(f"import ialp_jax.preferences.{name}\n" for name in modules.split(", "))
     code += "import sys\nassert 'jax' not in sys.modules, 'jax was imported'"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -15,17 +15,17 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import ndcg_score
 
 from ialp_jax.artifacts import InputError, plain
-from ialp_jax.preferences import per_state
-from ialp_jax.preferences.agreement import agreement
-from ialp_jax.preferences.calibration import calibration, equal_mass
 from ialp_jax.preferences.candidates import CandidateConfig
-from ialp_jax.preferences.evaluation import evaluate_table
-from ialp_jax.preferences.evaluation_figure import write_figure
-from ialp_jax.preferences.job import finish_job, judge_shard, open_job, run_job
-from ialp_jax.preferences.judged_pairs import asked_pairs, content_scores, judged_pairs
+from ialp_jax.preferences.job.job import finish_job, judge_shard, open_job, run_job
+from ialp_jax.preferences.job.judged_pairs import asked_pairs, content_scores, judged_pairs
+from ialp_jax.preferences.job.plan import plan_job
 from ialp_jax.preferences.judges import JudgeInfo, build_judge
-from ialp_jax.preferences.plan import plan_job
-from ialp_jax.preferences.quality import state_auc
+from ialp_jax.preferences.quality import per_state
+from ialp_jax.preferences.quality.agreement import agreement
+from ialp_jax.preferences.quality.calibration import calibration, equal_mass
+from ialp_jax.preferences.quality.evaluation import evaluate_table
+from ialp_jax.preferences.quality.figure import write_figure
+from ialp_jax.preferences.quality.ranking import state_auc
 from ialp_jax.preferences.states import interaction_matrix, user_states
 from ialp_jax.preferences.table import SCHEMA, describe, write_table
 
@@ -363,7 +363,7 @@ def test_the_content_judge_on_steam_is_above_popularity(shared_data, tmp_path):
 
 
 def test_neither_jax_nor_a_display_is_needed():
-    names = "agreement, evaluation, evaluation_figure, evaluation_rows, gate, merge"
+    names = "quality.agreement, quality.evaluation, quality.figure, quality.rows, quality.gate, job.merge"
     code = "".join(f"import ialp_jax.preferences.{name}\n" for name in names.split(", "))
     code += "import sys\nassert not {'jax', 'matplotlib.pyplot'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,10 +8,10 @@ import tyro
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.commands.prefs.evaluate import Evaluate
-from ialp_jax.preferences.calibration import Calibration
-from ialp_jax.preferences.evaluation import LabelMass, ScoreQuality, TableQuality
-from ialp_jax.preferences.gate import GateConfig, check_gate, require_gate
-from ialp_jax.preferences.per_state import StateMean
+from ialp_jax.preferences.quality.calibration import Calibration
+from ialp_jax.preferences.quality.evaluation import LabelMass, ScoreQuality, TableQuality
+from ialp_jax.preferences.quality.gate import GateConfig, check_gate, require_gate
+from ialp_jax.preferences.quality.per_state import StateMean
 
 NOTHING = StateMean(None, None, None, 0)
 

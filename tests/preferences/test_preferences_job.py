@@ -10,9 +10,9 @@ from rich.console import Console
 
 from ialp_jax.artifacts import InputError, read_manifest
 from ialp_jax.preferences.candidates import CandidateConfig
-from ialp_jax.preferences.job import run_job
+from ialp_jax.preferences.job.job import run_job
 from ialp_jax.preferences.judges import JudgeInfo, Judgement, build_judge
-from ialp_jax.preferences.prompts import template_hash
+from ialp_jax.preferences.prompting.prompts import template_hash
 from ialp_jax.preferences.states import user_states
 from ialp_jax.preferences.table import PreferenceTable
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.preferences.estimate import computed_tokens, kv_bytes
-from ialp_jax.preferences.layout import label_ids, make_layout, single_labels
+from ialp_jax.preferences.prompting.estimate import computed_tokens, kv_bytes
+from ialp_jax.preferences.prompting.layout import label_ids, make_layout, single_labels
 
 MARKS = {"<s>": 1, "<u>": 2, "<a>": 3}
 

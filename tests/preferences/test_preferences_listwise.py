@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
-from ialp_jax.preferences import listwise
 from ialp_jax.preferences.judges.base import Usage
+from ialp_jax.preferences.prompting import listwise
 
 
 @given(st.integers(1, 60), st.integers(1, 26), st.integers(1, 5), st.integers(0, 10**6))

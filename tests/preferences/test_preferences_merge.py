@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from ialp_jax.artifacts import InputError, read_json, read_manifest
 from ialp_jax.preferences.candidates import CandidateConfig
-from ialp_jax.preferences.job import finish_job, judge_shard, open_job, run_job
+from ialp_jax.preferences.job.job import finish_job, judge_shard, open_job, run_job
+from ialp_jax.preferences.job.merge import merge_tables
+from ialp_jax.preferences.job.plan import plan_job
+from ialp_jax.preferences.job.requests import FOLDER, Requests
 from ialp_jax.preferences.judges import JudgeInfo, Judgement, Usage
-from ialp_jax.preferences.merge import merge_tables
-from ialp_jax.preferences.plan import plan_job
-from ialp_jax.preferences.requests import FOLDER, Requests
 from ialp_jax.preferences.table import COSTS, SCHEMA, PreferenceTable, describe, read_pairs, write_table
 
 

@@ -16,13 +16,13 @@ from fake_chat_server import Server, by_function, completion, p_labels
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.preferences import prompts
 from ialp_jax.preferences.candidates import CandidateConfig
-from ialp_jax.preferences.job import run_job
+from ialp_jax.preferences.job.job import run_job
 from ialp_jax.preferences.judges import build_judge
 from ialp_jax.preferences.judges.base import JudgeContext, JudgeRequest
 from ialp_jax.preferences.judges.openai import Config, build
-from ialp_jax.preferences.label_logprobs import UnreadableError, read_by_text
+from ialp_jax.preferences.prompting import prompts
+from ialp_jax.preferences.prompting.label_logprobs import UnreadableError, read_by_text
 from ialp_jax.preferences.table import PreferenceTable
 
 CONTEXT = JudgeContext("games", "implicit")

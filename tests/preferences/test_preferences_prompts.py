@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.preferences import prompts
+from ialp_jax.preferences.prompting import prompts
 
 
 def test_known_state_text():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.preferences.quality import auc_against, state_auc
+from ialp_jax.preferences.quality.ranking import auc_against, state_auc
 
 
 def test_known_answers():

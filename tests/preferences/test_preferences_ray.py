@@ -13,12 +13,12 @@ from rich.console import Console
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.candidates import CandidateConfig
-from ialp_jax.preferences.job import finish_job, judge_shard, open_job
+from ialp_jax.preferences.job.job import finish_job, judge_shard, open_job
+from ialp_jax.preferences.job.plan import plan_job
+from ialp_jax.preferences.job.requests import FOLDER, Requests
+from ialp_jax.preferences.job.sharing import judge_with_ray
 from ialp_jax.preferences.judges import judge_module
-from ialp_jax.preferences.plan import plan_job
-from ialp_jax.preferences.requests import FOLDER, Requests
-from ialp_jax.preferences.server_errors import KEY
-from ialp_jax.preferences.sharing import judge_with_ray
+from ialp_jax.preferences.prompting.server_errors import KEY
 
 CANDIDATES = CandidateConfig(similar=4, popular=3, random=2)
 PAIRS = 9  # of a state

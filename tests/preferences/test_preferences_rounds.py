@@ -18,15 +18,15 @@ from ialp_jax.artifacts import InputError, read_manifest
 from ialp_jax.commands.prefs import extend
 from ialp_jax.environments.logs import Logs
 from ialp_jax.policies.artifact import load_policy, save_policy
-from ialp_jax.preferences import reward_model
 from ialp_jax.preferences.candidates import CandidateConfig
-from ialp_jax.preferences.disagreement import EnsembleConfig, disagreement
-from ialp_jax.preferences.job import finish_job, judge_shard, open_job, run_job
+from ialp_jax.preferences.completion import reward_model
+from ialp_jax.preferences.job.job import finish_job, judge_shard, open_job, run_job
+from ialp_jax.preferences.job.merge import merge_tables
+from ialp_jax.preferences.job.plan import plan_job
+from ialp_jax.preferences.job.requests import FOLDER, Requests
+from ialp_jax.preferences.job.rounds import RoundConfig, highest, next_candidates, plan_round
 from ialp_jax.preferences.judges.base import REJECTED, JudgeInfo, Judgement
-from ialp_jax.preferences.merge import merge_tables
-from ialp_jax.preferences.plan import plan_job
-from ialp_jax.preferences.requests import FOLDER, Requests
-from ialp_jax.preferences.rounds import RoundConfig, highest, next_candidates, plan_round
+from ialp_jax.preferences.quality.disagreement import EnsembleConfig, disagreement
 from ialp_jax.preferences.states import UserStates, interaction_matrix, user_states
 from ialp_jax.preferences.table import PreferenceTable, write_table
 
@@ -335,5 +335,5 @@ def test_a_table_that_does_not_say_its_words_is_refused(judged, tmp_path, quiet)
 
 
 def test_the_room_stays_host_only():
-    code = "import sys, ialp_jax.preferences.rounds; sys.exit('jax' in sys.modules)"
+    code = "import sys, ialp_jax.preferences.job.rounds; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

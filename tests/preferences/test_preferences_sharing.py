@@ -15,12 +15,12 @@ from rich.console import Console
 from test_preferences_job import CANDIDATES, SpyJudge
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.preferences.job import Job, finish_job, judge_shard, open_job
-from ialp_jax.preferences.job_progress import JobProgress
+from ialp_jax.preferences.job.job import Job, finish_job, judge_shard, open_job
+from ialp_jax.preferences.job.plan import plan_job
+from ialp_jax.preferences.job.progress import JobProgress
+from ialp_jax.preferences.job.requests import Requests
+from ialp_jax.preferences.job.sharing import gpus, judge_with_processes, visible_gpus
 from ialp_jax.preferences.judges import JudgeContext, judge_module
-from ialp_jax.preferences.plan import plan_job
-from ialp_jax.preferences.requests import Requests
-from ialp_jax.preferences.sharing import gpus, judge_with_processes, visible_gpus
 
 QUIET = Console(file=io.StringIO())
 
@@ -73,7 +73,7 @@ def test_without_requests_or_with_odd_shards_the_error_says_what_to_do(job, tmp_
 
 
 def test_requests_of_other_prompts_are_refused(job, monkeypatch):
-    monkeypatch.setattr("ialp_jax.preferences.requests.template_hash", lambda *_: "another")
+    monkeypatch.setattr("ialp_jax.preferences.job.requests.template_hash", lambda *_: "another")
     with pytest.raises(InputError, match="other prompts than this version's"):
         open_job(job.directory, SpyJudge().info)
 
@@ -131,11 +131,11 @@ def test_too_few_gpus_are_noticed_before_any_process_starts(job, monkeypatch, tm
 
 def test_processes_end_with_the_one_that_started_them(tmp_path):
     child = (
-        "import os, time\nfrom ialp_jax.preferences.sharing import end_with_parent\nend_with_parent()\n"
+        "import os, time\nfrom ialp_jax.preferences.job.sharing import end_with_parent\nend_with_parent()\n"
         f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
     )
     parent = (
-        "import os, subprocess, sys, time\nfrom ialp_jax.preferences.sharing import PARENT\n"
+        "import os, subprocess, sys, time\nfrom ialp_jax.preferences.job.sharing import PARENT\n"
         f"subprocess.Popen([sys.executable, '-c', {child!r}], env=os.environ | {{PARENT: str(os.getpid())}})\n"
         "time.sleep(60)"
     )

@@ -5,9 +5,9 @@ import numpy as np
 from ialp_jax.data import steam
 from ialp_jax.data.build import DataConfig
 from ialp_jax.preferences.candidates import CandidateConfig
-from ialp_jax.preferences.job import run_job
+from ialp_jax.preferences.job.job import run_job
 from ialp_jax.preferences.judges import build_judge
-from ialp_jax.preferences.quality import auc_against
+from ialp_jax.preferences.quality.ranking import auc_against
 from ialp_jax.preferences.states import interaction_matrix, user_states
 
 

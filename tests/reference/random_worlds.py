@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from ialp_jax.envs.world import DenseRatings, Departure, World
+from ialp_jax.worlds.world import DenseRatings, Departure, World
 
 
 def world_arrays(seed, users=6, items=14, history=4, categories=3, allowed=0, noise=0.4, width=3):

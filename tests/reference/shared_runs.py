@@ -10,11 +10,11 @@ from rich.console import Console
 from tiny_runs import tiny_learner, tiny_network
 
 from ialp_jax.algorithms import a2c
-from ialp_jax.envs.simulator import SimulatorConfig
-from ialp_jax.envs.world import DenseRatings
 from ialp_jax.training.loop import LoopConfig, seed_keys, train
 from ialp_jax.training.mesh import MeshConfig, make_mesh
 from ialp_jax.training.progress import step_bar
+from ialp_jax.worlds.simulator import SimulatorConfig
+from ialp_jax.worlds.world import DenseRatings
 
 ITEMS, USERS, UPDATES, CHUNK = 30, 16, 100, 50
 SHAPE = {"users": USERS, "pool": USERS, "rollout": 4, "updates": UPDATES, "block_rows": 16}

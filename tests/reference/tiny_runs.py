@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ialp_jax.algorithms import a2c
-from ialp_jax.envs.simulator import Simulator, SimulatorConfig
-from ialp_jax.envs.types import Observation
-from ialp_jax.envs.world import DenseRatings, Departure, World
 from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
+from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
+from ialp_jax.worlds.types import Observation
+from ialp_jax.worlds.world import DenseRatings, Departure, World
 
 
 def tiny_network(items=14, encoder="gru", width=6):

@@ -4,7 +4,7 @@ TINY = """
 from ialp_jax.data.build import DataConfig
 from ialp_jax.data.synthetic import SyntheticConfig
 from ialp_jax.environments import Environment, register
-from ialp_jax.envs.simulator import SimulatorConfig
+from ialp_jax.worlds.simulator import SimulatorConfig
 
 
 @register("tiny")

@@ -8,9 +8,9 @@ from ialp_jax.data.build import DataConfig
 from ialp_jax.data.synthetic import SyntheticConfig
 from ialp_jax.environments import Environment
 from ialp_jax.preferences.candidates import CandidateConfig
-from ialp_jax.preferences.job import finish_job, judge_shard, open_job
+from ialp_jax.preferences.job.job import finish_job, judge_shard, open_job
+from ialp_jax.preferences.job.plan import plan_job
 from ialp_jax.preferences.judges import JudgeInfo, Judgement, Usage
-from ialp_jax.preferences.plan import plan_job
 from ialp_jax.preferences.states import interaction_matrix
 
 LLM = JudgeInfo("spy", True, "imagined-9b", "r1", "t", {}, "The language model imagined-9b judged.")

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.candidates import CandidateConfig
-from ialp_jax.preferences.gate import GateConfig
+from ialp_jax.preferences.quality.gate import GateConfig
 from ialp_jax.preferences.states import of_users, user_states
 from ialp_jax.report.headline import judge_statement
 from ialp_jax.report.quality import quality_digest, quality_facts, quality_table

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from ialp_jax import environments
 from ialp_jax.artifacts import InputError
 from ialp_jax.commands.train import Train
+from ialp_jax.naming import label, short_names
 from ialp_jax.study.arguments import parse
+from ialp_jax.study.command import command
 from ialp_jax.study.config import StudyConfig, preset
 from ialp_jax.study.fields import apply, fields_of, kind_of
 from ialp_jax.sweeps.settings import affects, check_space
 from ialp_jax.sweeps.space import Axis, Search, Space, read_space
-from ialp_jax.sweeps.wording import command, label, short_names
 
 STEAM = preset(environments.get("steam")[1], "quick")
 ENTROPY = Axis("scratch_hyper.entropy", (0.01, 0.1))

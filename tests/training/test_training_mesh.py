@@ -22,10 +22,10 @@ from shared_runs import (
 
 from ialp_jax.algorithms import a2c, adaptive, fixed, ialp
 from ialp_jax.artifacts import InputError
-from ialp_jax.envs.simulator import Simulator, SimulatorConfig
 from ialp_jax.policies.fixed import RandomPolicy, fixed_actor
 from ialp_jax.training.loop import compile_chunk, seed_keys
 from ialp_jax.training.mesh import Layout, MeshConfig, make_mesh
+from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
 
 pytestmark = pytest.mark.usefixtures("batched_keys")
 WORLD = shared_world()

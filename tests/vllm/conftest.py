@@ -17,8 +17,8 @@ for name, value in {
 from asked import OPTIONS  # noqa: E402
 from tiny_models import make_model  # noqa: E402
 
+from ialp_jax.preferences.job.requests import Requests  # noqa: E402
 from ialp_jax.preferences.judges.vllm import Config, VLLMJudge, build  # noqa: E402
-from ialp_jax.preferences.requests import Requests  # noqa: E402
 
 
 @pytest.fixture(scope="session")

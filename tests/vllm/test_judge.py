@@ -9,11 +9,11 @@ from asked import HOSTILE, INJECTION, PLAIN, Reference, make_requests
 from tiny_models import make_model
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.preferences import listwise
-from ialp_jax.preferences.estimate import Assumptions, estimate_job
+from ialp_jax.preferences.job.shards import shard_frame
 from ialp_jax.preferences.judges.vllm import Config, build
-from ialp_jax.preferences.layout import encode, label_ids
-from ialp_jax.preferences.shards import shard_frame
+from ialp_jax.preferences.prompting import listwise
+from ialp_jax.preferences.prompting.estimate import Assumptions, estimate_job
+from ialp_jax.preferences.prompting.layout import encode, label_ids
 
 TITLES = [*PLAIN, *HOSTILE.values()]
 

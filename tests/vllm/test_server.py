@@ -17,9 +17,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.preferences import prompts
 from ialp_jax.preferences.judges.base import JudgeContext, JudgeRequest
 from ialp_jax.preferences.judges.openai import Config, OpenAIJudge, build
+from ialp_jax.preferences.prompting import prompts
 
 CONTEXT = JudgeContext("games", "implicit")
 ITEMS = ("Space Trader", "Silver Band", "Night City", "Größe 漢字", "Iron Castle", "The Long Road", "B", "")

@@ -14,11 +14,11 @@ from rich.console import Console
 from ialp_jax.artifacts import read_json
 from ialp_jax.data.build import DataConfig
 from ialp_jax.data.synthetic import SyntheticConfig, generate
-from ialp_jax.preferences import prompts
 from ialp_jax.preferences.candidates import CandidateConfig
-from ialp_jax.preferences.layout import label_ids
-from ialp_jax.preferences.model_files import NOTE
-from ialp_jax.preferences.plan import plan_job
+from ialp_jax.preferences.job.plan import plan_job
+from ialp_jax.preferences.prompting import prompts
+from ialp_jax.preferences.prompting.layout import label_ids
+from ialp_jax.preferences.prompting.model_files import NOTE
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
 

@@ -1,1 +1,1 @@
-"""A2C, iALP and A-iALP_ap, with the returns and losses they share."""
+"""The learners: A2C, iALP, A-iALP_ap, and policies that do not learn."""

@@ -13,15 +13,15 @@ import optax
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ialp_jax.algorithms.losses import ActorCriticHyper, actor_critic_loss
-from ialp_jax.algorithms.rollout import Served, open_stream, serve_rollout
-from ialp_jax.envs.sessions import Actor, Ledger, Sessions, StreamClock
-from ialp_jax.envs.shares import average
-from ialp_jax.envs.simulator import Simulator
-from ialp_jax.envs.world import World
+from ialp_jax.learning.losses import ActorCriticHyper, actor_critic_loss
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.catalogue import HeadStatistics, ItemDistribution, catalogue_distribution
 from ialp_jax.ranges import Count
+from ialp_jax.serving.rollout import Served, open_stream, serve_rollout
+from ialp_jax.serving.sessions import Actor, Ledger, Sessions, StreamClock
+from ialp_jax.serving.shares import average
+from ialp_jax.worlds.simulator import Simulator
+from ialp_jax.worlds.world import World
 
 
 @dataclass(frozen=True)

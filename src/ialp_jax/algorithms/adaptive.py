@@ -1,6 +1,6 @@
 """A-iALP_ap: a frozen pre-trained policy combined with a policy learnt online.
 
-The paper's formula is not available to us; two readings are built (../shared/reference/method.md section 6):
+The paper's formula is not available to us; two readings are built:
 
 * mixture: act with pi~ = w pi_pre + (1 - w) pi_on, with w constant, annealed or learnt;
 * value: each policy proposes an item, and softmax(kappa Q) of the online critic chooses (as in Policy Expansion,
@@ -20,16 +20,16 @@ from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ialp_jax.algorithms import a2c
-from ialp_jax.algorithms.losses import ActorCriticHyper, actor_critic_loss
-from ialp_jax.algorithms.returns import Targets
-from ialp_jax.algorithms.rollout import Served, open_stream, serve_rollout
-from ialp_jax.envs.sessions import Actor, Ledger, Sessions
-from ialp_jax.envs.shares import average, deviation, draw
-from ialp_jax.envs.simulator import Simulator
-from ialp_jax.envs.world import World
+from ialp_jax.learning.losses import ActorCriticHyper, actor_critic_loss
+from ialp_jax.learning.returns import Targets
 from ialp_jax.policies.actor_critic import Network, Recall
 from ialp_jax.policies.catalogue import HeadStatistics, ItemDistribution
 from ialp_jax.ranges import Weight, between
+from ialp_jax.serving.rollout import Served, open_stream, serve_rollout
+from ialp_jax.serving.sessions import Actor, Ledger, Sessions
+from ialp_jax.serving.shares import average, deviation, draw
+from ialp_jax.worlds.simulator import Simulator
+from ialp_jax.worlds.world import World
 
 
 @dataclass(frozen=True)

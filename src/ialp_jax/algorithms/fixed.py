@@ -9,11 +9,11 @@ from flax import struct
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from ialp_jax.algorithms import a2c
-from ialp_jax.algorithms.rollout import open_stream, serve_rollout
-from ialp_jax.envs.sessions import Actor, Ledger, Sessions
-from ialp_jax.envs.shares import average
-from ialp_jax.envs.simulator import Simulator
-from ialp_jax.envs.world import World
+from ialp_jax.serving.rollout import open_stream, serve_rollout
+from ialp_jax.serving.sessions import Actor, Ledger, Sessions
+from ialp_jax.serving.shares import average
+from ialp_jax.worlds.simulator import Simulator
+from ialp_jax.worlds.world import World
 
 
 @struct.dataclass

@@ -17,13 +17,13 @@ from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ialp_jax.algorithms import a2c
-from ialp_jax.algorithms.losses import ActorCriticHyper
-from ialp_jax.envs.sessions import Actor
-from ialp_jax.envs.shares import user_keys
-from ialp_jax.envs.types import Situation, State
-from ialp_jax.envs.world import World
+from ialp_jax.learning.losses import ActorCriticHyper
 from ialp_jax.policies.catalogue import inverse_cdf
 from ialp_jax.ranges import Rate, Share, Weight
+from ialp_jax.serving.sessions import Actor
+from ialp_jax.serving.shares import user_keys
+from ialp_jax.worlds.types import Situation, State
+from ialp_jax.worlds.world import World
 
 Config = a2c.Config
 RunState = a2c.RunState

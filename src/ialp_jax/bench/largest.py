@@ -6,12 +6,12 @@ from typing import Literal
 
 import jax
 
-from ialp_jax.bench.compiled import Ready, compile_program
-from ialp_jax.bench.floors import Rates, floor_of
-from ialp_jax.bench.interleave import measure
+from ialp_jax.bench.measuring.compiled import Ready, compile_program
+from ialp_jax.bench.measuring.floors import Rates, floor_of
+from ialp_jax.bench.measuring.interleave import measure
 from ialp_jax.bench.progress import Watch
 from ialp_jax.bench.settings import Effort, Point, Shape
-from ialp_jax.bench.workloads import WORKLOADS
+from ialp_jax.bench.subjects.workloads import WORKLOADS
 
 Axis = Literal["users", "items"]
 FARTHEST = 2**28  # users or items: nothing larger is looked for

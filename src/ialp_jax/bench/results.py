@@ -8,10 +8,10 @@ from typing import Any, Literal
 import numpy as np
 
 from ialp_jax.artifacts import atomic_path, plain
-from ialp_jax.bench.floors import Floor
-from ialp_jax.bench.interleave import Running
 from ialp_jax.bench.largest import Largest
-from ialp_jax.bench.profile import Share
+from ialp_jax.bench.measuring.floors import Floor
+from ialp_jax.bench.measuring.interleave import Running
+from ialp_jax.bench.measuring.profile import Share
 from ialp_jax.bench.settings import Point
 
 SCHEMA = 1

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 
 from ialp_jax.artifacts import versions
-from ialp_jax.bench.compiled import Ready, compile_program
-from ialp_jax.bench.device import Machine
-from ialp_jax.bench.floors import Rates, floor_of
-from ialp_jax.bench.interleave import Group, Running, measure, repeats_of
 from ialp_jax.bench.largest import Axis, Growth, Largest
-from ialp_jax.bench.probes import Probe, copies, probes_of, rates_of
-from ialp_jax.bench.profile import Share, profile_call
+from ialp_jax.bench.measuring.compiled import Ready, compile_program
+from ialp_jax.bench.measuring.device import Machine
+from ialp_jax.bench.measuring.floors import Rates, floor_of
+from ialp_jax.bench.measuring.interleave import Group, Running, measure, repeats_of
+from ialp_jax.bench.measuring.probes import Probe, copies, probes_of, rates_of
+from ialp_jax.bench.measuring.profile import Share, profile_call
 from ialp_jax.bench.progress import Unwatched, Watch
 from ialp_jax.bench.results import Limit, Results, Skipped, measured
 from ialp_jax.bench.settings import Effort, Grid, Point, Shape
-from ialp_jax.bench.workloads import WORKLOADS
+from ialp_jax.bench.subjects.workloads import WORKLOADS
 
 PROBE_SHARE = 5  # a probe is timed for a fifth of the time: there are many, and each is one operation
 TYPICAL = 2.5  # times its floor is what a program usually takes; only for foreseeing how long a run lasts

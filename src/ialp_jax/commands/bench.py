@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.bench.device import DeviceName
+from ialp_jax.bench.measuring.device import DeviceName
 from ialp_jax.bench.settings import Effort, Grid, Shape
 
 NOT_QUICK = ("ialp_taught",)
@@ -69,11 +69,12 @@ def run(arguments: Sequence[str]) -> None:
     """Measures, prints the tables, writes the files."""
     asked = tyro.cli(Bench, args=arguments, prog="ialp bench")
     console = Console(width=None if os.environ.get("COLUMNS") or Console().is_terminal else 150)
-    from ialp_jax.bench import page, peers, results, table
-    from ialp_jax.bench.device import open_machine
+    from ialp_jax.bench import peers, results
+    from ialp_jax.bench.measuring.device import open_machine
+    from ialp_jax.bench.pages import page, table
     from ialp_jax.bench.progress import bars
     from ialp_jax.bench.run import Benchmark
-    from ialp_jax.bench.workloads import WORKLOADS
+    from ialp_jax.bench.subjects.workloads import WORKLOADS
     from ialp_jax.training.device import split_cpu
 
     if asked.list:

@@ -26,9 +26,9 @@ def run(arguments: Sequence[str]) -> None:
     """Prints one line per check; exit status 1 if any failed."""
     asked = tyro.cli(Check, args=arguments, prog="ialp check")
     name, environment = environments.get(asked.env)
-    from ialp_jax.envs.check import check_world
-    from ialp_jax.envs.fit import fit_world
-    from ialp_jax.envs.simulator import Simulator
+    from ialp_jax.environments.check import check_world
+    from ialp_jax.worlds.fit.fit import fit_world
+    from ialp_jax.worlds.simulator import Simulator
 
     console = Console()
     dataset = environment.dataset(asked.data, environment.data, name)

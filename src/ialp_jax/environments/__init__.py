@@ -1,4 +1,4 @@
-"""Environments by name: which logs, which rules. One file each; a file registers itself when it is imported."""
+"""Environments by name: which logs, which rules (one file each in `named/`), and the check of what they make."""
 
 from ialp_jax.environments.registry import Environment, get, names, register
 

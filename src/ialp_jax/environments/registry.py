@@ -13,8 +13,8 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.data.build import DataConfig
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.data.synthetic import SyntheticConfig, generate
-from ialp_jax.envs.fit_config import FitConfig
-from ialp_jax.envs.simulator import SimulatorConfig
+from ialp_jax.worlds.fit.config import FitConfig
+from ialp_jax.worlds.simulator import SimulatorConfig
 
 Loader = Callable[[Path, DataConfig], Dataset]
 # Logs say who met what; half of an item's mean in them is counted as exposure rather than liking. At full weight a
@@ -104,7 +104,7 @@ def get(name: str) -> tuple[str, Environment]:
 
 
 def _discover() -> None:
-    package = importlib.import_module("ialp_jax.environments")
+    package = importlib.import_module("ialp_jax.environments.named")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
     for point in importlib.metadata.entry_points(group="ialp_jax.environments"):

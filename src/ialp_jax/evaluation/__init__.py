@@ -1,1 +1,1 @@
-"""Rollouts with finished policies, metrics and intervals."""
+"""Metrics and intervals."""

@@ -9,10 +9,10 @@ from flax import linen as nn
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
-from ialp_jax.envs.types import Observation
 from ialp_jax.policies.catalogue import Choice, HeadPlan, Matmul, choose_plan
 from ialp_jax.policies.encoders import KEPT, GRUEncoder, SASRecEncoder
 from ialp_jax.ranges import Count
+from ialp_jax.worlds.types import Observation
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,7 @@ class Recall:
 class ActorCritic(nn.Module):
     """Policy pi(a|s) = softmax(<W h, e_a> + b_a), value V(s), action value Q(s,a) = V(s) + <U h, e_a>.
 
-    Q needs no sum over the catalogue, so evaluating it at one item costs one inner product
-    (../shared/reference/method.md section 4).
+    Q needs no sum over the catalogue, so evaluating it at one item costs one inner product.
     """
 
     num_items: int

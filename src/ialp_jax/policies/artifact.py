@@ -21,9 +21,9 @@ from ialp_jax.artifacts import (
     write_arrays,
     write_manifest,
 )
-from ialp_jax.envs.types import Observation
 from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
 from ialp_jax.policies.catalogue import catalogue_logits
+from ialp_jax.worlds.types import Observation
 
 KIND = "policy"
 

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ialp_jax.envs.departure import RULES, DepartureContext, squared_distances, temper_after
-from ialp_jax.envs.sessions import Actor
-from ialp_jax.envs.shares import user_keys
-from ialp_jax.envs.simulator import Simulator
-from ialp_jax.envs.types import Situation, State
-from ialp_jax.envs.world import World
+from ialp_jax.serving.sessions import Actor
+from ialp_jax.serving.shares import user_keys
+from ialp_jax.worlds.departure import RULES, DepartureContext, squared_distances, temper_after
+from ialp_jax.worlds.simulator import Simulator
+from ialp_jax.worlds.types import Situation, State
+from ialp_jax.worlds.world import World
 
 
 class FixedPolicy(Protocol):

@@ -1,4 +1,5 @@
 """The preference room: candidates and prompts go to a judge; a table comes back and is completed.
 
-Host only, except `reward_model`, which is the one module here that imports jax.
+Judges run in environments without jax, so only `completion/reward_model.py` imports it; who needs that module imports it
+where it is used.
 """

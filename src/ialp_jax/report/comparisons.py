@@ -21,9 +21,6 @@ class Question:
 
 QUESTIONS = (
     Question("Does pre-training help at the start?", "ialp", "a2c", "initial_reward"),
-    Question(
-        "Does the advantage need the right users' preferences?", "ialp", "ialp_shuffled", "initial_reward"
-    ),
     Question("Does RL on the table beat the table alone?", "ialp", "table_greedy", "mean_reward"),
     Question("Does the mixture end above fine-tuning?", "a_ialp_ap_mixture", "a_ialp_ft", "final_reward"),
     Question("Does value choice end above fine-tuning?", "a_ialp_ap_value", "a_ialp_ft", "final_reward"),

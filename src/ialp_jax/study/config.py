@@ -8,13 +8,13 @@ from ialp_jax.algorithms import a2c, adaptive, ialp
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.build import DataConfig
 from ialp_jax.environments import Environment
-from ialp_jax.envs.fit_config import FitConfig
-from ialp_jax.envs.simulator import SimulatorConfig
 from ialp_jax.policies.actor_critic import PolicyConfig
 from ialp_jax.preferences.candidates import CandidateConfig
-from ialp_jax.preferences.gate import GateConfig
+from ialp_jax.preferences.quality.gate import GateConfig
 from ialp_jax.ranges import Count, Percentile, PositiveShare, check_ranges
 from ialp_jax.training.loop import LoopConfig
+from ialp_jax.worlds.fit.config import FitConfig
+from ialp_jax.worlds.simulator import SimulatorConfig
 
 Preset = Literal["quick", "full"]
 MethodName = Literal[

@@ -11,13 +11,13 @@ import numpy as np
 from jaxtyping import Int
 
 from ialp_jax.algorithms import a2c, adaptive, fixed, ialp
-from ialp_jax.envs.simulator import Simulator
-from ialp_jax.envs.world import World
 from ialp_jax.policies.actor_critic import ActorCritic, Network
 from ialp_jax.policies.fixed import FixedPolicy, OraclePolicy, RandomPolicy, ScorePolicy, fixed_actor
 from ialp_jax.study.config import FIXED, TABLE_METHODS, StudyConfig
 from ialp_jax.study.prepare import Prepared
 from ialp_jax.training.loop import seed_keys
+from ialp_jax.worlds.simulator import Simulator
+from ialp_jax.worlds.world import World
 
 # Purposes of the seeds' keys; all online methods share one, so that the same users arrive.
 PARAMS_STREAM = 0

@@ -13,21 +13,21 @@ from rich.console import Console
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.dataset import Dataset, histories
-from ialp_jax.envs.departure import REASONS
-from ialp_jax.envs.fit import fit_world
-from ialp_jax.envs.fit_report import TOP_PERCENTILE, FitReport, affinity_rows
-from ialp_jax.envs.item_points import sampled_distances
-from ialp_jax.envs.near import tabulate_near
-from ialp_jax.envs.preference_world import preference_world
-from ialp_jax.envs.world import World
-from ialp_jax.preferences.completion import CompletedPreferences, LabelRule, complete, labels
+from ialp_jax.preferences.completion.completion import CompletedPreferences, LabelRule, complete, labels
+from ialp_jax.preferences.completion.transfer import transfer_scores
 from ialp_jax.preferences.content_vectors import text_vectors, tfidf
-from ialp_jax.preferences.quality import state_auc
+from ialp_jax.preferences.quality.ranking import state_auc
 from ialp_jax.preferences.states import UserStates, documents, of_users, user_states
 from ialp_jax.preferences.table import PreferenceTable
-from ialp_jax.preferences.transfer import transfer_scores
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.table import FinishedTable, content_table, judge_record
+from ialp_jax.worlds.departure import REASONS
+from ialp_jax.worlds.fit.fit import fit_world
+from ialp_jax.worlds.fit.points import sampled_distances
+from ialp_jax.worlds.fit.report import TOP_PERCENTILE, FitReport, affinity_rows
+from ialp_jax.worlds.near import tabulate_near
+from ialp_jax.worlds.preference_world import preference_world
+from ialp_jax.worlds.world import World
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from ialp_jax.envs.departure import REASONS
-from ialp_jax.envs.sessions import Ledger
-from ialp_jax.envs.world import World
 from ialp_jax.evaluation.metrics import coverage, diversity, novelty
-from ialp_jax.evaluation.rollouts import PlayedSessions, play
 from ialp_jax.evaluation.statistics import mean_reward, phase_reward
+from ialp_jax.serving.play import PlayedSessions, play
+from ialp_jax.serving.sessions import Ledger
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.methods import Method
 from ialp_jax.study.prepare import Prepared, offline_users
 from ialp_jax.training.loop import Trained, seed_keys
+from ialp_jax.worlds.departure import REASONS
+from ialp_jax.worlds.world import World
 
 EVALUATION_STREAM = 3
 PHASES = {"initial": 0.05, "final": 0.10}

@@ -11,10 +11,10 @@ from rich.markup import escape
 
 from ialp_jax.artifacts import InputError, fingerprint, plain, read_manifest
 from ialp_jax.data.dataset import Dataset
-from ialp_jax.preferences.evaluation import TableQuality, evaluate_table
-from ialp_jax.preferences.gate import check_gate, require_gate
-from ialp_jax.preferences.job import run_job
+from ialp_jax.preferences.job.job import run_job
 from ialp_jax.preferences.judges import build_judge, judge_module
+from ialp_jax.preferences.quality.evaluation import TableQuality, evaluate_table
+from ialp_jax.preferences.quality.gate import check_gate, require_gate
 from ialp_jax.preferences.states import user_states
 from ialp_jax.preferences.table import COSTS, KIND, PreferenceTable
 from ialp_jax.report import print_judge

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from ialp_jax.artifacts import InputError, plain, read_json, versions, write_json
 from ialp_jax.cluster.ray_tasks import run_tasks
+from ialp_jax.naming import label
 from ialp_jax.report.sweep import print_sweep, write_sweep_report
 from ialp_jax.study.results import PHASES
 from ialp_jax.study.table import judge_record
@@ -27,7 +28,6 @@ from ialp_jax.sweeps.rounds import Rounds, planned_settings, planned_steps, roun
 from ialp_jax.sweeps.search import advice
 from ialp_jax.sweeps.tables import TABLES, scores, write_tables
 from ialp_jax.sweeps.units import ROUNDS, UNITS, Round, Unit, load_rounds, steps_of
-from ialp_jax.sweeps.wording import label
 from ialp_jax.sweeps.worlds import FOLDER, Worlds
 
 PAGES = ("summary.json", "report.html")

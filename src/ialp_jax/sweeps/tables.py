@@ -13,11 +13,11 @@ import polars as pl
 
 from ialp_jax.artifacts import atomic_path, plain, read_json
 from ialp_jax.evaluation.statistics import interquartile_mean
+from ialp_jax.naming import label
 from ialp_jax.sweeps.definition import Sweep
 from ialp_jax.sweeps.execute import RESULT, TIMINGS, is_done, pretraining_sources, unit_folder
 from ialp_jax.sweeps.search import Setting
 from ialp_jax.sweeps.units import Round, Unit
-from ialp_jax.sweeps.wording import label
 
 RESULTS_TABLE, RUNGS_TABLE, TIMINGS_TABLE = "results.parquet", "rungs.parquet", "timings.parquet"
 TABLES = (RESULTS_TABLE, RUNGS_TABLE, TIMINGS_TABLE)

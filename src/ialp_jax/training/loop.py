@@ -14,13 +14,13 @@ from jax.sharding import Mesh
 from jax.stages import Compiled
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from ialp_jax.envs.world import World
 from ialp_jax.ranges import Count, Weight
 from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.device import crowded
 from ialp_jax.training.distributed import agreed, gathered
 from ialp_jax.training.mesh import Layout, on_mesh
 from ialp_jax.training.progress import Watch
+from ialp_jax.worlds.world import World
 
 _MADE = [0]  # programs
 

@@ -1,7 +1,7 @@
 """Many devices: runs side by side on the axis `run`, the users of one run on the axis `user`.
 
 Both axes are manual (`jax.shard_map`): a device advances its own runs and never hears of others, so there is no
-collective over `run`; over `user` there are those that `envs/shares.py` writes down, and no others.
+collective over `run`; over `user` there are those that `serving/shares.py` writes down, and no others.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.envs.shares import USER
+from ialp_jax.serving.shares import USER
 from ialp_jax.training.distributed import lay_out
 
 RUN = "run"
@@ -142,7 +142,7 @@ def on_mesh(program: Callable[..., Any], mesh: Mesh, state: Any, hyper_axis: int
     """`program(runs, hyper, world) -> (runs, metrics)` over leading axes R, compiled for arrays on the mesh.
 
     Args:
-        program: advances all runs it is given; inside, functions of `envs/shares.py` see the axis `user`.
+        program: advances all runs it is given; inside, functions of `serving/shares.py` see the axis `user`.
         mesh: run x user.
         state: run states, or their shapes, for the places of their leaves.
         hyper_axis: 0 if `hyper` has the leading axis R too.

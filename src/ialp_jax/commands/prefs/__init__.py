@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Sequence
 
+from ialp_jax.commands import dispatch
+
 
 def run(arguments: Sequence[str]) -> None:
     """Runs one of the commands of this folder."""
-    from ialp_jax.cli import dispatch
-
     dispatch(sys.modules[__name__], "ialp prefs", arguments)

@@ -12,12 +12,12 @@ from rich.console import Console
 from ialp_jax.artifacts import InputError, write_json
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.environments.logs import Logs
-from ialp_jax.preferences.agreement import Agreement, agreement
-from ialp_jax.preferences.evaluation import evaluate_table
-from ialp_jax.preferences.evaluation_figure import write_figure
-from ialp_jax.preferences.evaluation_rows import quality_table
-from ialp_jax.preferences.gate import GateConfig, check_gate
-from ialp_jax.preferences.requests import FOLDER, Requests
+from ialp_jax.preferences.job.requests import FOLDER, Requests
+from ialp_jax.preferences.quality.agreement import Agreement, agreement
+from ialp_jax.preferences.quality.evaluation import evaluate_table
+from ialp_jax.preferences.quality.figure import write_figure
+from ialp_jax.preferences.quality.gate import GateConfig, check_gate
+from ialp_jax.preferences.quality.rows import quality_table
 from ialp_jax.preferences.table import PreferenceTable
 
 

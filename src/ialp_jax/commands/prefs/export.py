@@ -11,8 +11,8 @@ from rich.console import Console
 
 from ialp_jax.artifacts import InputError, atomic_path
 from ialp_jax.commands.prefs.evaluate import dataset_of
-from ialp_jax.preferences.judged_pairs import asked_pairs
-from ialp_jax.preferences.requests import FOLDER, Requests
+from ialp_jax.preferences.job.judged_pairs import asked_pairs
+from ialp_jax.preferences.job.requests import FOLDER, Requests
 from ialp_jax.preferences.table import PreferenceTable
 
 WRITERS: dict[str, Callable[[pl.DataFrame, Path], Any]] = {

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.environments.logs import Logs
-from ialp_jax.preferences.requests import FOLDER, Requests
-from ialp_jax.preferences.rounds import RoundConfig, plan_round
+from ialp_jax.preferences.job.requests import FOLDER, Requests
+from ialp_jax.preferences.job.rounds import RoundConfig, plan_round
 from ialp_jax.preferences.table import PreferenceTable
 
 

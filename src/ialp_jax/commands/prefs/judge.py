@@ -10,12 +10,17 @@ import tyro
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.preferences.estimate import Assumptions, estimate_job
-from ialp_jax.preferences.job import STATES_PER_SHARD, Job, finish_job, judge_shards, open_job
-from ialp_jax.preferences.job_progress import JobProgress
+from ialp_jax.preferences.job.job import STATES_PER_SHARD, Job, finish_job, judge_shards, open_job
+from ialp_jax.preferences.job.progress import JobProgress
+from ialp_jax.preferences.job.requests import FOLDER, Requests
+from ialp_jax.preferences.job.sharing import (
+    end_with_parent,
+    judge_with_processes,
+    judge_with_ray,
+    this_command,
+)
 from ialp_jax.preferences.judges import available_judges, judge_module
-from ialp_jax.preferences.requests import FOLDER, Requests
-from ialp_jax.preferences.sharing import end_with_parent, judge_with_processes, judge_with_ray, this_command
+from ialp_jax.preferences.prompting.estimate import Assumptions, estimate_job
 
 Settings = TypeVar("Settings")
 USAGE = (

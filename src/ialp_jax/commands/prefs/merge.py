@@ -7,7 +7,7 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
-from ialp_jax.preferences.merge import merge_tables
+from ialp_jax.preferences.job.merge import merge_tables
 
 
 @dataclass(frozen=True)

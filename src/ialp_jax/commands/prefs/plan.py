@@ -12,8 +12,8 @@ from ialp_jax import environments
 from ialp_jax.data.build import DataConfig
 from ialp_jax.environments.logs import Logs
 from ialp_jax.preferences.candidates import CandidateConfig
-from ialp_jax.preferences.plan import plan_job
-from ialp_jax.preferences.prompts import ATTRIBUTES_LENGTH
+from ialp_jax.preferences.job.plan import plan_job
+from ialp_jax.preferences.prompting.prompts import ATTRIBUTES_LENGTH
 
 
 @dataclass(frozen=True)

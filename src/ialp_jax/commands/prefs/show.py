@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ialp_jax.artifacts import InputError, read_json
-from ialp_jax.preferences import prompts
-from ialp_jax.preferences.requests import FOLDER, Requests
+from ialp_jax.preferences.job.requests import FOLDER, Requests
+from ialp_jax.preferences.prompting import prompts
 from ialp_jax.preferences.table import JOB_NAME, SHARD_PATTERN, read_shard
 
 RAW_LENGTH = 60

@@ -5,7 +5,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ialp_jax.envs.shares import draw
 from ialp_jax.policies.catalogue.masking import MASKED, mask_logits, permitted
 from ialp_jax.policies.catalogue.plan import HeadPlan, item_blocks
 from ialp_jax.policies.catalogue.products import product
@@ -19,6 +18,7 @@ from ialp_jax.policies.catalogue.tiles import (
     over_rows,
     tile_logits,
 )
+from ialp_jax.serving.shares import draw
 
 
 class BlockedDistribution(distrax.Distribution):

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ialp_jax.envs.shares import draw
 from ialp_jax.policies.catalogue.sampling import inverse_cdf
 from ialp_jax.policies.catalogue.softmax import HeadStatistics
+from ialp_jax.serving.shares import draw
 
 
 class CatalogueDistribution(distrax.Distribution):

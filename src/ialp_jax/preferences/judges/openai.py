@@ -27,7 +27,6 @@ import openai
 from scipy.special import expit
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.preferences import prompts
 from ialp_jax.preferences.judges.base import (
     REJECTED,
     JudgeContext,
@@ -36,8 +35,9 @@ from ialp_jax.preferences.judges.base import (
     JudgeRequest,
     Usage,
 )
-from ialp_jax.preferences.label_logprobs import UnreadableError, bare, read_by_id, read_by_text
-from ialp_jax.preferences.server_errors import KEY, explained, said
+from ialp_jax.preferences.prompting import prompts
+from ialp_jax.preferences.prompting.label_logprobs import UnreadableError, bare, read_by_id, read_by_text
+from ialp_jax.preferences.prompting.server_errors import KEY, explained, said
 
 OPENAI = "https://api.openai.com/v1"
 LISTED = 20  # the most that the API lists

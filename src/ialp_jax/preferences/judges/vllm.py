@@ -17,7 +17,6 @@ import numpy as np
 from jaxtyping import Float
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.preferences import listwise, prompts
 from ialp_jax.preferences.judges.base import (
     REJECTED,
     JudgeContext,
@@ -26,8 +25,9 @@ from ialp_jax.preferences.judges.base import (
     JudgeRequest,
     Usage,
 )
-from ialp_jax.preferences.layout import Layout, label_ids, make_layout, single_labels
-from ialp_jax.preferences.model_files import ModelFiles, find_model
+from ialp_jax.preferences.prompting import listwise, prompts
+from ialp_jax.preferences.prompting.layout import Layout, label_ids, make_layout, single_labels
+from ialp_jax.preferences.prompting.model_files import ModelFiles, find_model
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij"
 NOTHING = "(an item)"  # what stands in every line where the letters alone are measured

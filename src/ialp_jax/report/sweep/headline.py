@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from ialp_jax.naming import short_names
 from ialp_jax.report.sweep.scales import show
 from ialp_jax.report.tables import count, number
-from ialp_jax.sweeps.wording import short_names
 
 
 def headline(summary: dict[str, Any]) -> list[str]:

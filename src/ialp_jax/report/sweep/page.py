@@ -7,6 +7,7 @@ import jinja2
 import polars as pl
 from markupsafe import Markup
 
+from ialp_jax.naming import short_names
 from ialp_jax.report.headline import judge_statement
 from ialp_jax.report.html import precision_statement
 from ialp_jax.report.sweep import parallel, progress, slices
@@ -15,7 +16,6 @@ from ialp_jax.report.sweep.inputs import SweepFiles
 from ialp_jax.report.sweep.scales import scale, show
 from ialp_jax.report.sweep.settings import Setting, ranked
 from ialp_jax.report.tables import METRICS, cell, count, number, signed
-from ialp_jax.sweeps.wording import short_names
 
 BUCKET_SHOWN = 8  # digits of a fingerprint, enough to tell the buckets of a sweep apart
 COSTS = {

@@ -1,0 +1,1 @@
+"""Compiled programs, their times in turn, the machine's rates, floors and profiles."""

@@ -1,0 +1,275 @@
+"""The workloads by name: what a call of each does, at any number of users and any size of catalogue."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from ialp_jax.algorithms import a2c, adaptive, fixed, ialp
+from ialp_jax.bench.measuring.floors import Counts
+from ialp_jax.bench.measuring.program import Program, Tree
+from ialp_jax.bench.settings import Effort, Point, Shape
+from ialp_jax.bench.subjects import head, work
+from ialp_jax.bench.subjects.worlds import RandomWorld
+from ialp_jax.learning.losses import ActorCriticHyper
+from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
+from ialp_jax.policies.fixed import RandomPolicy, fixed_actor
+from ialp_jax.training.loop import LoopConfig
+from ialp_jax.training.mesh import MeshConfig, make_mesh
+from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
+from ialp_jax.worlds.world import World
+
+LONG = 1_000_000  # updates of the run a call is cut from: far from its end
+
+Axis = Literal["run", "user"]
+Build = Callable[[Point, Shape, Effort], Program]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One line of the comparison.
+
+    Attributes:
+        title: what it is called.
+        meaning: what one call does, in a sentence.
+        build: makes the program of a point.
+    """
+
+    title: str
+    meaning: str
+    build: Build
+
+
+def config_of(point: Point, shape: Shape) -> a2c.Config:
+    """The learner's static shape; a pool of a quarter of the users, or of 64, opens the sessions of an update."""
+    return a2c.Config(
+        users=point.users,
+        rollout=shape.rollout,
+        updates=LONG,
+        pool=min(point.users, max(64, point.users // 4)),
+    )
+
+
+def network_of(point: Point, shape: Shape) -> Network:
+    """The network of a study."""
+    policy = PolicyConfig(
+        embedding=shape.embedding,
+        hidden=shape.hidden,
+        item_start="random",
+        head=shape.head,
+        matmul=shape.matmul,
+    )
+    return Network(ActorCritic(point.items, policy))
+
+
+def simulator_of(shape: Shape) -> Simulator:
+    """The simulator of a study."""
+    return Simulator(SimulatorConfig(turn_cap=shape.turn_cap))
+
+
+def mesh_of(point: Point, axis: Axis) -> Mesh | None:
+    """As many of this machine's devices as divide the users, all on one axis; None if that is one device."""
+    count = math.gcd(point.users, len(jax.devices()))
+    config = MeshConfig(run=count, user=1) if axis == "run" else MeshConfig(run=1, user=count)
+    return make_mesh(config, count, point.users, config_of(point, Shape()).pool, jax.devices()[:count])
+
+
+def environment(point: Point, shape: Shape, effort: Effort) -> Program:
+    """Users, random permitted items, no policy."""
+    algorithm = fixed.Fixed(config_of(point, shape), simulator_of(shape), fixed_actor)
+    world = RandomWorld(shape.population, point.items, shape.history)
+    turn = work.environment_work(shape, point.users, world)
+
+    def start(key: jax.Array, world: World) -> Tree:
+        return algorithm.init(key, RandomPolicy(), world)
+
+    return _repeated(algorithm, RandomPolicy(), start, world, point, shape, effort, turn.times(shape.rollout))
+
+
+def environment_on_devices(point: Point, shape: Shape, effort: Effort) -> Program:
+    """The same, the users divided into one run per device."""
+    mesh = mesh_of(point, "run")
+    if mesh is None:
+        return environment(point, shape, effort)
+    each = replace(point, users=point.users // mesh.size)
+    return _on_mesh(environment(each, shape, effort), mesh, mesh.size)
+
+
+def serving(point: Point, shape: Shape, effort: Effort) -> Program:
+    """Users and the learnt policy, no learning: the parameters travel in the state but never change."""
+    network = network_of(point, shape)
+    actor_of = lambda policy, greedy: a2c.policy_actor(network, policy, greedy)  # noqa: E731
+    algorithm = fixed.Fixed(config_of(point, shape), simulator_of(shape), actor_of)
+    world = RandomWorld(shape.population, point.items, shape.history)
+
+    def start(key: jax.Array, world: World) -> Tree:
+        params = network.init(key, shape.history)
+        return params, algorithm.init(key, params, world)
+
+    counts = work.together(
+        work.serving_work(shape, point.users, point.items).times(shape.rollout),
+        work.environment_work(shape, point.users, world).times(shape.rollout),
+    )
+    updates = updates_per_call(counts, point, shape, effort)
+
+    def step(state: Tree, world: World) -> tuple[Tree, Tree]:
+        params, run = state
+        run, metrics = jax.lax.scan(
+            lambda now, _: algorithm.update(now, params, world), run, None, length=updates
+        )
+        return (params, run), metrics
+
+    steps = updates * point.users * shape.rollout
+    return Program(world, start, step, steps, counts.times(updates), str(head.plan_of(point, shape)))
+
+
+def training(
+    algorithm_of: Callable[[a2c.Config, Simulator, Network], Any],
+    hyper: ActorCriticHyper,
+    kind: str = "users",
+    policies: int = 1,
+) -> Build:
+    """A learner in the world of `kind`; `policies` is how many of them act (the first ones frozen)."""
+
+    def build(point: Point, shape: Shape, effort: Effort) -> Program:
+        network = network_of(point, shape)
+        algorithm = algorithm_of(config_of(point, shape), simulator_of(shape), network)
+        world = RandomWorld(shape.population, point.items, shape.history, kind)  # type: ignore[arg-type]
+
+        def start(key: jax.Array, world: World) -> Tree:
+            keys = jax.random.split(key, policies)
+            params = [network.init(one, shape.history) for one in keys]
+            return algorithm.init(key, hyper, world, *params)
+
+        counts, plan = training_work(point, shape, world, policies), str(head.plan_of(point, shape))
+        return _repeated(algorithm, hyper, start, world, point, shape, effort, counts, plan)
+
+    return build
+
+
+def on_devices(build: Build) -> Build:
+    """The same, the users of the one run shared by all devices."""
+
+    def build_shared(point: Point, shape: Shape, effort: Effort) -> Program:
+        mesh, program = mesh_of(point, "user"), build(point, shape, effort)
+        return program if mesh is None else _on_mesh(program, mesh, 1)
+
+    return build_shared
+
+
+def _on_mesh(program: Program, mesh: Mesh, runs: int) -> Program:
+    """`runs` times the program, on several devices."""
+
+    def start(key: jax.Array, world: World) -> Tree:
+        return jax.vmap(program.start, (0, None))(jax.random.split(key, runs), world)
+
+    return replace(program, start=start, step=jax.vmap(program.step, (0, None)), steps=runs * program.steps,
+                   counts=program.counts.times(runs), mesh=mesh)  # fmt: skip
+
+
+def training_work(point: Point, shape: Shape, world: RandomWorld, policies: int) -> Counts:
+    """The least work of one update."""
+    return work.together(
+        work.serving_work(shape, point.users, point.items, policies).times(shape.rollout),
+        work.environment_work(shape, point.users, world).times(shape.rollout),
+        work.learning_work(shape, point.users, point.items),
+    )
+
+
+def updates_per_call(counts: Counts, point: Point, shape: Shape, effort: Effort) -> int:
+    """Updates scanned over in one call: as many as in a chunk of the training loop while that is short enough.
+
+    Small programs get more, so that they are not measured by what starting a call costs. Memory that a call takes is
+    given back after it: with one update per call, that alone would cost a fifth of the time (docs/performance.md).
+    """
+    flops = max(counts.total_flops, 1.0)
+    chunk = min(LoopConfig().chunk, effort.flops_per_chunk / flops)
+    short = min(effort.flops_per_call / flops, effort.steps_per_call / (point.users * shape.rollout))
+    return int(min(max(short, chunk, 1), 1000))
+
+
+def _repeated(
+    algorithm: Any,
+    hyper: Any,
+    start: Callable[[jax.Array, Any], Tree],
+    world: RandomWorld,
+    point: Point,
+    shape: Shape,
+    effort: Effort,
+    counts: Counts,
+    plan: str = "",
+) -> Program:
+    """`update` scanned over, metrics averaged on the device, as the training loop does."""
+    updates = updates_per_call(counts, point, shape, effort)
+
+    def step(run: Tree, world: World) -> tuple[Tree, Tree]:
+        run, metrics = jax.lax.scan(
+            lambda now, _: algorithm.update(now, hyper, world), run, None, length=updates
+        )
+        return run, jax.tree.map(jnp.mean, metrics)
+
+    steps = updates * point.users * shape.rollout
+    return Program(world, start, step, steps, counts.times(updates), plan)
+
+
+def _mixture(config: a2c.Config, simulator: Simulator, network: Network) -> adaptive.AdaptiveA2C:
+    sizes = {name: getattr(config, name) for name in a2c.Config.__dataclass_fields__}
+    return adaptive.AdaptiveA2C(adaptive.Config(**sizes, reading="mixture"), simulator, network)
+
+
+# In the order in which they are measured: a budget that runs out costs the last ones.
+WORKLOADS: dict[str, Workload] = {
+    "environment": Workload(
+        "environment only", "Random permitted items to every user; no policy.", environment
+    ),
+    "environment_devices": Workload(
+        "environment only, all devices",
+        "The same users as one run per device (of a CPU: per core), side by side without a word between them.",
+        environment_on_devices,
+    ),
+    "serving": Workload(
+        "environment + policy", "The policy samples an item for every user; nothing is learnt.", serving
+    ),
+    "a2c": Workload(
+        "A2C training", "Serves every user for a rollout, then one gradient step.", training(a2c.A2C, a2c.Hyper())
+    ),
+    "a2c_devices": Workload(
+        "A2C training, all devices",
+        "The users of one run shared by all devices (of a CPU: its cores); gradients are added up.",
+        on_devices(training(a2c.A2C, a2c.Hyper())),
+    ),
+    "head": Workload(
+        "catalogue head", "Logits, a sample, its log-probability and the entropy of every row.", head.acting
+    ),
+    "head_gradient": Workload(
+        "catalogue head, learning", "Log-probabilities and entropies of given items, forward and backward.",
+        head.learning,
+    ),
+    "head_distrax": Workload(
+        "head by distrax", "The same as the catalogue head, by `distrax.Categorical` on the same logits.",
+        head.by_distrax,
+    ),
+    "head_logsumexp": Workload(
+        "logits + logsumexp", "The least a softmax can do: the logits and their logsumexp, nothing sampled.",
+        head.by_logsumexp,
+    ),
+    "ialp": Workload(
+        "iALP pre-training",
+        "The same in the imagined users' world, as the presets run it (no supervised term).",
+        training(a2c.A2C, ialp.Hyper(), "imagined"),
+    ),
+    "a_ialp_ap": Workload(
+        "A-iALP_ap (mixture)",
+        "A frozen and a learning policy both score the catalogue in every turn; one gradient step.",
+        training(_mixture, adaptive.Hyper(), policies=2),
+    ),
+    "ialp_taught": Workload(
+        "iALP, supervised term",
+        "iALP that also imitates a preferred item of every state, drawn from the whole catalogue.",
+        training(ialp.IALP, ialp.Hyper(supervised=0.5), "imagined"),
+    ),
+}  # fmt: skip

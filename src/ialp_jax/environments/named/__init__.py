@@ -1,0 +1,1 @@
+"""One file per environment; it registers itself when it is imported."""

@@ -1,0 +1,1 @@
+"""Returns and losses: pure functions that know no method."""

@@ -1,0 +1,144 @@
+"""Losses of the actor-critics: pure functions of parameters and one rollout."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, Int
+
+from ialp_jax.learning.returns import Targets, advantage_targets
+from ialp_jax.policies.actor_critic import Network, Recall
+from ialp_jax.policies.catalogue import HeadStatistics, head_statistics
+from ialp_jax.ranges import Rate, Share, Weight
+from ialp_jax.serving.sessions import Transition
+from ialp_jax.serving.shares import deviation, share_count, total
+
+
+@struct.dataclass
+class ActorCriticHyper:
+    """Numbers every actor-critic here needs; each leaf may carry a sweep axis."""
+
+    learning_rate: Rate = 2e-3
+    """Step size of Adam."""
+    discount: Share = 0.95
+    """gamma."""
+    trace: Share = 0.9
+    """lambda of GAE."""
+    entropy: Weight = 0.01
+    """eta, weight of the policy's entropy."""
+    value_weight: Weight = 0.5
+    """Weight of the value loss."""
+    action_value_weight: Weight = 0.5
+    """Weight of the loss of Q."""
+    ratio_clip: Rate = 1.0
+    """Upper bound of the importance ratio where the behaviour policy is not the one that learns."""
+    gradient_norm: Rate = 1.0
+    """Gradients are scaled down to at most this global norm."""
+
+
+def actor_critic_loss(
+    params: dict,
+    network: Network,
+    recall: Recall,
+    reached: Recall,
+    transitions: Transition,
+    statistics: HeadStatistics,
+    behaviour_log_prob: Float[Array, "T B"] | None,
+    hyper: ActorCriticHyper,
+    block_rows: int,
+    taught: tuple[Int[Array, "T B"], Float[Array, ""] | float] | None = None,
+) -> tuple[Float[Array, ""], tuple[dict[str, Float[Array, ""]], Targets]]:
+    """Policy gradient with entropy bonus, squared errors of V and Q.
+
+        L = -mean(A log pi(a|s)) / std(A) - eta mean(H(pi)) + c_v mean((V - v)^2) / 2 + c_q mean((Q - q)^2) / 2
+
+    with the targets of `advantage_targets`. Features and the head's statistics are the rollout's own, and gradients
+    flow back through its recurrence; the backward pass of the catalogue head runs once for all turns, recomputing
+    the logits in blocks.
+
+    Args:
+        params: parameters of the learning policy.
+        network: batched network functions.
+        recall: of the learning policy when it acted [T, B], as functions of `params`.
+        reached: of the learning policy after the action, before any reset [T, B].
+        transitions: the rollout.
+        statistics: the head's, at the executed actions under `params` [T, B].
+        behaviour_log_prob: log-probability of each action under the policy that acted; None means on-policy.
+        hyper: weights.
+        block_rows: rows per block of the catalogue head.
+        taught: an item a teacher prefers in each state (-1 for none), and the weight c_s of the supervised term
+            -c_s mean(log pi(item|s)); None for no such term.
+
+    Returns:
+        (loss, (metrics, targets)).
+    """
+    turns, users = transitions.action.shape
+    rows, next_rows, flat, known = jax.tree.map(
+        lambda leaf: leaf.reshape(turns * users, *leaf.shape[2:]),
+        (recall.features, reached.features, transitions, statistics),
+    )
+    items, bias = network.catalogue(params)
+    query = network.query(params, rows)
+    plan = replace(network.head_plan(turns * users), rows=block_rows)
+    log_prob, entropy = head_statistics(
+        plan, query, items, bias, flat.action, flat.excluded, flat.allowed, known
+    )
+    values, action_values = network.critics(params, rows, flat.action)
+    shape = (turns, users)
+    ratios = jnp.ones(shape)
+    if behaviour_log_prob is not None:
+        ratios = jnp.exp(jax.lax.stop_gradient(log_prob).reshape(shape) - behaviour_log_prob)
+    next_values = network.value(params, next_rows)
+    frozen = jax.lax.stop_gradient((values.reshape(shape), next_values.reshape(shape)))
+    targets = jax.lax.stop_gradient(
+        advantage_targets(
+            transitions.reward,
+            *frozen,
+            transitions.terminated,
+            transitions.done,
+            hyper.discount,
+            hyper.trace,
+            ratios,
+            hyper.ratio_clip,
+        )
+    )
+    # A scale only: dividing by the spread makes step size and entropy weight independent of the reward's unit.
+    advantages = targets.advantages / (deviation(targets.advantages) + 1e-6)
+    policy_loss = -jnp.mean(advantages.reshape(-1) * log_prob)
+    value_loss = 0.5 * jnp.mean((values - targets.values.reshape(-1)) ** 2)
+    action_value_loss = 0.5 * jnp.mean((action_values - targets.action_values.reshape(-1)) ** 2)
+    loss = policy_loss - hyper.entropy * jnp.mean(entropy)
+    loss = loss + hyper.value_weight * value_loss + hyper.action_value_weight * action_value_loss
+    if taught is not None:
+        loss = loss - taught[1] * _teaching(taught[0].reshape(-1), flat.action, log_prob, query, items, bias)
+    metrics = {
+        "reward": jnp.mean(transitions.reward),
+        "entropy": jnp.mean(entropy),
+        "value_loss": value_loss,
+        "action_value_loss": action_value_loss,
+        "ratio": jnp.mean(jnp.minimum(ratios, hyper.ratio_clip)),
+        "return_spread": deviation(targets.action_values),
+        "departures": jnp.mean(transitions.done.astype(jnp.float32)),
+    }
+    return loss, (metrics, targets)
+
+
+def _teaching(
+    taught: Int[Array, "R"],
+    actions: Int[Array, "R"],
+    log_prob: Float[Array, "R"],
+    query: Float[Array, "R e"],
+    items: Float[Array, "N e"],
+    bias: Float[Array, "N"],
+) -> Float[Array, ""]:
+    """Mean log-probability of the taught items over the rows that have one (-1: none).
+
+    log pi(b) = log pi(a) + logit_b - logit_a, so no second softmax over the catalogue is needed.
+    """
+    has_teacher = (taught >= 0).astype(jnp.float32)
+    # Over all users' rows; by D, because the loss of D devices is the mean of theirs.
+    rows = jnp.maximum(total(jnp.sum(has_teacher)), 1.0) / share_count()
+    other = jnp.maximum(taught, 0)
+    difference = jnp.sum(query * (items[other] - items[actions]), axis=1) + bias[other] - bias[actions]
+    return jnp.sum(has_teacher * (log_prob + difference)) / rows

@@ -1,0 +1,1 @@
+"""A judging job as files: planned, asked shard by shard, merged, extended."""

@@ -1,0 +1,250 @@
+"""Many users at once, one session after the other: auto-reset from a pool, and the ledger of finished sessions."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from ialp_jax.serving.blocks import in_blocks, users_at_once
+from ialp_jax.serving.shares import draw, gather, share_count, user_keys
+from ialp_jax.worlds.simulator import Simulator, sample_noise
+from ialp_jax.worlds.types import Noise, Observation, Situation, State
+from ialp_jax.worlds.world import World
+
+Recall = Any
+Extras = Any
+
+
+class Actor(NamedTuple):
+    """How users are served, as batched functions. Fixed policies have an empty recall.
+
+    begin: observations -> recall of sessions that start.
+    advance: (recall, item, feedback, appended) -> recall after one more interaction.
+    act: (keys, recall, state, situation, world) -> (items, extras kept in the transition).
+    keys: (key of a turn, users) -> the keys `act` draws from: the turn's own, or one per user. They are made for all
+        turns of a rollout at once, which is cheaper than turn by turn.
+    """
+
+    begin: Callable[[Observation], Recall]
+    advance: Callable[[Recall, Array, Array, Array], Recall]
+    act: Callable[[PRNGKeyArray, Recall, State, Situation, World], tuple[Array, Extras]]
+    keys: Callable[[PRNGKeyArray, int], PRNGKeyArray] = lambda key, users: key
+
+    def keys_of_turns(self, key: PRNGKeyArray, turns: int, users: int) -> PRNGKeyArray:
+        """The keys of several turns, stacked."""
+        return jax.vmap(lambda one: self.keys(one, users))(jax.random.split(key, turns))
+
+
+@struct.dataclass
+class Ledger:
+    """Sums over finished sessions by the bin in which they started. K bins of equal length in online steps.
+
+    Sessions that start so late that one of full length would not finish within the budget are left out: otherwise
+    the last bins would hold only the short ones.
+    """
+
+    sessions: Float[Array, "K"]
+    reward: Float[Array, "K"]
+    length: Float[Array, "K"]
+
+
+@struct.dataclass
+class Sessions:
+    """B users in mid-session."""
+
+    state: State
+    recall: Recall
+    reward: Float[Array, "B"]  # raw rewards of the session so far
+
+
+@struct.dataclass
+class Transition:
+    """One decision per user and turn, leading axes [T, B] after a scan.
+
+    Attributes:
+        recall: what the actor remembered when it acted.
+        reached: what it remembered after the action, before another session opened.
+        excluded: items that must not be recommended.
+        allowed: the only items that may be, if it has columns.
+        action: recommended item.
+        reward: rating divided by the world's highest rating.
+        feedback: rating scaled to [0, 1], as it enters the history.
+        appended: whether the item entered the history.
+        terminated: the user left.
+        done: the session ended, either way.
+        extras: what the actor kept.
+    """
+
+    recall: Recall
+    reached: Recall
+    excluded: Int[Array, "B E"]
+    allowed: Int[Array, "B K"]
+    action: Int[Array, "B"]
+    reward: Float[Array, "B"]
+    feedback: Float[Array, "B"]
+    appended: Bool[Array, "B"]
+    terminated: Bool[Array, "B"]
+    done: Bool[Array, "B"]
+    extras: Extras
+
+
+@struct.dataclass
+class Pool:
+    """P users whose sessions may open during one rollout; their histories are encoded once, together."""
+
+    user: Int[Array, "P"]
+    recall: Recall
+
+
+def select(condition: Bool[Array, "B"], chosen: Any, otherwise: Any) -> Any:
+    """Row-wise `where` over pytrees whose leaves have a leading axis B."""
+
+    def leaf(left: Array, right: Array) -> Array:
+        return jnp.where(condition.reshape(-1, *[1] * (left.ndim - 1)), left, right)
+
+    # All that the backward pass needs is the condition, not as many copies as rows are wide.
+    return jax.checkpoint(partial(jax.tree.map, leaf), prevent_cse=False)(chosen, otherwise)
+
+
+def draw_pool(key: PRNGKeyArray, size: int, actor: Actor, simulator: Simulator, world: World) -> Pool:
+    """Draws the users of a pool uniformly (with replacement) and reads their histories; devices share the work."""
+    keys = user_keys(key, size // share_count())
+    state, timestep = jax.vmap(simulator.reset, (0, None))(keys, world)
+    return gather(Pool(state.user, actor.begin(timestep.observation)))
+
+
+def open_sessions(pool: Pool, simulator: Simulator, world: World) -> Sessions:
+    """Opens one session for every user of the pool."""
+    state, _ = jax.vmap(simulator.start, (0, None))(pool.user, world)
+    return Sessions(state, pool.recall, jnp.zeros(pool.user.shape))
+
+
+def empty_ledger(bins: int) -> Ledger:
+    """A ledger without sessions."""
+    zeros = jnp.zeros(bins)
+    return Ledger(zeros, zeros, zeros)
+
+
+class StreamClock(NamedTuple):
+    """Length of the whole stream of turns (per user), for the ledger's bins."""
+
+    turns: int
+    bins: int
+    turn_cap: int
+
+    def bin_of(self, turn: Int[Array, "*s"]) -> Int[Array, "*s"]:
+        """Bin of a start turn; out of range (dropped) if a full session would not fit before the end."""
+        late = turn > self.turns - self.turn_cap
+        return jnp.where(late, self.bins, (turn * self.bins) // self.turns)
+
+    def reach(self, turns: int) -> int:
+        """Most bins in which sessions that end within so many turns in a row can have started."""
+        return min(self.bins, (turns + self.turn_cap) * self.bins // self.turns + 2)
+
+
+class Endings(NamedTuple):
+    """What the ledger needs of every turn of a rollout; reward and length count where a session ended."""
+
+    done: Bool[Array, "T B"]
+    reward: Float[Array, "T B"]  # raw rewards of the session up to this turn
+    length: Int[Array, "T B"]  # recommendations of the session up to this turn
+
+
+def record(ledger: Ledger, endings: Endings, first_turn: Int[Array, ""], clock: StreamClock) -> Ledger:
+    """Adds the sessions that ended within a rollout: one sum over turns and users for each bin within reach."""
+    turns = endings.done.shape[0]
+    started = first_turn + 1 + jnp.arange(turns, dtype=jnp.int32)[:, None] - endings.length
+    where = jnp.where(endings.done, clock.bin_of(started), clock.bins)
+    earliest = jnp.maximum(first_turn + 1 - clock.turn_cap, 0) * clock.bins // clock.turns
+    bins = earliest + jnp.arange(clock.reach(turns), dtype=jnp.int32)
+
+    def add(sums: Float[Array, "K"], values: Array) -> Float[Array, "K"]:
+        one_bin = lambda index: jnp.sum(jnp.where(where == index, values, 0.0))  # noqa: E731
+        return sums.at[bins].add(jax.vmap(one_bin)(bins), mode="drop")
+
+    return Ledger(
+        sessions=add(ledger.sessions, jnp.float32(1.0)),
+        reward=add(ledger.reward, endings.reward),
+        length=add(ledger.length, endings.length.astype(jnp.float32)),
+    )
+
+
+class Randomness(NamedTuple):
+    """All randomness of a rollout of T turns."""
+
+    act: PRNGKeyArray  # [T] or [T, B]: what the actor draws, it draws from these
+    step: Noise  # [T, B]
+    arrivals: Int[Array, "T B"]  # pool index of the user whose session opens next where one ends
+
+
+def draw_rollout(key: PRNGKeyArray, turns: int, users: int, pool: int, actor: Actor) -> Randomness:
+    """Draws a rollout's randomness at once; noise and arrivals are the same for every actor.
+
+    An arrival is the sum of a number drawn for its turn and one drawn for its row: uniform over the pool, whose
+    users are themselves drawn at random, for T + B random numbers instead of T x B.
+    """
+    act_key, step_key, turn_key, row_key = jax.random.split(key, 4)
+    by_turn = jax.random.randint(turn_key, (turns, 1), 0, pool)
+    by_row = draw(partial(jax.random.randint, minval=0, maxval=pool), row_key, (1, users), axis=1)
+    return Randomness(
+        act=actor.keys_of_turns(act_key, turns, users),
+        step=draw(sample_noise, step_key, (turns, users), axis=1),
+        arrivals=(by_turn + by_row) % pool,
+    )
+
+
+def serve_turn(
+    randomness: Randomness, sessions: Sessions, pool: Pool, actor: Actor, simulator: Simulator, world: World
+) -> tuple[Sessions, tuple[Transition, Endings]]:
+    """Recommends one item to each of B users and replaces those whose session ended by users of the pool."""
+    before = jax.vmap(simulator.situation, (0, None))(sessions.state, world)
+    action, extras = actor.act(randomness.act, sessions.recall, sessions.state, before, world)
+    transition_of = jax.vmap(simulator.transition, (0, 0, 0, None))
+    state, timestep = transition_of(sessions.state, action, randomness.step, world)
+    recall = actor.advance(sessions.recall, action, timestep.feedback, timestep.appended)
+    reward, done = sessions.reward + timestep.reward, timestep.done
+    transition = Transition(
+        recall=sessions.recall,
+        reached=recall,
+        excluded=before.excluded,
+        allowed=before.allowed,
+        action=action,
+        reward=timestep.reward / world.rating_high,
+        feedback=timestep.feedback,
+        appended=timestep.appended,
+        terminated=timestep.terminated,
+        done=done,
+        extras=extras,
+    )
+    newcomers = jax.tree.map(lambda leaf: leaf[randomness.arrivals], pool)
+    following = select(done, open_sessions(newcomers, simulator, world), Sessions(state, recall, reward))
+    return following, (transition, Endings(done, reward, state.turn))
+
+
+def serve(
+    key: PRNGKeyArray,
+    sessions: Sessions,
+    ledger: Ledger,
+    first_turn: Int[Array, ""],
+    turns: int,
+    pool: Pool,
+    actor: Actor,
+    simulator: Simulator,
+    world: World,
+    clock: StreamClock,
+) -> tuple[Sessions, Ledger, Transition]:
+    """`serve_turn` for several turns; transitions are stacked to [T, B]."""
+    users = sessions.reward.shape[0]
+    randomness = draw_rollout(key, turns, users, pool.user.shape[0], actor)
+
+    def play(sessions: Sessions, randomness: Randomness) -> tuple[Sessions, tuple[Transition, Endings]]:
+        turn = lambda before, now: serve_turn(now, before, pool, actor, simulator, world)  # noqa: E731
+        return jax.lax.scan(turn, sessions, randomness)
+
+    size = users_at_once(users) if randomness.act.ndim == 2 else users
+    sessions, (transitions, endings) = in_blocks(play, size, sessions, randomness)
+    return sessions, record(ledger, endings, first_turn, clock), transitions

@@ -1,0 +1,88 @@
+"""What a simulator takes and returns."""
+
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int
+
+
+@struct.dataclass
+class Observation:
+    """What a policy may see of a user: the last H interactions, most recent last, padded on the left with item N."""
+
+    items: Int[Array, "H"]
+    feedback: Float[Array, "H"]
+
+
+@struct.dataclass
+class Noise:
+    """All randomness of one transition, explicit so that a NumPy twin fed the same noise must agree."""
+
+    rating: Float[Array, ""]  # standard normal
+
+
+@struct.dataclass
+class State:
+    """One user's session: all that changes. What the user knew before lies in the world, at the user's number.
+
+    L is the turn cap. Slots of the session from `turn` on hold item N, which is no item, and feedback 0.
+    """
+
+    user: Int[Array, ""]
+    turn: Int[Array, ""]
+    session_items: Int[Array, "L"]
+    session_feedback: Float[Array, "L"]
+    temper: Float[Array, ""]
+
+
+@struct.dataclass
+class Situation:
+    """What may be seen of a user, and recommended, in some state; computed where it is asked for.
+
+    Attributes:
+        observation: what to act on.
+        excluded: items that must not be recommended next (padding N is no item).
+        allowed: if it has entries, only these items may be recommended next.
+    """
+
+    observation: Observation
+    excluded: Int[Array, "E"]
+    allowed: Int[Array, "K"]
+
+    def action_mask(self, num_items: int) -> Bool[Array, "N"]:
+        """True where an item may be recommended."""
+        return action_mask(self.excluded, self.allowed, num_items)
+
+
+@struct.dataclass
+class TimeStep(Situation):
+    """Result of a reset or a step of one user: the situation reached, and what the last action led to.
+
+    Attributes:
+        reward: rating paid for the last action, raw scale (0 after a reset).
+        feedback: the user's rating of the last action scaled to [0, 1], paid or not (0 after a reset).
+        terminated: the user left: do not bootstrap.
+        truncated: the turn cap ended the session: bootstrap from `observation`.
+        appended: whether the last action entered the history (rejected items may not).
+        reason: why the session ended, an index into `departure.REASONS` (0 while it goes on).
+    """
+
+    reward: Float[Array, ""]
+    feedback: Float[Array, ""]
+    terminated: Bool[Array, ""]
+    truncated: Bool[Array, ""]
+    appended: Bool[Array, ""]
+    reason: Int[Array, ""]
+
+    @property
+    def done(self) -> Bool[Array, ""]:
+        """Whether the session is over, for either reason."""
+        return self.terminated | self.truncated
+
+
+def action_mask(excluded: Int[Array, "E"], allowed: Int[Array, "K"], num_items: int) -> Bool[Array, "N"]:
+    """Dense mask from the two short lists; the lists travel, the mask is only made where it is used."""
+    if allowed.shape[-1]:
+        mask = jnp.zeros(num_items, bool).at[allowed].set(True, mode="drop")
+    else:
+        mask = jnp.ones(num_items, bool)
+    return mask.at[excluded].set(False, mode="drop")

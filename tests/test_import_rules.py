@@ -1,0 +1,78 @@
+"""Rooms import only rooms below them, and rooms that run without JAX do not import it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ialp_jax
+
+SOURCE = Path(ialp_jax.__file__).parent
+# From the bottom up. A room may import those before it, wherever the import stands, in functions too.
+ROOMS = (
+    "artifacts", "naming", "ranges", "cluster", "data", "worlds", "serving", "policies", "learning", "evaluation",
+    "training", "algorithms", "environments", "preferences", "report", "study", "sweeps", "bench", "commands", "cli",
+)  # fmt: skip
+WITHOUT_JAX = ("artifacts", "naming", "ranges", "data", "preferences", "report")
+
+
+def room_of(file):
+    return file.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(file):
+    """Rooms that a file names in an import."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: imports are absolute"
+            below = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = below if node.module == "ialp_jax" else [node.module]
+        else:
+            continue
+        yield from (name.split(".")[1] for name in names if name.startswith("ialp_jax."))
+
+
+FILES = [file for file in SOURCE.rglob("*.py") if file.parent != SOURCE or file.name != "__init__.py"]
+
+
+def test_every_room_has_its_place():
+    assert {room_of(file) for file in FILES} == set(ROOMS)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_nothing_imports_upwards(room):
+    below = ROOMS[: ROOMS.index(room) + 1]
+    wrong = {
+        f"{file.relative_to(SOURCE)} imports {imported}"
+        for file in FILES
+        if room_of(file) == room
+        for imported in imported_rooms(file)
+        if imported not in below
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("room", "others"),
+    [("worlds", {"policies", "serving"}), ("learning", {"algorithms"}), ("report", {"sweeps", "study"}),
+     ("algorithms", {"study", "environments"}), ("serving", {"policies"})],
+)  # fmt: skip
+def test_rooms_that_know_nothing_of_each_other(room, others):
+    seen = {imported for file in FILES if room_of(file) == room for imported in imported_rooms(file)}
+    assert not seen & others
+
+
+def test_rooms_for_machines_without_jax_do_not_import_it():
+    """All their modules but the judges, which import their engines, and the reward model, which is fitted by JAX."""
+    modules = [
+        "ialp_jax." + ".".join(file.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+        for file in FILES
+        if room_of(file) in WITHOUT_JAX and "judges" not in file.parts and file.name != "reward_model.py"
+    ]
+    program = f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\nsys.exit('jax' in sys.modules)"
+    assert len(modules) > 60
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
