@@ -13,6 +13,7 @@ from ialp_jax.policies.fixed import (
     choose,
     departs,
     fixed_actor,
+    oracle_actor,
     permitted_item,
 )
 from ialp_jax.serving.play import play
@@ -34,12 +35,13 @@ def acting(policy, world, user=0, config=None, draws=200):
     """Items chosen in many draws at the start of a user's session."""
     state, timestep = Simulator(config or SimulatorConfig()).start(jnp.int32(user), world)
     keys = jax.random.split(jax.random.key(1), draws)
-    chosen = jax.jit(jax.vmap(lambda key: policy.act(key, state, timestep, world)))(keys)
+    seen = (state, timestep, world) if isinstance(policy, OraclePolicy) else (timestep,)
+    chosen = jax.jit(jax.vmap(lambda key: policy.act(key, *seen)))(keys)
     return set(chosen.tolist()), set(np.flatnonzero(timestep.action_mask(world.num_items)).tolist())
 
 
 def test_random_takes_every_permitted_item_and_no_other():
-    chosen, permitted = acting(RandomPolicy(), random_world(allowed=8), user=3)
+    chosen, permitted = acting(RandomPolicy(14), random_world(allowed=8), user=3)
     assert chosen == permitted
 
 
@@ -66,7 +68,9 @@ def test_keys_of_more_than_64_bits_serve_as_well():
 def test_random_draws_from_the_catalogue_where_everything_may_be_excluded():
     """With as many exclusions as items, or a list of what is allowed, drawing again might never end."""
     world = random_world(items=14, history=4)
-    chosen, permitted = acting(RandomPolicy(), world, user=1, config=SimulatorConfig(turn_cap=10), draws=400)
+    chosen, permitted = acting(
+        RandomPolicy(world.num_items), world, user=1, config=SimulatorConfig(turn_cap=10), draws=400
+    )
     assert chosen == permitted
 
 
@@ -113,8 +117,11 @@ def test_the_oracle_foresees_exactly_who_leaves(rules):
 def test_the_oracle_keeps_users_longer_and_earns_more():
     simulator, world = Simulator(SimulatorConfig(turn_cap=6)), random_world(seed=2, noise=0.0, items=30)
     played = {
-        name: play(jax.random.key(0), fixed_actor(policy), simulator, world, 200)
-        for name, policy in {"oracle": OraclePolicy(simulator), "random": RandomPolicy()}.items()
+        name: play(jax.random.key(0), actor, simulator, world, 200)
+        for name, actor in {
+            "oracle": oracle_actor(OraclePolicy(simulator)),
+            "random": fixed_actor(RandomPolicy(30)),
+        }.items()
     }
     assert played["oracle"].length.mean() > played["random"].length.mean()
     assert played["oracle"].total.mean() > 1.5 * played["random"].total.mean()

@@ -192,5 +192,5 @@ def test_selected_labels_are_the_best_of_each_state(seed, fraction, option):
 
 @pytest.mark.parametrize("rule", [{"fraction": 0.0}, {"fraction": 1.5}, {"threshold": 0.0}])
 def test_rules_are_checked(rule):
-    with pytest.raises(InputError, match="not in"):
+    with pytest.raises(InputError, match="is out of range"):
         LabelRule(**rule)

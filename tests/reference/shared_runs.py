@@ -60,11 +60,12 @@ def numbers(trained):
     """What must be the same on any devices, by name."""
     run = trained.run
     named = {
-        "items": run.sessions.state.session_items,
+        "items": run.serving.sessions.state.session_items,
         **{f"metrics/{k}": v for k, v in trained.metrics.items()},
     }
-    for name in ("params", "optimiser", "ledger"):
-        for path, leaf in jax.tree_util.tree_leaves_with_path(getattr(run, name)):
+    parts = {"params": run.params, "optimiser": run.optimiser, "ledger": run.serving.ledger}
+    for name, part in parts.items():
+        for path, leaf in jax.tree_util.tree_leaves_with_path(part):
             named[name + jax.tree_util.keystr(path)] = leaf
     return {name: np.asarray(leaf) for name, leaf in named.items()}
 

@@ -38,7 +38,7 @@ def test_blocks_divide_the_users_or_there_are_none(users, size):
 @partial(jax.jit, static_argnums=1)
 def stream(key, size):
     first_key, pool_key, serve_key = jax.random.split(key, 3)
-    actor, world = fixed_actor(RandomPolicy()), random_world(users=20, items=30)
+    actor, world = fixed_actor(RandomPolicy(30)), random_world(users=20, items=30)
     sessions = open_sessions(draw_pool(first_key, USERS, actor, SIMULATOR, world), SIMULATOR, world)
     pool = draw_pool(pool_key, POOL, actor, SIMULATOR, world)
     randomness = draw_rollout(serve_key, TURNS, USERS, POOL, actor)
@@ -62,7 +62,7 @@ def test_blocks_change_nothing_but_rounding(size):
 
 def test_many_users_with_keys_of_their_own_are_served_in_blocks():
     """As the loop over turns shows: its state has the rows of one block."""
-    actor, world = fixed_actor(RandomPolicy()), random_world(users=20, items=30)
+    actor, world = fixed_actor(RandomPolicy(30)), random_world(users=20, items=30)
 
     def program(key):
         pool = draw_pool(key, 2 * MOST, actor, SIMULATOR, world)

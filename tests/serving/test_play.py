@@ -20,7 +20,7 @@ WORLD = random_world(users=6, items=ITEMS, history=4)
 SIMULATOR = Simulator(SimulatorConfig(turn_cap=CAP, rules=("distance", "rating")))
 NETWORK = tiny_network(ITEMS)
 ACTORS = {
-    "random": fixed_actor(RandomPolicy()),
+    "random": fixed_actor(RandomPolicy(ITEMS)),
     "scores": fixed_actor(ScorePolicy(jnp.arange(float(ITEMS))[None])),
     "network": policy_actor(NETWORK, tiny_params(NETWORK)),
 }

@@ -21,7 +21,7 @@ USERS, POOL, TURNS, CAP, BINS = 5, 3, 17, 4, 6
 def stream():
     """Two rollouts of a random policy, their pools, and the ledger after both."""
     world = random_world(users=6, items=14, history=4)
-    simulator, actor = Simulator(SimulatorConfig(turn_cap=CAP)), fixed_actor(RandomPolicy())
+    simulator, actor = Simulator(SimulatorConfig(turn_cap=CAP)), fixed_actor(RandomPolicy(14))
     clock = StreamClock(TURNS, BINS, CAP)
 
     def excluded_of(state):
@@ -130,7 +130,7 @@ def test_equal_keys_bring_equal_users_to_every_method():
     params = tiny_params(network)
     hyper = adaptive.Hyper()
     runs = {
-        "fixed": (fixed.Fixed(learner.config, learner.simulator, fixed_actor), RandomPolicy(), ()),
+        "fixed": (fixed.Fixed(learner.config, learner.simulator, fixed_actor), RandomPolicy(14), ()),
         "a2c": (learner, hyper, (params,)),
         "adaptive": (
             adaptive.AdaptiveA2C(adaptive.Config(**vars(learner.config)), learner.simulator, network),
@@ -141,7 +141,8 @@ def test_equal_keys_bring_equal_users_to_every_method():
     def users(algorithm, hyper, params, key):
         run = algorithm.init(key, hyper, world, *params)
         after, _ = algorithm.update(run, hyper, world)
-        return run.sessions.state.user, after.sessions.state.user, after.sessions.state.turn
+        before, now = run.serving.sessions.state, after.serving.sessions.state
+        return before.user, now.user, now.turn
 
     found = [jax.jit(partial(users, *run))(jax.random.key(0)) for run in runs.values()]
     for other in found[1:]:

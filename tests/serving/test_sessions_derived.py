@@ -32,12 +32,12 @@ CONFIGS = {
 }
 
 
-def noting_actor():
+def noting_actor(num_items):
     """Acts at random and keeps the situation in which it acted."""
-    actor = fixed_actor(RandomPolicy())
+    actor = fixed_actor(RandomPolicy(num_items))
 
-    def act(key, recall, state, situation, world):
-        return actor.act(key, recall, state, situation, world)[0], situation
+    def act(key, recall, situation):
+        return actor.act(key, recall, situation)[0], situation
 
     return Actor(actor.begin, actor.advance, act, actor.keys)
 
@@ -45,7 +45,7 @@ def noting_actor():
 @partial(jax.jit, static_argnames="simulator")
 def stream(key, simulator, world):
     first_key, pool_key, serve_key = jax.random.split(key, 3)
-    actor = noting_actor()
+    actor = noting_actor(world.num_items)
     sessions = open_sessions(draw_pool(first_key, USERS, actor, simulator, world), simulator, world)
     pool = draw_pool(pool_key, POOL, actor, simulator, world)
     drawn = draw_rollout(jax.random.clone(serve_key), TURNS, USERS, POOL, actor)
@@ -113,7 +113,7 @@ def test_a_ledger_written_once_is_one_written_every_turn(turns, bins, first):
 
 
 def test_arrivals_are_uniform_over_the_pool_in_every_row_and_turn():
-    draws = jax.vmap(lambda key: draw_rollout(key, 3, 4, 5, noting_actor()).arrivals)(
+    draws = jax.vmap(lambda key: draw_rollout(key, 3, 4, 5, noting_actor(14)).arrivals)(
         jax.random.split(jax.random.key(0), 4000)
     )
     for turn in range(3):

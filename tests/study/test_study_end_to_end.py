@@ -231,7 +231,7 @@ def test_resuming_with_other_settings_is_refused_by_name(runs, finished, monkeyp
         (("train", "missing.py"), "there is no such file"),
         (("train", "steam", "--data", "no/such/folder"), "there is no such folder"),
         (("train", "synthetic", "--data", "."), "always synthetic"),
-        (("train", "synthetic", "--seeds", "0"), "0 seeds cannot be run"),
+        (("train", "synthetic", "--seeds", "0"), "column seeds: 0 is out of range"),
         (("sweep", "synthetic"), "no sweep was named"),
         (("recommend", "no/such/policy"), "does not exist"),
         (("report", "no/such/run"), "does not exist"),

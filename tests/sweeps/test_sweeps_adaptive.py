@@ -228,4 +228,4 @@ def test_importance_says_why_it_cannot_be_told():
     values = [math.nan] * 5 + [float(number) for number in range(11)]
     assert importance(SPACE, drawn, values) == (
         {}, "the importance of 3 axes needs 12 settings or more; there are 11")  # fmt: skip
-    assert importance(SPACE, drawn, [1.0] * 16) == ({}, "all 16 settings reached the same auc")
+    assert importance(SPACE, drawn, [1.0] * 16) == ({}, "all 16 settings reached the same mean_reward")

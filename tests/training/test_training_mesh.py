@@ -53,13 +53,13 @@ def test_a_hundred_updates_are_the_same_on_any_mesh(grid, on_one, tmp_path):
         lambda a, b: np.abs(np.asarray(a) - np.asarray(b)).max(), found.run.params, start.params
     )
     assert all(distance > 0.01 for distance in jax.tree.leaves(moved["items"]))
-    assert np.asarray(found.run.ledger.sessions).sum() > 3 * USERS
+    assert np.asarray(found.run.serving.ledger.sessions).sum() > 3 * USERS
 
 
 def test_devices_that_share_users_keep_equal_parameters(tmp_path):
     """Every device takes the step itself: nothing but equal gradients keeps them together."""
     found = trained(tmp_path, mesh_of(1, 8), 1, until=CHUNK)
-    for leaf in jax.tree.leaves((found.run.params, found.run.optimiser, found.run.ledger)):
+    for leaf in jax.tree.leaves((found.run.params, found.run.optimiser, found.run.serving.ledger)):
         copies = [np.asarray(shard.data) for shard in leaf.addressable_shards]
         assert len(copies) == 8
         for copy in copies[1:]:
@@ -75,7 +75,7 @@ def other_algorithms():
     value = adaptive.AdaptiveA2C(adaptive.Config(**SHAPE, reading="value"), simulator, NETWORK)
     taught = ialp.IALP(a2c.Config(**SHAPE), simulator, NETWORK)
     random = fixed.Fixed(a2c.Config(**SHAPE), simulator, fixed_actor)
-    policy = RandomPolicy()
+    policy = RandomPolicy(WORLD.num_items)
     keys = seed_keys(np.arange(1), 1)
     return {
         "mixture": (mixture, adaptive.Hyper(), starts(mixture, 1, adaptive.Hyper(), 2)),
@@ -142,7 +142,9 @@ def test_what_crosses_devices_is_gradients_and_the_pool():
     reduced = [size for kind, sizes in found if kind == "all-reduce" for size in sizes]
     assert params <= sum(reduced) <= params + 50  # the ledger, metrics, spreads
     width = (
-        max(leaf.size for leaf in jax.tree.leaves(starts(learner(), 1, a2c.Hyper())().sessions.recall))
+        max(
+            leaf.size for leaf in jax.tree.leaves(starts(learner(), 1, a2c.Hyper())().serving.sessions.recall)
+        )
         // USERS
     )
     for kind, sizes in found:

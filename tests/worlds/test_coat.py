@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ialp_jax.policies.fixed import OraclePolicy, RandomPolicy, ScorePolicy, fixed_actor
+from ialp_jax.policies.fixed import OraclePolicy, RandomPolicy, ScorePolicy, fixed_actor, oracle_actor
 from ialp_jax.serving.play import play
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
 from ialp_jax.worlds.world import DenseRatings, Departure, World
@@ -55,12 +55,11 @@ def coat_world(ratings, threshold):
 def test_published_lengths_and_returns(ratings, name):
     window, threshold, chosen, repeats, sessions, length, total = CASES[name]
     simulator = Simulator(SimulatorConfig(turn_cap=30, window=window, slice_quirk=True, repeats=repeats))
-    policies = {
-        "random": RandomPolicy(),
-        "greedy": ScorePolicy(jnp.asarray(ratings)),
-        "oracle": OraclePolicy(simulator),
-    }
-    actor = fixed_actor(policies[chosen])
+    actor = {
+        "random": fixed_actor(RandomPolicy(ratings.shape[1])),
+        "greedy": fixed_actor(ScorePolicy(jnp.asarray(ratings))),
+        "oracle": oracle_actor(OraclePolicy(simulator)),
+    }[chosen]
     run = jax.jit(partial(play, actor=actor, simulator=simulator, sessions=sessions))
     played = run(jax.random.key(0), world=coat_world(ratings, threshold))
     np.testing.assert_allclose(played.length.mean(), length, rtol=0.03)

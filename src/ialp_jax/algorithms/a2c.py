@@ -17,8 +17,8 @@ from ialp_jax.learning.losses import ActorCriticHyper, actor_critic_loss
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.catalogue import HeadStatistics, ItemDistribution, catalogue_distribution
 from ialp_jax.ranges import Count
-from ialp_jax.serving.rollout import Served, open_stream, serve_rollout
-from ialp_jax.serving.sessions import Actor, Ledger, Sessions, StreamClock
+from ialp_jax.serving.rollout import Served, Serving, open_stream, serve_rollout
+from ialp_jax.serving.sessions import Actor, AnyActor, StreamClock
 from ialp_jax.serving.shares import average
 from ialp_jax.worlds.simulator import Simulator
 from ialp_jax.worlds.world import World
@@ -62,10 +62,7 @@ class RunState:
 
     params: dict
     optimiser: optax.OptState
-    sessions: Sessions
-    ledger: Ledger
-    key: PRNGKeyArray
-    update: Int[Array, ""]
+    serving: Serving
 
 
 @struct.dataclass
@@ -93,16 +90,15 @@ class A2C:
         """Opens B sessions; `params` are fresh ones, or a trained policy's to continue from (A-iALP_ft)."""
         del hyper
         actor = policy_actor(self.network, params)
-        opened = open_stream(key, self.config, self.simulator, actor, world)
-        return RunState(
-            params, optimiser().init(params), opened.sessions, opened.ledger, opened.key, jnp.int32(0)
-        )
+        serving = open_stream(key, self.config, self.simulator, actor, world)
+        return RunState(params, optimiser().init(params), serving)
 
     def update(self, run: RunState, hyper: Hyper, world: World) -> tuple[RunState, dict[str, Array]]:
         """Serves `rollout` turns to every user, then takes one gradient step."""
 
         def loss(params: dict) -> tuple[Array, tuple[Served, dict[str, Array]]]:
-            served = serve_rollout(run, self.config, self.simulator, self.rollout_actor(params), world)
+            actor = self.rollout_actor(params)
+            served = serve_rollout(run.serving, self.config, self.simulator, actor, world)
             now = served.transitions
             value, (metrics, _) = actor_critic_loss(
                 params, self.network, now.recall, now.reached, now, now.extras.statistics, None, hyper,
@@ -113,9 +109,9 @@ class A2C:
         gradients, (served, metrics) = jax.grad(loss, has_aux=True)(run.params)
         gradients, metrics = average((gradients, metrics))
         params, state = gradient_step(run.params, run.optimiser, gradients, hyper)
-        return RunState(params, state, served.sessions, served.ledger, served.key, run.update + 1), metrics
+        return RunState(params, state, served.serving), metrics
 
-    def rollout_actor(self, params: dict) -> Actor:
+    def rollout_actor(self, params: dict) -> AnyActor:
         """Who acts while learning."""
         return policy_actor(self.network, params)
 
@@ -138,8 +134,7 @@ def policy_actor(network: Network, params: dict, greedy: Flag = False) -> Actor:
     `greedy` may be traced, so that one program plays both ways.
     """
 
-    def act(key, recall, state, situation, world):  # type: ignore[no-untyped-def]
-        del state, world
+    def act(key, recall, situation):  # type: ignore[no-untyped-def]
         distribution = item_distribution(network, params, recall, situation)
         item = greedy_or(greedy, distribution.mode, distribution.sample(seed=key))
         return item, Decision(distribution.statistics(item))

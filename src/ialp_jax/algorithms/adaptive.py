@@ -25,8 +25,8 @@ from ialp_jax.learning.returns import Targets
 from ialp_jax.policies.actor_critic import Network, Recall
 from ialp_jax.policies.catalogue import HeadStatistics, ItemDistribution
 from ialp_jax.ranges import Weight, between
-from ialp_jax.serving.rollout import Served, open_stream, serve_rollout
-from ialp_jax.serving.sessions import Actor, Ledger, Sessions
+from ialp_jax.serving.rollout import Served, Serving, open_stream, serve_rollout
+from ialp_jax.serving.sessions import Actor
 from ialp_jax.serving.shares import average, deviation, draw
 from ialp_jax.worlds.simulator import Simulator
 from ialp_jax.worlds.world import World
@@ -71,10 +71,7 @@ class RunState:
     params: dict
     pretrained: dict
     optimiser: optax.OptState
-    sessions: Sessions
-    ledger: Ledger
-    key: PRNGKeyArray
-    update: Int[Array, ""]
+    serving: Serving
     weight_logit: Float[Array, ""]
     weight_optimiser: optax.OptState
     # Running spread of the Q targets: makes kappa independent of the reward's unit.
@@ -109,15 +106,11 @@ class AdaptiveA2C:
         weight = jnp.asarray(hyper.weight, jnp.float32)
         logit = jnp.log(weight) - jnp.log1p(-weight)
         actor = combined_actor(self.config, self.network, pretrained, online, weight, hyper, jnp.float32(1.0))
-        opened = open_stream(key, self.config, self.simulator, actor, world)
         return RunState(
             params=online,
             pretrained=pretrained,
             optimiser=a2c.optimiser().init(online),
-            sessions=opened.sessions,
-            ledger=opened.ledger,
-            key=opened.key,
-            update=jnp.int32(0),
+            serving=open_stream(key, self.config, self.simulator, actor, world),
             weight_logit=logit,
             weight_optimiser=a2c.optimiser().init(logit),
             return_spread=jnp.float32(1.0),
@@ -128,7 +121,7 @@ class AdaptiveA2C:
 
         def loss(params: dict) -> tuple[Array, tuple[Served, dict[str, Array], Targets]]:
             actor = self.actor(run.replace(params=params), hyper)  # type: ignore[attr-defined]
-            served = serve_rollout(run, self.config, self.simulator, actor, world)
+            served = serve_rollout(run.serving, self.config, self.simulator, actor, world)
             now = served.transitions
             value, (metrics, targets) = actor_critic_loss(
                 params, self.network, now.recall.online, now.reached.online, now, now.extras.online,
@@ -143,8 +136,7 @@ class AdaptiveA2C:
         weight_logit, weight_optimiser = self._step_weight(run, hyper, choice, targets.gains)
         metrics = {**metrics, "weight": self._weight(run, hyper)}
         return run.replace(  # type: ignore[attr-defined]
-            params=params, optimiser=optimiser, sessions=served.sessions, ledger=served.ledger, key=served.key,
-            update=run.update + 1,
+            params=params, optimiser=optimiser, serving=served.serving,
             weight_logit=weight_logit, weight_optimiser=weight_optimiser,
             return_spread=0.9 * run.return_spread + 0.1 * metrics["return_spread"],
         ), metrics  # fmt: skip
@@ -162,7 +154,7 @@ class AdaptiveA2C:
             return jax.nn.sigmoid(run.weight_logit)
         weight = jnp.asarray(hyper.weight, jnp.float32)
         if self.config.weight == "annealed":
-            weight = weight * a2c.remaining(run.update, self.config.updates, hyper.anneal)
+            weight = weight * a2c.remaining(run.serving.update, self.config.updates, hyper.anneal)
         return weight
 
     def _step_weight(
@@ -214,8 +206,7 @@ def combined_actor(
             network.advance(online, recall.online, item, feedback, appended),
         )
 
-    def act(key, recall, state, situation, world):  # type: ignore[no-untyped-def]
-        del state, world
+    def act(key, recall, situation):  # type: ignore[no-untyped-def]
         recall, frozen = jax.lax.stop_gradient((recall, online))
         first = a2c.item_distribution(network, pretrained, recall.pretrained, situation)
         second = a2c.item_distribution(network, online, recall.online, situation)

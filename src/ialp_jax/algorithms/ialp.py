@@ -20,7 +20,7 @@ from ialp_jax.algorithms import a2c
 from ialp_jax.learning.losses import ActorCriticHyper
 from ialp_jax.policies.catalogue import inverse_cdf
 from ialp_jax.ranges import Rate, Share, Weight
-from ialp_jax.serving.sessions import Actor
+from ialp_jax.serving.sessions import PrivilegedActor
 from ialp_jax.serving.shares import user_keys
 from ialp_jax.worlds.types import Situation, State
 from ialp_jax.worlds.world import World
@@ -47,25 +47,25 @@ class Hyper(ActorCriticHyper):
 class IALP(a2c.A2C):
     """A2C that also imitates preferred items of the table it is pre-trained on."""
 
-    def rollout_actor(self, params: dict) -> Actor:
+    def rollout_actor(self, params: dict) -> PrivilegedActor:
         """The policy itself; it notes a preferred item of every state it meets."""
         actor = a2c.policy_actor(self.network, params)
 
         def act(key, recall, state, situation, world):  # type: ignore[no-untyped-def]
             act_key, teach_key = jax.random.split(key)
-            item, decision = actor.act(act_key, recall, state, situation, world)
+            item, decision = actor.act(act_key, recall, situation)
             keys = user_keys(teach_key, item.shape[0])
             taught = jax.vmap(preferred_item, (0, 0, 0, None))(keys, state, situation, world)
             return item, decision.replace(taught=taught)
 
-        return Actor(actor.begin, actor.advance, act)
+        return PrivilegedActor(actor.begin, actor.advance, act)
 
     def taught(
         self, run: RunState, decisions: a2c.Decision, hyper: ActorCriticHyper
     ) -> tuple[Array, Float[Array, ""]]:
         """The noted items, and a weight that falls from c_s to 0."""
         assert isinstance(hyper, Hyper) and decisions.taught is not None
-        left = a2c.remaining(run.update, self.config.updates, hyper.supervised_share)
+        left = a2c.remaining(run.serving.update, self.config.updates, hyper.supervised_share)
         return decisions.taught, hyper.supervised * left
 
 

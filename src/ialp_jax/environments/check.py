@@ -66,11 +66,11 @@ def _transcript(simulator: Simulator, world: World) -> Any:
 
 @partial(jax.jit, static_argnames="simulator")
 def _run_transcript(key: PRNGKeyArray, simulator: Simulator, world: World) -> Any:
-    policy = RandomPolicy()
+    policy = RandomPolicy(world.num_items)
 
     def one(key, state, timestep):
         act_key, step_key = jax.random.split(key)
-        item = policy.act(act_key, state, timestep, world)
+        item = policy.act(act_key, timestep)
         return item, timestep.action_mask(world.num_items), simulator.step(step_key, state, item, world)
 
     def turn(carry, key):
@@ -173,7 +173,7 @@ def _one_trace(simulator: Simulator, world: World) -> CheckResult:
 
 def _random_policy(simulator: Simulator, world: World) -> CheckResult:
     """Never fails: shows what a random policy gets, and warns where sessions are all alike."""
-    actor = fixed_actor(RandomPolicy())
+    actor = fixed_actor(RandomPolicy(world.num_items))
     run = jax.jit(partial(play, actor=actor, simulator=simulator, sessions=STATISTICS_SESSIONS))
     played = jax.device_get(run(jax.random.key(SEED), world=world))
     reasons = np.bincount(played.reason, minlength=len(REASONS)) / STATISTICS_SESSIONS

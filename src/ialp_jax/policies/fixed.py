@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ialp_jax.serving.sessions import Actor
+from ialp_jax.serving.sessions import Actor, PrivilegedActor
 from ialp_jax.serving.shares import user_keys
 from ialp_jax.worlds.departure import RULES, DepartureContext, squared_distances, temper_after
 from ialp_jax.worlds.simulator import Simulator
@@ -18,9 +18,9 @@ from ialp_jax.worlds.world import World
 
 
 class FixedPolicy(Protocol):
-    """Chooses an item for one user from the simulator's state; callers `vmap` over users."""
+    """Chooses an item for one user from what a recommender may know; callers `vmap` over users."""
 
-    def act(self, key: PRNGKeyArray, state: State, situation: Situation, world: World) -> Int[Array, ""]:
+    def act(self, key: PRNGKeyArray, situation: Situation) -> Int[Array, ""]:
         """An item that `situation` permits."""
         ...
 
@@ -29,23 +29,35 @@ def fixed_actor(policy: FixedPolicy, greedy: bool | Bool[Array, ""] = False) -> 
     """A fixed policy as an `Actor`: it remembers nothing, and is its own greedy version."""
     del greedy
 
-    def act(keys, recall, state, situation, world):  # type: ignore[no-untyped-def]
+    def act(keys, recall, situation):  # type: ignore[no-untyped-def]
         del recall
-        return jax.vmap(policy.act, (0, 0, 0, None))(keys, state, situation, world), ()
+        return jax.vmap(policy.act)(keys, situation), ()
 
     return Actor(lambda observation: (), lambda *interaction: (), act, user_keys)
 
 
+def oracle_actor(policy: "OraclePolicy", greedy: bool | Bool[Array, ""] = False) -> PrivilegedActor:
+    """The oracle as an actor that is shown the truth."""
+    del greedy
+
+    def act(keys, recall, state, situation, world):  # type: ignore[no-untyped-def]
+        del recall
+        return jax.vmap(policy.act, (0, 0, 0, None))(keys, state, situation, world), ()
+
+    return PrivilegedActor(lambda observation: (), lambda *interaction: (), act, user_keys)
+
+
 @struct.dataclass
 class RandomPolicy:
-    """Uniform over the permitted items."""
+    """Uniform over the permitted ones of N items."""
 
-    def act(self, key: PRNGKeyArray, state: State, situation: Situation, world: World) -> Int[Array, ""]:
+    num_items: int = struct.field(pytree_node=False)
+
+    def act(self, key: PRNGKeyArray, situation: Situation) -> Int[Array, ""]:
         """A permitted item, uniformly at random."""
-        del state
-        if situation.allowed.shape[0] or world.num_items <= situation.excluded.shape[0]:
-            return choose(key, situation.action_mask(world.num_items))
-        return permitted_item(key, situation.excluded, world.num_items)
+        if situation.allowed.shape[0] or self.num_items <= situation.excluded.shape[0]:
+            return choose(key, situation.action_mask(self.num_items))
+        return permitted_item(key, situation.excluded, self.num_items)
 
 
 @struct.dataclass
@@ -58,10 +70,11 @@ class ScorePolicy:
 
     scores: Float[Array, "U N"]
 
-    def act(self, key: PRNGKeyArray, state: State, situation: Situation, world: World) -> Int[Array, ""]:
+    def act(self, key: PRNGKeyArray, situation: Situation) -> Int[Array, ""]:
         """The permitted item with the highest score; ties are broken uniformly at random."""
-        row = self.scores[state.user if self.scores.shape[0] > 1 else 0]
-        return choose(key, best(row, situation.action_mask(world.num_items)))
+        users, num_items = self.scores.shape
+        row = self.scores[situation.user if users > 1 else 0]
+        return choose(key, best(row, situation.action_mask(num_items)))
 
 
 @struct.dataclass

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ialp_jax.serving.sessions import Actor, select
+from ialp_jax.serving.sessions import AnyActor, keys_of_turns, recommend, select
 from ialp_jax.worlds.simulator import Simulator, sample_noise
 from ialp_jax.worlds.world import World
 
@@ -32,7 +32,7 @@ class PlayedSessions:
 
 
 def play(
-    key: PRNGKeyArray, actor: Actor, simulator: Simulator, world: World, sessions: int
+    key: PRNGKeyArray, actor: AnyActor, simulator: Simulator, world: World, sessions: int
 ) -> PlayedSessions:
     """Plays `sessions` sessions of users drawn from `world.session_users`.
 
@@ -49,7 +49,7 @@ def play(
         state, reason, recall = carry
         act_keys, noise = drawn
         situation = jax.vmap(simulator.situation, (0, None))(state, world)
-        item, _ = actor.act(act_keys, recall, state, situation, world)
+        item, _ = recommend(actor, act_keys, recall, state, situation, world)
         following, outcome = transition_of(state, item, noise, world)
         remembered = actor.advance(recall, item, outcome.feedback, outcome.appended)
         over = reason > 0
@@ -58,7 +58,7 @@ def play(
         return kept, (jnp.where(over, world.num_items, item), paid, ~over)
 
     carry = (opened, timestep.reason, actor.begin(timestep.observation))
-    drawn = (actor.keys_of_turns(act_key, turns, sessions), sample_noise(step_key, (turns, sessions)))
+    drawn = (keys_of_turns(actor, act_key, turns, sessions), sample_noise(step_key, (turns, sessions)))
     (state, reason, _), (items, rewards, live) = jax.lax.scan(turn, carry, drawn)
     return PlayedSessions(
         users=state.user,

@@ -3,10 +3,12 @@
 from typing import NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
+from flax import struct
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from ialp_jax.serving.sessions import (
-    Actor,
+    AnyActor,
     Ledger,
     Sessions,
     StreamClock,
@@ -44,8 +46,16 @@ class Shape(Protocol):
         """Clock of the ledger."""
 
 
-class Serving(Protocol):
-    """The part of a run state that serving reads and advances."""
+@struct.dataclass
+class Serving:
+    """The part of every run state that serving reads and advances.
+
+    Attributes:
+        sessions: of the users served at once.
+        ledger: of the sessions that have ended.
+        key: what the rest of the run's randomness comes from.
+        update: how many rollouts there have been.
+    """
 
     sessions: Sessions
     ledger: Ledger
@@ -53,37 +63,31 @@ class Serving(Protocol):
     update: Int[Array, ""]
 
 
-class Opened(NamedTuple):
-    """A stream of sessions before its first turn."""
-
-    sessions: Sessions
-    ledger: Ledger
-    key: PRNGKeyArray
-
-
 class Served(NamedTuple):
-    """A rollout: the advanced sessions, and what a learner learns from."""
+    """A rollout: where it left serving, and what a learner learns from."""
 
-    sessions: Sessions
-    ledger: Ledger
-    key: PRNGKeyArray
+    serving: Serving
     transitions: Transition
 
 
-def open_stream(key: PRNGKeyArray, shape: Shape, simulator: Simulator, actor: Actor, world: World) -> Opened:
+def open_stream(
+    key: PRNGKeyArray, shape: Shape, simulator: Simulator, actor: AnyActor, world: World
+) -> Serving:
     """Opens one session for each of the users served at once; equal keys bring the same users."""
     pool_key, key = jax.random.split(key)
     pool = draw_pool(pool_key, shape.users, actor, simulator, world)
-    return Opened(open_sessions(pool, simulator, world), empty_ledger(shape.bins), key)
+    return Serving(open_sessions(pool, simulator, world), empty_ledger(shape.bins), key, jnp.int32(0))
 
 
-def serve_rollout(run: Serving, shape: Shape, simulator: Simulator, actor: Actor, world: World) -> Served:
+def serve_rollout(
+    serving: Serving, shape: Shape, simulator: Simulator, actor: AnyActor, world: World
+) -> Served:
     """Serves `rollout` turns to every user; new sessions open with users of a freshly drawn pool."""
-    key, pool_key, serve_key = jax.random.split(run.key, 3)
+    key, pool_key, serve_key = jax.random.split(serving.key, 3)
     pool = draw_pool(pool_key, shape.pool, actor, simulator, world)
     clock = shape.clock(simulator.config.turn_cap)
     sessions, ledger, transitions = serve(
-        serve_key, run.sessions, once(run.ledger), run.update * shape.rollout, shape.rollout, pool, actor,
-        simulator, world, clock,
+        serve_key, serving.sessions, once(serving.ledger), serving.update * shape.rollout, shape.rollout, pool,
+        actor, simulator, world, clock,
     )  # fmt: skip
-    return Served(sessions, total(ledger), key, transitions)
+    return Served(Serving(sessions, total(ledger), key, serving.update + 1), transitions)

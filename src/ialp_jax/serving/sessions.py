@@ -10,7 +10,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ialp_jax.serving.blocks import in_blocks, users_at_once
-from ialp_jax.serving.shares import draw, gather, share_count, user_keys
+from ialp_jax.serving.shares import PerUser, draw, gather, share_count, user_keys
 from ialp_jax.worlds.simulator import Simulator, sample_noise
 from ialp_jax.worlds.types import Noise, Observation, Situation, State
 from ialp_jax.worlds.world import World
@@ -19,24 +19,61 @@ Recall = Any
 Extras = Any
 
 
-class Actor(NamedTuple):
-    """How users are served, as batched functions. Fixed policies have an empty recall.
+Keys = Callable[[PRNGKeyArray, int], PRNGKeyArray]
 
-    begin: observations -> recall of sessions that start.
+
+def one_key(key: PRNGKeyArray, users: int) -> PRNGKeyArray:
+    """The key of a turn, for an actor that draws for all users at once."""
+    del users
+    return key
+
+
+class Actor(NamedTuple):
+    """How users are served by what a recommender may know, as batched functions.
+
+    begin: observations -> recall of sessions that start. Policies that remember nothing have an empty one.
     advance: (recall, item, feedback, appended) -> recall after one more interaction.
-    act: (keys, recall, state, situation, world) -> (items, extras kept in the transition).
+    act: (keys, recall, situation) -> (items, extras kept in the transition).
     keys: (key of a turn, users) -> the keys `act` draws from: the turn's own, or one per user. They are made for all
         turns of a rollout at once, which is cheaper than turn by turn.
     """
 
     begin: Callable[[Observation], Recall]
     advance: Callable[[Recall, Array, Array, Array], Recall]
-    act: Callable[[PRNGKeyArray, Recall, State, Situation, World], tuple[Array, Extras]]
-    keys: Callable[[PRNGKeyArray, int], PRNGKeyArray] = lambda key, users: key
+    act: Callable[[PRNGKeyArray, Recall, Situation], tuple[Array, Extras]]
+    keys: Keys = one_key
 
-    def keys_of_turns(self, key: PRNGKeyArray, turns: int, users: int) -> PRNGKeyArray:
-        """The keys of several turns, stacked."""
-        return jax.vmap(lambda one: self.keys(one, users))(jax.random.split(key, turns))
+
+class PrivilegedActor(NamedTuple):
+    """An actor that is also handed the simulator's state and the users' world.
+
+    Only the oracle is one, and in the table's world, which is no secret, the learner with a teacher: the type keeps the
+    truth from all others.
+
+    act: (keys, recall, state, situation, world) -> (items, extras kept in the transition).
+    """
+
+    begin: Callable[[Observation], Recall]
+    advance: Callable[[Recall, Array, Array, Array], Recall]
+    act: Callable[[PRNGKeyArray, Recall, State, Situation, World], tuple[Array, Extras]]
+    keys: Keys = one_key
+
+
+AnyActor = Actor | PrivilegedActor
+
+
+def recommend(
+    actor: AnyActor, keys: PRNGKeyArray, recall: Recall, state: State, situation: Situation, world: World
+) -> tuple[Array, Extras]:
+    """One item per user and what the actor keeps of the decision; only a privileged actor is shown the truth."""
+    if isinstance(actor, PrivilegedActor):
+        return actor.act(keys, recall, state, situation, world)
+    return actor.act(keys, recall, situation)
+
+
+def keys_of_turns(actor: AnyActor, key: PRNGKeyArray, turns: int, users: int) -> PRNGKeyArray:
+    """The keys of several turns, stacked."""
+    return jax.vmap(lambda one: actor.keys(one, users))(jax.random.split(key, turns))
 
 
 @struct.dataclass
@@ -53,7 +90,7 @@ class Ledger:
 
 
 @struct.dataclass
-class Sessions:
+class Sessions(PerUser):
     """B users in mid-session."""
 
     state: State
@@ -110,7 +147,7 @@ def select(condition: Bool[Array, "B"], chosen: Any, otherwise: Any) -> Any:
     return jax.checkpoint(partial(jax.tree.map, leaf), prevent_cse=False)(chosen, otherwise)
 
 
-def draw_pool(key: PRNGKeyArray, size: int, actor: Actor, simulator: Simulator, world: World) -> Pool:
+def draw_pool(key: PRNGKeyArray, size: int, actor: AnyActor, simulator: Simulator, world: World) -> Pool:
     """Draws the users of a pool uniformly (with replacement) and reads their histories; devices share the work."""
     keys = user_keys(key, size // share_count())
     state, timestep = jax.vmap(simulator.reset, (0, None))(keys, world)
@@ -181,7 +218,7 @@ class Randomness(NamedTuple):
     arrivals: Int[Array, "T B"]  # pool index of the user whose session opens next where one ends
 
 
-def draw_rollout(key: PRNGKeyArray, turns: int, users: int, pool: int, actor: Actor) -> Randomness:
+def draw_rollout(key: PRNGKeyArray, turns: int, users: int, pool: int, actor: AnyActor) -> Randomness:
     """Draws a rollout's randomness at once; noise and arrivals are the same for every actor.
 
     An arrival is the sum of a number drawn for its turn and one drawn for its row: uniform over the pool, whose
@@ -191,18 +228,23 @@ def draw_rollout(key: PRNGKeyArray, turns: int, users: int, pool: int, actor: Ac
     by_turn = jax.random.randint(turn_key, (turns, 1), 0, pool)
     by_row = draw(partial(jax.random.randint, minval=0, maxval=pool), row_key, (1, users), axis=1)
     return Randomness(
-        act=actor.keys_of_turns(act_key, turns, users),
+        act=keys_of_turns(actor, act_key, turns, users),
         step=draw(sample_noise, step_key, (turns, users), axis=1),
         arrivals=(by_turn + by_row) % pool,
     )
 
 
 def serve_turn(
-    randomness: Randomness, sessions: Sessions, pool: Pool, actor: Actor, simulator: Simulator, world: World
+    randomness: Randomness,
+    sessions: Sessions,
+    pool: Pool,
+    actor: AnyActor,
+    simulator: Simulator,
+    world: World,
 ) -> tuple[Sessions, tuple[Transition, Endings]]:
     """Recommends one item to each of B users and replaces those whose session ended by users of the pool."""
     before = jax.vmap(simulator.situation, (0, None))(sessions.state, world)
-    action, extras = actor.act(randomness.act, sessions.recall, sessions.state, before, world)
+    action, extras = recommend(actor, randomness.act, sessions.recall, sessions.state, before, world)
     transition_of = jax.vmap(simulator.transition, (0, 0, 0, None))
     state, timestep = transition_of(sessions.state, action, randomness.step, world)
     recall = actor.advance(sessions.recall, action, timestep.feedback, timestep.appended)
@@ -232,7 +274,7 @@ def serve(
     first_turn: Int[Array, ""],
     turns: int,
     pool: Pool,
-    actor: Actor,
+    actor: AnyActor,
     simulator: Simulator,
     world: World,
     clock: StreamClock,

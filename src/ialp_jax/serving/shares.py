@@ -17,6 +17,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 USER = "user"
 
 
+class PerUser:
+    """Base of structures whose arrays are [B, ...] of the users served at once: the devices of a mesh share them."""
+
+
 def share_count() -> int:
     """D, the devices that share the users in the program being traced."""
     mesh = jax.sharding.get_abstract_mesh()

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal, get_args
+from typing import Literal
 
 from ialp_jax.algorithms import a2c, adaptive, ialp
 from ialp_jax.artifacts import InputError
@@ -12,23 +12,12 @@ from ialp_jax.policies.actor_critic import PolicyConfig
 from ialp_jax.preferences.candidates import CandidateConfig
 from ialp_jax.preferences.quality.gate import GateConfig
 from ialp_jax.ranges import Count, Percentile, PositiveShare, check_ranges
+from ialp_jax.study.names import METHODS, PRETRAINED, MethodName
 from ialp_jax.training.loop import LoopConfig
 from ialp_jax.worlds.fit.config import FitConfig
 from ialp_jax.worlds.simulator import SimulatorConfig
 
 Preset = Literal["quick", "full"]
-MethodName = Literal[
-    "random", "popular", "table_greedy", "oracle", "a2c", "ialp", "a_ialp_ft", "a_ialp_ap_mixture", "a_ialp_ap_value",
-]  # fmt: skip
-METHODS: tuple[MethodName, ...] = get_args(MethodName)
-FIXED = ("random", "popular", "table_greedy", "oracle")  # policies without a network
-PRETRAINED = (
-    "ialp",
-    "a_ialp_ft",
-    "a_ialp_ap_mixture",
-    "a_ialp_ap_value",
-)  # they start from iALP's parameters
-TABLE_METHODS = ("pretraining", "table_greedy", *PRETRAINED)  # they rest on the preference table
 
 
 @dataclass(frozen=True)

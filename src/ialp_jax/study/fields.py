@@ -6,12 +6,12 @@ import types
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
-
-import jax
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ialp_jax.artifacts import InputError, Value
-from ialp_jax.study.config import StudyConfig
+
+if TYPE_CHECKING:  # it imports JAX
+    from ialp_jax.study.config import StudyConfig
 
 
 def fields_of(config: Any) -> list[str]:
@@ -29,6 +29,8 @@ def decisive_fields(config: Any) -> list[str]:
 
 
 def _is_leaf(config: Any, name: str) -> bool:
+    import jax  # only who asks for programs has a device
+
     *path, last = name.split(".")
     owner = held(config, ".".join(path)) if path else config
     if jax.tree_util.all_leaves([owner]):  # no pytree: a frozen dataclass, static as a whole
@@ -65,7 +67,7 @@ def kind_of(config: Any, name: str, file: Path | None = None) -> Any:
     return get_type_hints(type(owner))[last]
 
 
-def apply(config: StudyConfig, changes: Mapping[str, Value], file: Path | None = None) -> StudyConfig:
+def apply(config: "StudyConfig", changes: Mapping[str, Value], file: Path | None = None) -> "StudyConfig":
     """The study with other values in some fields. Whole numbers do for real ones, lists for tuples, "none" for None.
 
     Args:

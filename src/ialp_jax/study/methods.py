@@ -12,8 +12,16 @@ from jaxtyping import Int
 
 from ialp_jax.algorithms import a2c, adaptive, fixed, ialp
 from ialp_jax.policies.actor_critic import ActorCritic, Network
-from ialp_jax.policies.fixed import FixedPolicy, OraclePolicy, RandomPolicy, ScorePolicy, fixed_actor
-from ialp_jax.study.config import FIXED, TABLE_METHODS, StudyConfig
+from ialp_jax.policies.fixed import (
+    FixedPolicy,
+    OraclePolicy,
+    RandomPolicy,
+    ScorePolicy,
+    fixed_actor,
+    oracle_actor,
+)
+from ialp_jax.study.config import StudyConfig
+from ialp_jax.study.names import FIXED, TABLE_METHODS
 from ialp_jax.study.prepare import Prepared
 from ialp_jax.training.loop import seed_keys
 from ialp_jax.worlds.simulator import Simulator
@@ -136,7 +144,9 @@ def _fixed_method(
     """A policy that does not learn: one that needs no network, or iALP's as pre-training left it."""
     simulator = Simulator(config.simulator)
     frozen = name == "ialp"
-    actor_of = partial(a2c.policy_actor, network_of(prepared, config)) if frozen else fixed_actor
+    actor_of: Any = oracle_actor if name == "oracle" else fixed_actor
+    if frozen:
+        actor_of = partial(a2c.policy_actor, network_of(prepared, config))
     algorithm = fixed.Fixed(config.fixed(), simulator, actor_of)
     policy = pretrained if frozen else _fixed_policy(name, prepared, simulator)
     axis = 0 if frozen else None
@@ -144,12 +154,12 @@ def _fixed_method(
     return Method(algorithm, policy, axis, runs.seeds, start, frozen, name in TABLE_METHODS)
 
 
-def _fixed_policy(name: str, prepared: Prepared, simulator: Simulator) -> FixedPolicy:
+def _fixed_policy(name: str, prepared: Prepared, simulator: Simulator) -> FixedPolicy | OraclePolicy:
     """The policies that need no network."""
     if name == "oracle":
         return OraclePolicy(simulator)
     if name == "random":
-        return RandomPolicy()
+        return RandomPolicy(prepared.dataset.num_items)
     scores = {"popular": prepared.popularity[None], "table_greedy": prepared.table_scores}[name]
     return ScorePolicy(jnp.asarray(scores))
 

@@ -48,7 +48,7 @@ class MethodResult:
 
 def measure(method: Method, trained: Trained, prepared: Prepared, config: StudyConfig) -> MethodResult:
     """Measures a finished run: its stream of online sessions, then fresh sessions with the policy it ended with."""
-    ledger = jax.tree.map(np.asarray, trained.run.ledger)
+    ledger = jax.tree.map(np.asarray, trained.run.serving.ledger)
     sampled = _play(method, trained, prepared.world, config, greedy=False)
     greedy = _play(method, trained, prepared.world, config, greedy=True) if method.stochastic else sampled
     per_seed: dict[str, Any] = {

@@ -10,8 +10,9 @@ from ialp_jax import environments
 from ialp_jax.artifacts import Value, fingerprint, plain, read_json
 from ialp_jax.environments import Environment
 from ialp_jax.study.command import command
-from ialp_jax.study.config import PRETRAINED, Preset, StudyConfig, preset
+from ialp_jax.study.config import Preset, StudyConfig, preset
 from ialp_jax.study.fields import apply, fields_of, hashable, held
+from ialp_jax.study.names import PRETRAINED
 from ialp_jax.sweeps.search import Setting
 from ialp_jax.sweeps.space import Axis, Search, Space
 from ialp_jax.training.loop import LoopConfig

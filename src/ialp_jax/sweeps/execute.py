@@ -198,7 +198,9 @@ def _result(
             measured = measure(method, trained, prepared, config)
             metrics = measured.per_seed
         else:
-            metrics = {name: values.tolist() for name, values in stream_metrics(trained.run.ledger).items()}
+            metrics = {
+                name: values.tolist() for name, values in stream_metrics(trained.run.serving.ledger).items()
+            }
         result["metrics"] = {name: values[:count] for name, values in metrics.items()}
         result["judgements"] = prepared.table.num_judgements if method.uses_table else 0
         result["llm_calls"] = prepared.table.costs["calls"] if method.uses_table else 0

@@ -4,13 +4,16 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from ialp_jax.artifacts import InputError, Value
-from ialp_jax.study.config import PRETRAINED, StudyConfig
 from ialp_jax.study.fields import apply, checked, held, kind_of
+from ialp_jax.study.names import PRETRAINED
 from ialp_jax.sweeps.search import axis_points
 from ialp_jax.sweeps.space import Axis, Space
+
+if TYPE_CHECKING:  # it imports JAX
+    from ialp_jax.study.config import StudyConfig
 
 ADAPTED = ("a_ialp_ft", "a_ialp_ap_mixture", "a_ialp_ap_value")
 # Who uses a field: by its name, else by the longest of the names it begins with; everyone where there is none.
@@ -70,7 +73,7 @@ def _under(table: Mapping[str, Any], name: str, default: Any = None) -> Any:
     return next((table[part] for part in beginnings if part in table), default)
 
 
-def check_space(space: Space, config: StudyConfig, file: Path | None = None) -> Space:
+def check_space(space: Space, config: "StudyConfig", file: Path | None = None) -> Space:
     """Checks a sweep against the study it changes, before anything is computed.
 
     Returns:
@@ -94,7 +97,7 @@ def check_space(space: Space, config: StudyConfig, file: Path | None = None) -> 
     return suited
 
 
-def _refuse_idle(space: Space, config: StudyConfig, name: str, file: Path | None) -> None:
+def _refuse_idle(space: Space, config: "StudyConfig", name: str, file: Path | None) -> None:
     kind_of(config, name, file)
     if name in _OWN:
         raise InputError(
@@ -104,7 +107,7 @@ def _refuse_idle(space: Space, config: StudyConfig, name: str, file: Path | None
         raise InputError(f"it has no effect on {space.method}", file=file, column=name, fix="leave it out")
 
 
-def _checked_axis(space: Space, base: StudyConfig, axis: Axis, file: Path | None) -> Axis:
+def _checked_axis(space: Space, base: "StudyConfig", axis: Axis, file: Path | None) -> Axis:
     _refuse_yardstick(space, axis, file)
     kind = kind_of(base, axis.name, file)
     if axis.values:
@@ -133,7 +136,7 @@ def _checked_axis(space: Space, base: StudyConfig, axis: Axis, file: Path | None
     return axis
 
 
-def _try_values(base: StudyConfig, name: str, values: tuple[Value, ...], file: Path | None) -> None:
+def _try_values(base: "StudyConfig", name: str, values: tuple[Value, ...], file: Path | None) -> None:
     for value in values:
         apply(base, {name: value}, file).check_chunks()
 
@@ -155,7 +158,7 @@ def _refuse_yardstick(space: Space, axis: Axis, file: Path | None) -> None:
                          fix="move it to [fixed], or use another kind of search")  # fmt: skip
 
 
-def _refuse_unmet(space: Space, base: StudyConfig, name: str, file: Path | None) -> None:
+def _refuse_unmet(space: Space, base: "StudyConfig", name: str, file: Path | None) -> None:
     """A field that only matters where another field holds something that it never holds."""
     for other, suits, wanted in _NEEDS.get(name, ()):
         axis = next((axis for axis in space.axes if axis.name == other), None)

@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.serving.shares import USER
+from ialp_jax.serving.shares import USER, PerUser
 from ialp_jax.training.distributed import lay_out
 
 RUN = "run"
@@ -128,14 +128,13 @@ class Layout:
 
 
 def run_specs(state: Any) -> Any:
-    """Where the axes of run states lie: [R, ...] over `run`, and of the field `sessions` [R, B, ...] over `user` too."""
+    """Where the axes of run states lie: [R, ...] over `run`, and inside a `PerUser` [R, B, ...] over `user` too."""
 
-    def spec(path: tuple[Any, ...], leaf: Any) -> PartitionSpec:
-        del leaf
-        of_users = bool(path) and getattr(path[0], "name", None) == "sessions"
-        return PartitionSpec(RUN, USER) if of_users else PartitionSpec(RUN)
+    def specs(part: Any) -> Any:
+        spec = PartitionSpec(RUN, USER) if isinstance(part, PerUser) else PartitionSpec(RUN)
+        return jax.tree.map(lambda leaf: spec, part)
 
-    return jax.tree_util.tree_map_with_path(spec, state)
+    return jax.tree.map(specs, state, is_leaf=lambda part: isinstance(part, PerUser))
 
 
 def on_mesh(program: Callable[..., Any], mesh: Mesh, state: Any, hyper_axis: int | None) -> Any:

@@ -122,7 +122,9 @@ class Simulator:
             excluded = jnp.concatenate([world.initial_items[state.user], state.session_items])
         else:
             excluded = jnp.zeros(0, jnp.int32)
-        return Situation(self.observation(state, world), excluded, world.allowed_items[state.user])
+        return Situation(
+            state.user, self.observation(state, world), excluded, world.allowed_items[state.user]
+        )
 
     def observation(self, state: State, world: World) -> Observation:
         """The last H interactions of the known history and the session, rejected ones left out where configured."""
@@ -149,7 +151,7 @@ class Simulator:
 
     def _timestep(self, state: State, world: World, **outcome: Array) -> TimeStep:
         now = self.situation(state, world)
-        return TimeStep(now.observation, now.excluded, now.allowed, **outcome)
+        return TimeStep(now.user, now.observation, now.excluded, now.allowed, **outcome)
 
 
 def sample_noise(key: PRNGKeyArray, shape: tuple[int, ...] = ()) -> Noise:

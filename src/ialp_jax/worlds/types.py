@@ -39,11 +39,13 @@ class Situation:
     """What may be seen of a user, and recommended, in some state; computed where it is asked for.
 
     Attributes:
+        user: whose session it is.
         observation: what to act on.
         excluded: items that must not be recommended next (padding N is no item).
         allowed: if it has entries, only these items may be recommended next.
     """
 
+    user: Int[Array, ""]
     observation: Observation
     excluded: Int[Array, "E"]
     allowed: Int[Array, "K"]

@@ -82,12 +82,13 @@ def environment(point: Point, shape: Shape, effort: Effort) -> Program:
     """Users, random permitted items, no policy."""
     algorithm = fixed.Fixed(config_of(point, shape), simulator_of(shape), fixed_actor)
     world = RandomWorld(shape.population, point.items, shape.history)
+    policy = RandomPolicy(point.items)
     turn = work.environment_work(shape, point.users, world)
 
     def start(key: jax.Array, world: World) -> Tree:
-        return algorithm.init(key, RandomPolicy(), world)
+        return algorithm.init(key, policy, world)
 
-    return _repeated(algorithm, RandomPolicy(), start, world, point, shape, effort, turn.times(shape.rollout))
+    return _repeated(algorithm, policy, start, world, point, shape, effort, turn.times(shape.rollout))
 
 
 def environment_on_devices(point: Point, shape: Shape, effort: Effort) -> Program:
