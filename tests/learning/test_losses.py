@@ -11,7 +11,8 @@ from tiny_runs import tiny_learner, tiny_network, tiny_params
 
 from ialp_jax.algorithms import adaptive
 from ialp_jax.algorithms.a2c import policy_actor, remaining
-from ialp_jax.learning.losses import ActorCriticHyper, actor_critic_loss
+from ialp_jax.learning.hyper import ActorCriticHyper
+from ialp_jax.learning.losses import actor_critic_loss
 from ialp_jax.policies.catalogue import mask_logits
 from ialp_jax.serving.sessions import draw_pool, draw_rollout, empty_ledger, open_sessions, serve
 from ialp_jax.worlds.simulator import SimulatorConfig

@@ -1,5 +1,6 @@
 """Advantages and targets against golden numbers and direct NumPy sums."""
 
+import inspect
 import itertools
 
 import jax
@@ -105,3 +106,18 @@ def test_sessions_cut_by_the_clock_are_worth_what_endless_ones_are(trace):
     found = targets(rewards, worth, worth, endings, 0.9, trace)
     np.testing.assert_allclose(found.values, worth, rtol=1e-5)
     np.testing.assert_allclose(found.advantages, 0.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("checked", ["by annotations", "by chex"])
+@pytest.mark.parametrize("which", range(6))
+def test_arrays_of_another_shape_are_refused(which, checked):
+    """A [B, T] or [T] array would be broadcast into a wrong result without a word. Users have no checker of annotations."""
+    function = inspect.unwrap(advantage_targets) if checked == "by chex" else advantage_targets
+    assert checked == "by chex" or function is not inspect.unwrap(function)
+    for wrong in ((2, 3), (3,)):
+        shapes = [wrong if place == which else (3, 2) for place in range(6)]
+        *rest, ratios = (
+            jnp.zeros(shape, bool if place in (3, 4) else jnp.float32) for place, shape in enumerate(shapes)
+        )
+        with pytest.raises(Exception, match=r"Type-check error|shape|rank"):
+            function(*rest, 0.9, 0.9, ratios, 1.0)

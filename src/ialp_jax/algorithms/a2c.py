@@ -13,7 +13,8 @@ import optax
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ialp_jax.learning.losses import ActorCriticHyper, actor_critic_loss
+from ialp_jax.learning.hyper import ActorCriticHyper
+from ialp_jax.learning.losses import actor_critic_loss
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.catalogue import HeadStatistics, ItemDistribution, catalogue_distribution
 from ialp_jax.ranges import Count

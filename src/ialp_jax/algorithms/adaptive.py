@@ -20,7 +20,8 @@ from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ialp_jax.algorithms import a2c
-from ialp_jax.learning.losses import ActorCriticHyper, actor_critic_loss
+from ialp_jax.learning.hyper import ActorCriticHyper
+from ialp_jax.learning.losses import actor_critic_loss
 from ialp_jax.learning.returns import Targets
 from ialp_jax.policies.actor_critic import Network, Recall
 from ialp_jax.policies.catalogue import HeadStatistics, ItemDistribution

@@ -17,7 +17,7 @@ from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ialp_jax.algorithms import a2c
-from ialp_jax.learning.losses import ActorCriticHyper
+from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.policies.catalogue import inverse_cdf
 from ialp_jax.ranges import Rate, Share, Weight
 from ialp_jax.serving.sessions import PrivilegedActor

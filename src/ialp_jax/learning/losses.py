@@ -2,39 +2,17 @@
 
 from dataclasses import replace
 
+import chex
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float, Int
 
+from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.returns import Targets, advantage_targets
 from ialp_jax.policies.actor_critic import Network, Recall
 from ialp_jax.policies.catalogue import HeadStatistics, head_statistics
-from ialp_jax.ranges import Rate, Share, Weight
 from ialp_jax.serving.sessions import Transition
 from ialp_jax.serving.shares import deviation, share_count, total
-
-
-@struct.dataclass
-class ActorCriticHyper:
-    """Numbers every actor-critic here needs; each leaf may carry a sweep axis."""
-
-    learning_rate: Rate = 2e-3
-    """Step size of Adam."""
-    discount: Share = 0.95
-    """gamma."""
-    trace: Share = 0.9
-    """lambda of GAE."""
-    entropy: Weight = 0.01
-    """eta, weight of the policy's entropy."""
-    value_weight: Weight = 0.5
-    """Weight of the value loss."""
-    action_value_weight: Weight = 0.5
-    """Weight of the loss of Q."""
-    ratio_clip: Rate = 1.0
-    """Upper bound of the importance ratio where the behaviour policy is not the one that learns."""
-    gradient_norm: Rate = 1.0
-    """Gradients are scaled down to at most this global norm."""
 
 
 def actor_critic_loss(
@@ -72,8 +50,21 @@ def actor_critic_loss(
 
     Returns:
         (loss, (metrics, targets)).
+
+    Raises:
+        AssertionError: when traced with arrays whose leading axes are not those of `transitions`.
     """
+    chex.assert_rank(transitions.action, 2)
     turns, users = transitions.action.shape
+    per_turn = (
+        recall.features,
+        reached.features,
+        transitions,
+        statistics,
+        behaviour_log_prob,
+        taught and taught[0],
+    )
+    chex.assert_tree_shape_prefix(per_turn, (turns, users))
     rows, next_rows, flat, known = jax.tree.map(
         lambda leaf: leaf.reshape(turns * users, *leaf.shape[2:]),
         (recall.features, reached.features, transitions, statistics),

@@ -1,5 +1,6 @@
 """Return and advantage estimators: pure functions on time-major [T, B] arrays."""
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -58,7 +59,13 @@ def advantage_targets(
         trace: lambda in [0, 1].
         ratios: pi(a_t|s_t) / behaviour(a_t|s_t); ones when on-policy.
         ratio_clip: c, upper bound of the ratio in delta.
+
+    Raises:
+        AssertionError: when traced with arrays that are not all of one shape [T, B].
     """
+    of_turns = (rewards, values, next_values, terminated, done, ratios)
+    chex.assert_rank(of_turns, 2)
+    chex.assert_equal_shape(of_turns)
     weight = jnp.minimum(ratios, ratio_clip)
     goes_on = jnp.where(done, 0.0, 1.0)
     one_step = rewards + discount * jnp.where(terminated, 0.0, next_values)

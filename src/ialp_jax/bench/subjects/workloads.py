@@ -15,7 +15,7 @@ from ialp_jax.bench.measuring.program import Program, Tree
 from ialp_jax.bench.settings import Effort, Point, Shape
 from ialp_jax.bench.subjects import head, work
 from ialp_jax.bench.subjects.worlds import RandomWorld
-from ialp_jax.learning.losses import ActorCriticHyper
+from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
 from ialp_jax.policies.fixed import RandomPolicy, fixed_actor
 from ialp_jax.training.loop import LoopConfig
