@@ -11,7 +11,7 @@
 #   make vllm-env [VLLM=auto|gpu|cpu] [RAY=1] | make test-vllm | make bench-prefs | make bench-sweep
 
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 ENV ?= synthetic
 PRESET ?= quick
@@ -130,4 +130,4 @@ $(VLLM_VENV)/installed: pyproject.toml $(wildcard requirements/vllm*) \
 	PYTHON=$(PYTHON) sh requirements/vllm.sh $(VLLM_VENV) $(VLLM) $(if $(filter 1 true yes,$(RAY)),ray)
 
 clean:
-	rm -rf .venv .venv-* $(VENV) $(VLLM_VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-* .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -15,7 +15,8 @@ from ialp_jax.training import device, loop
 QUICK_COMPILER = ["--xla_backend_optimization_level=0"]
 if jax.__version_info__ < (0, 11):  # later ones abort: they do not know this flag
     QUICK_COMPILER.append("--xla_cpu_use_fusion_emitters=false")
-os.environ["XLA_FLAGS"] = " ".join([*QUICK_COMPILER, os.environ.get("XLA_FLAGS", "")])
+GIVEN = os.environ.get("XLA_FLAGS", "").split()  # the workers of a run are given these already
+os.environ["XLA_FLAGS"] = " ".join([flag for flag in QUICK_COMPILER if flag not in GIVEN] + GIVEN)
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")

@@ -2,18 +2,20 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ialp_jax import cli
+from ialp_jax import cli, ranges
+from ialp_jax.algorithms import ialp
 from ialp_jax.artifacts import InputError
+from ialp_jax.preferences.quality.gate import GateConfig
 from ialp_jax.ranges import Range, above, at_least, between, check_ranges, within
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.fields import apply, fields_of, held
+from ialp_jax.study.fields import apply, fields_of, held, kind_of
 
 ENDS = {"at_least": at_least(1), "above": above(1), "within": within(1, 3), "between": between(1, 3)}
 
@@ -33,7 +35,9 @@ def test_which_numbers_a_range_holds(name, inside, outside, words):
     assert str(ENDS[name]) == words
 
 
-@given(st.floats(allow_nan=False), st.floats(allow_nan=False), st.floats(allow_nan=False))
+@given(
+    st.floats(allow_nan=False), st.floats(allow_nan=False), st.floats(allow_nan=False, allow_infinity=False)
+)
 def test_a_range_holds_what_lies_between_its_ends(least, most, number):
     assert (number in Range(least, most)) == (least <= number <= most)
     assert (number in Range(least, most, True, True)) == (least < number < most)
@@ -66,6 +70,22 @@ def test_the_error_names_field_value_and_range(config, name, words):
         check_ranges(config)
     assert f"column {name}: {words}" in str(caught.value)
     check_ranges(Outer())
+
+
+def test_infinity_is_in_a_range_that_says_so():
+    """Imitating throughout is a supervised term whose share of the run is infinite."""
+    throughout = StudyConfig(pretrain_hyper=ialp.Hyper(supervised_share=math.inf))
+    assert throughout.pretrain_hyper.supervised_share == math.inf
+    for number in (-math.inf, math.nan, -0.5):
+        with pytest.raises(InputError, match=r"pretrain_hyper\.supervised_share"):
+            StudyConfig(pretrain_hyper=ialp.Hyper(supervised_share=number))
+
+
+def test_numbers_of_numpy_and_gates_by_themselves_are_checked():
+    with pytest.raises(InputError, match="column seeds: 0 is out of range"):
+        StudyConfig(seeds=np.int64(0))
+    with pytest.raises(InputError, match=r"column gate\.auc: 55 is out of range"):
+        GateConfig(auc=55)
 
 
 WRONG = {
@@ -112,16 +132,17 @@ def test_every_number_of_a_study_has_a_range_or_may_be_any():
             "fit.patience_gain"}  # fmt: skip
     unchecked = set()
     for name in fields_of(StudyConfig()):
-        value = held(StudyConfig(), name)
-        if isinstance(value, bool) or not isinstance(value, (int, float, tuple)) or value == ():
-            continue
-        if isinstance(value, tuple) and not isinstance(value[0], float):
-            continue
-        bad = (-1e12,) * len(value) if isinstance(value, tuple) else type(value)(-1e12)
-        try:
-            apply(StudyConfig(), {name: bad})
-        except InputError:
-            continue
-        unchecked.add(name)
-    assert unchecked <= free
-    assert np.all([name in fields_of(StudyConfig()) for name in free])
+        *path, last = name.split(".")
+        owner = type(held(StudyConfig(), ".".join(path))) if path else StudyConfig
+        if {int, float} & numbers_in(kind_of(StudyConfig(), name)) and last not in ranges._ranges(owner):
+            unchecked.add(name)
+    assert unchecked == free
+
+
+def numbers_in(kind):
+    """The number types that a field may hold, in tuples too."""
+    return (
+        {kind}
+        if isinstance(kind, type) and not get_args(kind)
+        else set().union(*map(numbers_in, get_args(kind)))
+    )

@@ -9,21 +9,27 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
+from numbers import Real
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 from ialp_jax.artifacts import InputError
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `least` to `most`; an open end is no number of the range."""
+    """Numbers from `least` to `most`; an open end is no number of the range, and infinity only where it is said."""
 
     least: float = -math.inf
     most: float = math.inf
     open_least: bool = False
     open_most: bool = False
+    infinite: bool = False
 
     def __contains__(self, number: float) -> bool:
+        if math.isinf(number) and not self.infinite:
+            return False
         above = self.least < number if self.open_least else self.least <= number
         below = number < self.most if self.open_most else number <= self.most
         return above and below
@@ -82,7 +88,7 @@ def check_ranges(config: Any, prefix: str = "") -> None:
             continue
         number_range = _ranges(config.__class__).get(field.name, Range())
         for number in _numbers(value):
-            if not math.isfinite(number):
+            if not math.isfinite(number) and not (number_range.infinite and number in number_range):
                 raise InputError(f"{number} is not a finite number", column=name, fix="give a finite number")
             if number not in number_range:
                 raise InputError(
@@ -95,8 +101,8 @@ def _numbers(value: Any) -> Iterator[float]:
     if isinstance(value, tuple):
         for inner in value:
             yield from _numbers(inner)
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield value
+    elif isinstance(value, Real) and not isinstance(value, (bool, np.bool)):
+        yield float(value)
 
 
 @lru_cache(maxsize=256)

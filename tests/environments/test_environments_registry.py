@@ -79,6 +79,16 @@ def test_the_command_lists_them():
     assert all(name in done.stdout for name in ("steam", "lfm", "coat", "synthetic"))
 
 
+def test_a_file_that_imports_what_has_moved_is_told_where_to(tmp_path):
+    old = tmp_path / "old.py"
+    old.write_text("from ialp_jax.envs.simulator import SimulatorConfig\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"old\.py: it imports ialp_jax\.envs.*ialp_jax\.worlds"):
+        environments.get(str(old))
+    old.write_text("import a_package_nobody_has\n", encoding="utf-8")
+    with pytest.raises(ModuleNotFoundError, match="a_package_nobody_has"):
+        environments.get(str(old))
+
+
 def test_a_name_is_registered_once(tmp_path):
     with pytest.raises(
         InputError, match=r"own\.py: .*'steam' is registered already.*steam\.py.*another name"

@@ -1,16 +1,20 @@
 """The actor-critic loss through a rollout: its gradient against finite differences of the definition."""
 
+import inspect
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bfloat16_errors import rounded_factors
+from catalogue_cases import case, choices, exact_log_probs
 from random_worlds import random_world
 from tiny_runs import tiny_learner, tiny_network, tiny_params
 
 from ialp_jax.algorithms import adaptive
 from ialp_jax.algorithms.a2c import policy_actor, remaining
+from ialp_jax.learning import losses
 from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.losses import actor_critic_loss
 from ialp_jax.policies.catalogue import mask_logits
@@ -205,3 +209,36 @@ def test_the_gradient_is_that_of_the_definition(rollout):
 )
 def test_what_remains_falls_linearly_to_zero(update, share, expected):
     assert float(remaining(jnp.int32(update), 20, share)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("which", ["statistics", "behaviour", "taught", "reached"])
+def test_a_loss_refuses_arrays_of_other_turns_and_users(which):
+    """Users have no checker of annotations: the function that is under it is called."""
+    rollout = Rollout("gru", None)
+
+    def loss(params):
+        _, now = rollout.serve(params)
+        parts = {"statistics": now.extras.statistics, "behaviour": now.extras.statistics.log_prob,
+                 "taught": now.action, "reached": now.reached}  # fmt: skip
+        parts[which] = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), parts[which])
+        return inspect.unwrap(actor_critic_loss)(
+            params, rollout.network, now.recall, parts["reached"], now, parts["statistics"], parts["behaviour"],
+            HYPER, 4, (parts["taught"], TEACHING),
+        )[0]  # fmt: skip
+
+    with pytest.raises(AssertionError, match="prefix"):
+        jax.eval_shape(loss, rollout.params)
+
+
+@pytest.mark.parametrize("matmul", ["float32", "bfloat16"])
+def test_the_taught_items_log_probability_is_the_heads(matmul):
+    """log pi(b) from log pi(a) and two logits, with the rounding that the head has: against float64."""
+    inputs, actions = case(5, 90, width=40, scale=0.5), choices(5, 90)[:, 0]
+    taught = np.argsort(-exact_log_probs(inputs), axis=1)[:, 1].astype(np.int32)
+    exact = exact_log_probs(rounded_factors(inputs) if matmul == "bfloat16" else inputs)
+    rows = np.arange(5)
+    found = jax.jit(partial(losses._teaching, matmul=matmul))(
+        jnp.asarray(taught), jnp.asarray(actions), jnp.asarray(exact[rows, actions], jnp.float32),
+        *map(jnp.asarray, inputs[:3]),
+    )  # fmt: skip
+    assert float(found) == pytest.approx(exact[rows, taught].mean(), abs=1e-5)

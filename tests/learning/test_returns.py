@@ -119,5 +119,6 @@ def test_arrays_of_another_shape_are_refused(which, checked):
         *rest, ratios = (
             jnp.zeros(shape, bool if place in (3, 4) else jnp.float32) for place, shape in enumerate(shapes)
         )
-        with pytest.raises(Exception, match=r"Type-check error|shape|rank"):
+        message = r"shape|rank" if checked == "by chex" else "Type-check error"
+        with pytest.raises(Exception, match=message):
             function(*rest, 0.9, 0.9, ratios, 1.0)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -14,28 +15,35 @@ from tiny_runs import observations, tiny_network, tiny_params
 from ialp_jax.algorithms.a2c import item_distribution
 from ialp_jax.artifacts import InputError
 from ialp_jax.commands.recommend import find_item
+from ialp_jax.policies.actor_critic import ActorCritic, Network
 from ialp_jax.policies.artifact import load_policy, save_policy
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
 
 ITEMS, HISTORY = 14, 4
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """Folder of a saved policy, its network and its parameters."""
+def save(folder, **config):
+    """A policy saved in a folder: the folder, its network and its parameters."""
     network = tiny_network(ITEMS)
+    network = Network(ActorCritic(ITEMS, replace(network.module.config, **config)))
     params = tiny_params(network, HISTORY)
     catalogue = pl.DataFrame({
         "item": pl.Series(range(ITEMS), dtype=pl.Int32), "raw_id": [f"id{i}" for i in range(ITEMS)],
         "title": [f"Title {i}" for i in range(ITEMS)], "text": [""] * ITEMS,
     })  # fmt: skip
-    folder = tmp_path_factory.mktemp("artifact") / "policy"
     save_policy(folder, params, network.module.config, catalogue, HISTORY, ["Said once."])
     return folder, network, params
 
 
-def test_a_loaded_policy_recommends_the_training_sides_distribution(saved):
-    folder, network, params = saved
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Folder of a saved policy, its network and its parameters."""
+    return save(tmp_path_factory.mktemp("artifact") / "policy")
+
+
+@pytest.mark.parametrize("matmul", ["float32", "bfloat16"])
+def test_a_loaded_policy_recommends_the_training_sides_distribution(matmul, tmp_path):
+    folder, network, params = save(tmp_path / "policy", matmul=matmul)
     policy = load_policy(folder)
     world, simulator = random_world(), Simulator(SimulatorConfig(turn_cap=3))
     user = int(np.argmax((world.initial_items < ITEMS).sum(axis=1)))

@@ -273,6 +273,18 @@ def test_fresh_keeps_nothing(whole, tmp_path):
     assert results(tmp_path / "out")["axis.scratch_hyper.learning_rate"].to_list() == [0.5, 0.5, 0.6, 0.6]
 
 
+def test_a_sweep_of_an_earlier_format_is_refused_and_kept(tmp_path):
+    """Its units' results would stand under other names in the same table."""
+    sweep = tiny_sweep(tmp_path, RATES, search=Search("grid"))
+    out = tmp_path / "out"
+    out.mkdir()
+    earlier = {**sweep.record(), "identity": sweep.identity, "versions": []}
+    write_json(out / "sweep.json", earlier)
+    with pytest.raises(InputError, match=r"earlier version.*finish it with that version"):
+        run_sweep(sweep, out)
+    assert read_json(out / "sweep.json") == earlier
+
+
 def test_what_a_folder_holds_is_not_mixed_up(whole, tmp_path):
     other = tiny_sweep(tmp_path, Axis("scratch_hyper.learning_rate", values=(0.5, 0.6)))
     with pytest.raises(InputError, match="holds another sweep"):

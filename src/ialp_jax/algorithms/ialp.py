@@ -10,6 +10,7 @@ be used in the users' world, whose ratings no learner may see.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from ialp_jax.algorithms import a2c
 from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.policies.catalogue import inverse_cdf
-from ialp_jax.ranges import Rate, Share, Weight
+from ialp_jax.ranges import Range, Rate, Weight
 from ialp_jax.serving.sessions import PrivilegedActor
 from ialp_jax.serving.shares import user_keys
 from ialp_jax.worlds.types import Situation, State
@@ -39,8 +40,9 @@ class Hyper(ActorCriticHyper):
     """eta, weight of the policy's entropy: what is left of it is what online learning can explore with."""
     supervised: Weight = 0.0
     """c_s, weight of the supervised term at the start; 0 is plain actor-critic."""
-    supervised_share: Share = 0.5
-    """Share of pre-training over which that weight falls linearly to 0; what follows is plain actor-critic."""
+    supervised_share: Annotated[float, Range(0, infinite=True)] = 0.5
+    """Share of pre-training over which that weight falls linearly to 0; what follows is plain actor-critic. Infinity keeps
+    the weight as it is."""
 
 
 @dataclass(frozen=True)

@@ -103,10 +103,14 @@ def get(name: str) -> tuple[str, Environment]:
     return name, _registered[name]()
 
 
-def _discover() -> None:
+def _discover_named() -> None:
     package = importlib.import_module("ialp_jax.environments.named")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
+
+
+def _discover() -> None:
+    _discover_named()
     for point in importlib.metadata.entry_points(group="ialp_jax.environments"):
         point.load()
 
@@ -122,12 +126,18 @@ def _from_file(path: Path) -> tuple[str, Environment]:
     """
     if not path.is_file():
         raise InputError("there is no such file", file=path, fix="give the path of your environment's file")
-    before = names()  # this package's among them, so that they are known to be taken
+    _discover_named()  # so that these names are known to be taken
+    before = set(_registered)
     specification = importlib.util.spec_from_file_location(path.stem, path)
     assert specification is not None and specification.loader is not None
     added: dict[str, Callable[[], Environment]] = {}
     try:
         specification.loader.exec_module(importlib.util.module_from_spec(specification))
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("ialp_jax."):
+            raise
+        raise InputError(f"it imports {error.name}, which is not there", file=path,
+                         fix="import what was ialp_jax.envs from ialp_jax.worlds or ialp_jax.serving") from error  # fmt: skip
     finally:
         for name in [name for name in _registered if name not in before]:
             added[name] = _registered.pop(name)

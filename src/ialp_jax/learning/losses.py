@@ -10,7 +10,8 @@ from jaxtyping import Array, Float, Int
 from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.returns import Targets, advantage_targets
 from ialp_jax.policies.actor_critic import Network, Recall
-from ialp_jax.policies.catalogue import HeadStatistics, head_statistics
+from ialp_jax.policies.catalogue import HeadStatistics, Matmul, head_statistics
+from ialp_jax.policies.catalogue.products import rounded
 from ialp_jax.serving.sessions import Transition
 from ialp_jax.serving.shares import deviation, share_count, total
 
@@ -102,7 +103,9 @@ def actor_critic_loss(
     loss = policy_loss - hyper.entropy * jnp.mean(entropy)
     loss = loss + hyper.value_weight * value_loss + hyper.action_value_weight * action_value_loss
     if taught is not None:
-        loss = loss - taught[1] * _teaching(taught[0].reshape(-1), flat.action, log_prob, query, items, bias)
+        loss = loss - taught[1] * _teaching(
+            taught[0].reshape(-1), flat.action, log_prob, query, items, bias, plan.matmul
+        )
     metrics = {
         "reward": jnp.mean(transitions.reward),
         "entropy": jnp.mean(entropy),
@@ -122,6 +125,7 @@ def _teaching(
     query: Float[Array, "R e"],
     items: Float[Array, "N e"],
     bias: Float[Array, "N"],
+    matmul: Matmul,
 ) -> Float[Array, ""]:
     """Mean log-probability of the taught items over the rows that have one (-1: none).
 
@@ -131,5 +135,6 @@ def _teaching(
     # Over all users' rows; by D, because the loss of D devices is the mean of theirs.
     rows = jnp.maximum(total(jnp.sum(has_teacher)), 1.0) / share_count()
     other = jnp.maximum(taught, 0)
-    difference = jnp.sum(query * (items[other] - items[actions]), axis=1) + bias[other] - bias[actions]
+    apart = rounded(items[other], matmul) - rounded(items[actions], matmul)
+    difference = jnp.sum(rounded(query, matmul) * apart, axis=1) + bias[other] - bias[actions]
     return jnp.sum(has_teacher * (log_prob + difference)) / rows

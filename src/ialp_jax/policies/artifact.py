@@ -123,7 +123,8 @@ def _probabilities(
     recall = network.begin(params, Observation(items, feedback))
     allowed = jnp.zeros((items.shape[0], 0), jnp.int32)
     query = network.query(params, recall.features)
-    return jax.nn.softmax(catalogue_logits(query, *network.catalogue(params), excluded, allowed))
+    matmul = network.module.config.matmul  # the policy that was trained has the logits of rounded factors
+    return jax.nn.softmax(catalogue_logits(query, *network.catalogue(params), excluded, allowed, matmul))
 
 
 def save_policy(

@@ -86,12 +86,13 @@ def read_run(out: Path) -> RunFiles:
         notes.append("There is no curves.npz: no learning curve is drawn.")
     notes += _gaps(per_seed, config)
     return RunFiles(
-        world, preferences, config, seeds, budget, methods, per_seed, bins, curves, tuple(notes), _phases(results_path, results)
+        world, preferences, config, seeds, budget, methods, per_seed, bins, curves, tuple(notes), read_phases(results_path, results)
     )  # fmt: skip
 
 
-def _phases(path: Path, results: dict[str, Any]) -> Phases:
-    phases = results.get("phases", UNRECORDED)
+def read_phases(path: Path, stored: dict[str, Any]) -> Phases:
+    """Which sessions "initial" and "final" are of, as a file has it; `InputError` if it is malformed."""
+    phases = stored.get("phases", UNRECORDED)
     shares = [phases.get(name) for name in UNRECORDED] if isinstance(phases, dict) else [None]
     if not all(isinstance(share, float) and 0 < share <= 1 for share in shares):
         raise InputError(f"expected shares above 0 and at most 1 of initial and final, found {phases!r}", file=path,

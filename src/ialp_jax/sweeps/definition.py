@@ -18,6 +18,8 @@ from ialp_jax.sweeps.space import Axis, Search, Space
 from ialp_jax.training.loop import LoopConfig
 
 SWEEP_FILE = "sweep.json"
+FORMAT = 2
+"""Of a sweep's files. Raised when a unit's result comes to mean something else, so that two formats never mix in a table."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,9 @@ class Sweep:
         """Equal for sweeps whose runs are the same."""
         record, idle = self.record(), "loop.checkpoint_seconds"  # of no effect on results
         record["changes"] = {name: value for name, value in self.changes.items() if name != idle}
-        return fingerprint(record, replace(self.config({}), loop=LoopConfig(self.config({}).loop.chunk)))
+        return fingerprint(
+            FORMAT, record, replace(self.config({}), loop=LoopConfig(self.config({}).loop.chunk))
+        )
 
 
 def load_sweep(out: Path) -> Sweep:

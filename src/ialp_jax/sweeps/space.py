@@ -1,7 +1,7 @@
 """What a sweep searches: the TOML file, read and checked. Host only.
 
     method = "a2c"                 # what is run with every setting
-    objective = "mean_reward"              # what is maximised, a metric of results.json
+    objective = "mean_reward"      # what is maximised, a metric of results.json
     seeds = 4                      # paired seeds 0..3, the same for every setting
 
     [search]

@@ -7,7 +7,7 @@ from tyro.conf import FlagConversionOff
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.quality.evaluation import TableQuality
-from ialp_jax.ranges import Share
+from ialp_jax.ranges import Share, check_ranges
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,9 @@ class GateConfig:
     popularity held fixed."""
     enforce: FlagConversionOff[bool] = True
     """Stop where the table fails; otherwise go on and say so."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "gate")
 
 
 def check_gate(quality: TableQuality, config: GateConfig, flag: str = "--gate") -> list[str]:

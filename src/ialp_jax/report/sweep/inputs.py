@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from ialp_jax.artifacts import InputError, read_json
-from ialp_jax.report.inputs import RENAMED
+from ialp_jax.report.inputs import RENAMED, read_phases
 
 RUN_AGAIN = "finish the sweep, or run it again"
 NEEDED = ("environment", "method", "objective", "seeds", "search", "axes")
@@ -60,6 +60,7 @@ def read_sweep(out: Path) -> SweepFiles:
     """
     sweep = _sweep(out / "sweep.json")
     sweep["objective"] = RENAMED.get(sweep["objective"], sweep["objective"])
+    sweep["phases"] = read_phases(out / "sweep.json", sweep)
     path = out / "results.parquet"
     columns = ["setting", "seed", "label", "complete", "command", f"metric.{sweep['objective']}"]
     runs = _table(path, [*columns, *(f"axis.{axis['name']}" for axis in sweep["axes"])])

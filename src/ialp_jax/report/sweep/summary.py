@@ -7,7 +7,6 @@ import numpy as np
 import polars as pl
 
 from ialp_jax.evaluation.statistics import Estimate
-from ialp_jax.report.phases import UNRECORDED
 from ialp_jax.report.summary import STATISTIC, describe_metric
 from ialp_jax.report.sweep.inputs import COSTS, SweepFiles
 from ialp_jax.report.sweep.settings import Setting, against, held_out_choice, mean_of, ranked
@@ -40,7 +39,7 @@ def build_summary(
         "method": files.sweep["method"],
         "objective": files.objective,
         "objective_name": METRICS.get(files.objective, files.objective),
-        "objective_meaning": metric_meaning(files.objective, files.sweep.get("phases", UNRECORDED)),
+        "objective_meaning": metric_meaning(files.objective, files.sweep["phases"]),
         "search": files.sweep["search"],
         "seeds": len(files.seeds),
         "statistic": STATISTIC,
