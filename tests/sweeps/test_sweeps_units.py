@@ -10,7 +10,7 @@ from ialp_jax import environments
 from ialp_jax.study.config import StudyConfig, preset
 from ialp_jax.study.fields import apply, decisive_fields, fields_of, held, kind_of
 from ialp_jax.sweeps.settings import affects
-from ialp_jax.sweeps.units import bucket_of
+from ialp_jax.sweeps.units import bucket_of, world_key
 
 STEAM = preset(environments.get("steam")[1], "quick")
 METHODS = ("a2c", "ialp", "a_ialp_ft", "a_ialp_ap_mixture", "a_ialp_ap_value")
@@ -60,6 +60,15 @@ def test_another_value_of_a_static_field_is_another_program(name, method):
     assert (pretraining[0] != pretraining[1]) == (affects("ialp", name) and not foreign(name, "pretraining"))
 
 
+@pytest.mark.parametrize("name", fields_of(STEAM))
+def test_what_makes_another_world(name):
+    changed = apply(STEAM, {name: another_value(name)})
+    made_from = (
+        name.split(".")[0] in ("data", "simulator", "fit", "preferences") or name == "policy.embedding"
+    )
+    assert (world_key(STEAM) != world_key(changed)) == made_from
+
+
 @pytest.mark.parametrize("name", LEAVES)
 def test_data_of_the_program_shares_it(name):
     for method in METHODS:
@@ -89,6 +98,7 @@ def test_a_field_added_later_is_decisive_and_a_static_one_among_numbers_too():
         "warm_up",
         "warm_numbers.taught",
     }
+    assert world_key(later) != world_key(replace(later, warm_up=4))
     for stage in ("pretraining", "online"):
         one, other, same = (
             bucket_of(stage, "a2c", config)

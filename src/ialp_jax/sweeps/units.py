@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ialp_jax.artifacts import fingerprint, read_json, write_json
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.fields import decisive_fields, hashable, held
+from ialp_jax.study.fields import decisive_fields, fields_of, hashable, held
 from ialp_jax.sweeps.search import Setting
 from ialp_jax.sweeps.settings import affects
 
@@ -19,6 +19,10 @@ _FOREIGN: dict[Stage, tuple[str, ...]] = {
     "pretraining": ("online", "mixture_weight", "mixture_start", "value_start", "evaluation"),
     "online": ("pretrain",),
 }
+
+# What worlds are not made from (of the policy, the width that item vectors have); all else makes another world.
+_NO_WORLD = ("seeds", "methods", "policy.", "pretrain.", "pretrain_hyper.", "online.", "scratch_hyper.", "adapt_hyper.",
+             "mixture_weight", "mixture_start", "value_start", "evaluation.", "loop.")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,10 @@ def pretraining_key(config: StudyConfig) -> str:
 
 def world_key(config: StudyConfig) -> str:
     """Equal for settings that share both worlds."""
-    return fingerprint(config.data, config.fit, config.preferences, config.policy.embedding, config.simulator)
+    names = [
+        name for name in fields_of(config) if not name.startswith(_NO_WORLD) or name == "policy.embedding"
+    ]
+    return fingerprint({name: held(config, name) for name in names})
 
 
 def updates_of(stage: Stage, method: str, config: StudyConfig) -> int:
