@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 import ialp_jax
+from ialp_jax.methods import names
 
 SOURCE = Path(ialp_jax.__file__).parent
 # From the bottom up. A room may import those before it, wherever the import stands, in functions too.
 ROOMS = (
-    "artifacts", "naming", "ranges", "cluster", "data", "worlds", "serving", "policies", "learning", "evaluation",
-    "training", "algorithms", "environments", "preferences", "report", "study", "sweeps", "bench", "commands", "cli",
+    "artifacts", "naming", "marks", "ranges", "cluster", "data", "worlds", "serving", "policies", "learning", "evaluation",
+    "methods", "training", "environments", "preferences", "report", "study", "sweeps", "bench", "commands", "cli",
 )  # fmt: skip
-WITHOUT_JAX = ("artifacts", "naming", "ranges", "data", "preferences", "report")
+WITHOUT_JAX = ("artifacts", "naming", "marks", "ranges", "data", "preferences", "report")
 
 
 def room_of(file):
@@ -58,13 +59,23 @@ def test_nothing_imports_upwards(room):
 
 @pytest.mark.parametrize(
     ("room", "others"),
-    [("preferences", {"environments", "algorithms", "training"}), ("report", {"environments", "algorithms", "training"}),
-     ("environments", {"algorithms", "learning"}), ("bench", {"sweeps", "study", "preferences"})],
+    [("preferences", {"environments", "methods", "training"}), ("report", {"environments", "methods", "training"}),
+     ("environments", {"methods", "learning"}), ("training", {"methods"}), ("bench", {"sweeps", "study", "preferences"})],
 )  # fmt: skip
 def test_rooms_that_stand_above_others_and_do_not_use_them(room, others):
     assert all(ROOMS.index(other) < ROOMS.index(room) for other in others)  # what the order alone would allow
     seen = {imported for file in FILES if room_of(file) == room for imported in imported_rooms(file)}
     assert not seen & others
+
+
+def test_a_methods_file_imports_no_other_methods():
+    """What several share stands in `methods/learners`; a stage of another method is asked of the study."""
+    named = {
+        file.stem: file for file in (SOURCE / "methods" / "named").glob("*.py") if file.stem != "__init__"
+    }
+    assert set(named) == set(names())  # a method's file is found from its name alone
+    for file in named.values():
+        assert "ialp_jax.methods.named" not in file.read_text(encoding="utf-8"), file
 
 
 def test_rooms_for_machines_without_jax_do_not_import_it():

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Annotated, get_args
 
 import numpy as np
@@ -10,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ialp_jax import cli, ranges
-from ialp_jax.algorithms import ialp
 from ialp_jax.artifacts import InputError
+from ialp_jax.methods.learners.teaching import TaughtHyper
+from ialp_jax.methods.named.ialp import IALP
+from ialp_jax.methods.options import options_of
 from ialp_jax.preferences.quality.gate import GateConfig
 from ialp_jax.ranges import Range, above, at_least, between, check_ranges, within
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.fields import apply, fields_of, held, kind_of
+from ialp_jax.study.fields import apply, fields_of, kind_of, place_of
 
 ENDS = {"at_least": at_least(1), "above": above(1), "within": within(1, 3), "between": between(1, 3)}
 
@@ -74,11 +77,14 @@ def test_the_error_names_field_value_and_range(config, name, words):
 
 def test_infinity_is_in_a_range_that_says_so():
     """Imitating throughout is a supervised term whose share of the run is infinite."""
-    throughout = StudyConfig(pretrain_hyper=ialp.Hyper(supervised_share=math.inf))
-    assert throughout.pretrain_hyper.supervised_share == math.inf
+    options = replace(options_of(["ialp"]), ialp=IALP(TaughtHyper(supervised_share=math.inf)))
+    throughout = StudyConfig(methods=("ialp",), options=options)
+    assert throughout.method("ialp").hyper.supervised_share == math.inf
     for number in (-math.inf, math.nan, -0.5):
-        with pytest.raises(InputError, match=r"pretrain_hyper\.supervised_share"):
-            StudyConfig(pretrain_hyper=ialp.Hyper(supervised_share=number))
+        with pytest.raises(InputError, match=r"methods\.ialp\.supervised_share"):
+            StudyConfig(
+                methods=("ialp",), options=replace(options, ialp=IALP(TaughtHyper(supervised_share=number)))
+            )
 
 
 def test_numbers_of_numpy_and_gates_by_themselves_are_checked():
@@ -89,7 +95,7 @@ def test_numbers_of_numpy_and_gates_by_themselves_are_checked():
 
 
 WRONG = {
-    "adapt_hyper.weight": 1.5, "scratch_hyper.learning_rate": 0.0, "scratch_hyper.discount": -0.1,
+    "methods.a_ialp_ap_mixture.weight": 1.5, "methods.a2c.learning_rate": 0.0, "methods.a2c.discount": -0.1,
     "online.users": 0, "policy.hidden": 0, "loop.chunk": 0, "seeds": 0, "fit.rank": 0, "data.k_core": 0,
     "simulator.turn_cap": 0, "preferences.fraction": 0.0, "preferences.threshold": 2.0, "fit.rating_noise": -1.0,
 }  # fmt: skip
@@ -97,7 +103,7 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_toml_and_python_refuse_alike(name, tmp_path):
-    path, value = name.split("."), WRONG[name]
+    path, value = place_of(StudyConfig(), name), WRONG[name]
 
     def put(owner, path):
         return replace(
@@ -113,7 +119,7 @@ def test_toml_and_python_refuse_alike(name, tmp_path):
     assert "space.toml" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["adapt_hyper.weight", "online.users", "seeds"])
+@pytest.mark.parametrize("name", ["methods.a_ialp_ap_mixture.weight", "online.users", "seeds"])
 def test_the_command_line_refuses_before_any_work(name, tmp_path, capsys, monkeypatch):
     flag = f"--{name.replace('_', '-')}"
     words = ["ialp", "train", "synthetic", "--out", str(tmp_path / "out"), flag, str(WRONG[name])]
@@ -132,8 +138,8 @@ def test_every_number_of_a_study_has_a_range_or_may_be_any():
             "fit.patience_gain"}  # fmt: skip
     unchecked = set()
     for name in fields_of(StudyConfig()):
-        *path, last = name.split(".")
-        owner = type(held(StudyConfig(), ".".join(path))) if path else StudyConfig
+        *path, last = place_of(StudyConfig(), name)
+        owner = type(reduce(getattr, path, StudyConfig()))
         if {int, float} & numbers_in(kind_of(StudyConfig(), name)) and last not in ranges._ranges(owner):
             unchecked.add(name)
     assert unchecked == free

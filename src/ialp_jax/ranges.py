@@ -15,6 +15,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import numpy as np
 
 from ialp_jax.artifacts import InputError
+from ialp_jax.marks import shown_name
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def check_ranges(config: Any, prefix: str = "") -> None:
         InputError: for a number that is not finite or out of its range; names the field and the range.
     """
     for field in fields(config):
-        value, name = getattr(config, field.name), f"{prefix}.{field.name}".lstrip(".")
+        value = getattr(config, field.name)
+        name = ".".join(part for part in (prefix, shown_name(type(config), field.name)) if part)
         if is_dataclass(value):
             check_ranges(value, name)
             continue
@@ -116,6 +118,7 @@ def _ranges(owner: type[Any]) -> dict[str, Range]:
 def _range_in(hint: Any) -> Range | None:
     """The range in a type: `Annotated[float, range]`, that or None, or a tuple of that."""
     if get_origin(hint) is Annotated:
-        return next((extra for extra in hint.__metadata__ if isinstance(extra, Range)), None)
+        written = next((extra for extra in hint.__metadata__ if isinstance(extra, Range)), None)
+        return written or _range_in(hint.__origin__)
     inner = [_range_in(choice) for choice in get_args(hint) if choice is not ...]
     return next((number_range for number_range in inner if number_range is not None), None)

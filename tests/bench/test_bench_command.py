@@ -190,7 +190,7 @@ def test_page_holds_points_skipped_and_escapes():
     results = made_results()
     text = page.render(results)
     assert "a &lt;b&gt;machine&lt;/b&gt;" in text and "<b>machine" not in text
-    for title in ("A2C training", "environment only"):
+    for title in (WORKLOADS["a2c"].title, "environment only"):
         assert f"<h2>{title}</h2>" in text
     for skipped in results.skipped:
         assert skipped.why in text

@@ -48,7 +48,7 @@ def test_known_floor_of_training():
     per_step = update.counts.total_flops / update.steps
     assert head < per_step < 1.4 * head
     assert update.counts.exponentials / update.steps == 2 * 3000
-    pair = WORKLOADS["a_ialp_ap"].build(point, shape, Effort())
+    pair = WORKLOADS["a_ialp_ap_mixture"].build(point, shape, Effort())
     assert pair.counts.exponentials / pair.steps == 3 * 3000
 
 
@@ -69,7 +69,7 @@ def test_traced_flops_multiply_loops_and_nothing_else():
 
 
 @pytest.mark.parametrize(
-    "name", ["serving", "a2c", "ialp", "ialp_taught", "a_ialp_ap", "head", "head_gradient"]
+    "name", ["serving", "a2c", "ialp", "ialp_taught", "a_ialp_ap_mixture", "head", "head_gradient"]
 )
 def test_programs_multiply_at_least_what_the_floor_counts(name):
     """The count by hand against the program as written: nothing is counted that a program does not do, and no

@@ -23,8 +23,9 @@ ONE_UPDATE = Effort(repeats=2, repeat_seconds=0.0, steps_per_call=1.0, flops_per
 
 def embeddings(state):
     """A copy of the learning (or serving) policy's item embeddings in a program's state."""
-    params = state[0] if isinstance(state, tuple) else getattr(state, "params", None)
-    return None if params is None else np.array(params["items"])
+    params = getattr(state, "params", ())
+    networks = [one for one in (params if isinstance(params, tuple) else (params,)) if "items" in one]
+    return np.array(networks[0]["items"]) if networks else None
 
 
 @pytest.mark.parametrize("name", list(WORKLOADS))

@@ -12,11 +12,13 @@ from catalogue_cases import case, choices, exact_log_probs
 from random_worlds import random_world
 from tiny_runs import tiny_learner, tiny_network, tiny_params
 
-from ialp_jax.algorithms import adaptive
-from ialp_jax.algorithms.a2c import policy_actor, remaining
 from ialp_jax.learning import losses
 from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.losses import actor_critic_loss
+from ialp_jax.learning.optimiser import remaining
+from ialp_jax.methods.named.a_ialp_ap_mixture import mixture_actor
+from ialp_jax.methods.named.a_ialp_ap_value import value_actor
+from ialp_jax.policies.actor import policy_actor
 from ialp_jax.policies.catalogue import mask_logits
 from ialp_jax.serving.sessions import draw_pool, draw_rollout, empty_ledger, open_sessions, serve
 from ialp_jax.worlds.simulator import SimulatorConfig
@@ -39,7 +41,7 @@ class Rollout:
         self.params, self.pretrained = tiny_params(self.network), tiny_params(self.network, seed=1)
         first_key, self.pool_key, self.serve_key = jax.random.split(jax.random.key(4), 3)
         actor = self.actor(self.params)
-        simulator = self.learner.simulator
+        simulator = self.learner.scene.simulator
         self.sessions = open_sessions(
             draw_pool(first_key, 3, actor, simulator, self.world), simulator, self.world
         )
@@ -47,21 +49,20 @@ class Rollout:
     def actor(self, params):
         if self.reading is None:
             return policy_actor(self.network, params)
-        config, weight = adaptive.Config(reading=self.reading), jnp.float32(0.4)
-        return adaptive.combined_actor(
-            config, self.network, self.pretrained, params, weight, adaptive.Hyper(), jnp.float32(1.0)
-        )
+        if self.reading == "mixture":
+            return mixture_actor(self.network, self.pretrained, params, jnp.float32(0.4))
+        return value_actor(self.network, self.pretrained, params, 10.0, jnp.float32(1.0))
 
     def learnt(self, recall):
         """The part of a recall that belongs to the policy that learns."""
         return recall if self.reading is None else recall.online
 
     def serve(self, params):
-        actor, simulator = self.actor(params), self.learner.simulator
+        actor, simulator = self.actor(params), self.learner.scene.simulator
         pool = draw_pool(jax.random.clone(self.pool_key), 4, actor, simulator, self.world)
         return pool, serve(
             jax.random.clone(self.serve_key), self.sessions, empty_ledger(5), jnp.int32(0), 6, pool, actor,
-            simulator, self.world, self.learner.config.clock(3),
+            simulator, self.world, self.learner.scene.stream.clock(3),
         )[2]  # fmt: skip
 
     def loss(self, params, behaviour_of=None, taught_of=None):
@@ -72,7 +73,7 @@ class Rollout:
             statistics, behaviour = now.extras.online, now.extras.behaviour
         loss, (metrics, targets) = actor_critic_loss(
             params, self.network, self.learnt(now.recall), self.learnt(now.reached), now, statistics, behaviour,
-            HYPER, 4, (taught_of(now), TEACHING) if taught_of else None,
+            HYPER, (taught_of(now), TEACHING) if taught_of else None,
         )  # fmt: skip
         return loss, (metrics, targets, now)
 
@@ -223,7 +224,7 @@ def test_a_loss_refuses_arrays_of_other_turns_and_users(which):
         parts[which] = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), parts[which])
         return inspect.unwrap(actor_critic_loss)(
             params, rollout.network, now.recall, parts["reached"], now, parts["statistics"], parts["behaviour"],
-            HYPER, 4, (parts["taught"], TEACHING),
+            HYPER, (parts["taught"], TEACHING),
         )[0]  # fmt: skip
 
     with pytest.raises(AssertionError, match="prefix"):

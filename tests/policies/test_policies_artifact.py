@@ -12,9 +12,9 @@ import pytest
 from random_worlds import random_world
 from tiny_runs import observations, tiny_network, tiny_params
 
-from ialp_jax.algorithms.a2c import item_distribution
 from ialp_jax.artifacts import InputError
 from ialp_jax.commands.recommend import find_item
+from ialp_jax.policies.actor import item_distribution
 from ialp_jax.policies.actor_critic import ActorCritic, Network
 from ialp_jax.policies.artifact import load_policy, save_policy
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
@@ -120,7 +120,7 @@ def test_a_fresh_process_recommends_without_the_trainer(saved):
         "import sys; from pathlib import Path; from ialp_jax.policies.artifact import load_policy\n"
         "print([one.item for one in load_policy(Path(sys.argv[1])).recommend([1, 2], k=3)])\n"
         "loaded = [name for name in sys.modules if name.startswith(('ialp_jax.training', 'orbax', 'optax',"
-        " 'ialp_jax.algorithms', 'ialp_jax.study'))]\n"
+        " 'ialp_jax.methods', 'ialp_jax.study'))]\n"
         "assert not loaded, loaded"
     )
     done = subprocess.run(

@@ -9,7 +9,8 @@ from random_worlds import random_world
 from rich.console import Console
 from tiny_runs import tiny_learner, tiny_network
 
-from ialp_jax.algorithms import a2c
+from ialp_jax.learning.hyper import ActorCriticHyper
+from ialp_jax.methods.base import Data
 from ialp_jax.training.loop import LoopConfig, seed_keys, train
 from ialp_jax.training.mesh import MeshConfig, make_mesh
 from ialp_jax.training.progress import step_bar
@@ -17,8 +18,8 @@ from ialp_jax.worlds.simulator import SimulatorConfig
 from ialp_jax.worlds.world import DenseRatings
 
 ITEMS, USERS, UPDATES, CHUNK = 30, 16, 100, 50
-SHAPE = {"users": USERS, "pool": USERS, "rollout": 4, "updates": UPDATES, "block_rows": 16}
-NETWORK = tiny_network(ITEMS)
+SHAPE = {"users": USERS, "pool": USERS, "rollout": 4, "updates": UPDATES}
+NETWORK = tiny_network(ITEMS, block_rows=16)
 
 
 def shared_world():
@@ -32,13 +33,13 @@ def learner(**shape):
     return tiny_learner(NETWORK, SimulatorConfig(turn_cap=5), **SHAPE | shape)
 
 
-def starts(algorithm, seeds, hyper, policies=1):
+def starts(chosen, seeds, hyper, policies=1):
     """Makes fresh run states of the first seeds, as `train` takes them."""
-    world = shared_world()
+    data = Data(world=shared_world())
 
     def begin(key):
         param_key, key = jax.random.split(key)
-        return algorithm.init(key, hyper, world, *[NETWORK.init(param_key, 4)] * policies)
+        return chosen.init(key, hyper, data, (NETWORK.init(param_key, 4),) * policies)
 
     return lambda: jax.jit(jax.vmap(begin))(seed_keys(np.arange(seeds), 1))
 
@@ -47,13 +48,15 @@ def mesh_of(run, user, seeds=1):
     return make_mesh(MeshConfig(run, user), seeds, USERS, USERS)
 
 
-def trained(folder, mesh, seeds, algorithm=None, hyper=None, start=None, until=None):
+def trained(folder, mesh, seeds, chosen=None, hyper=None, start=None, until=None):
     """Trains A2C, unless told otherwise, for 100 updates, or until told."""
-    algorithm, hyper = algorithm or learner(), a2c.Hyper() if hyper is None else hyper
+    chosen, hyper = chosen or learner(), ActorCriticHyper() if hyper is None else hyper
     loop = LoopConfig(chunk=CHUNK, checkpoint_seconds=1e9)
-    start = start or starts(algorithm, seeds, hyper)
+    start = start or starts(chosen, seeds, hyper)
     with step_bar("name", Console(file=io.StringIO())) as watch:
-        return train(algorithm, start, hyper, shared_world(), loop, folder, watch, until=until, mesh=mesh)
+        return train(
+            chosen, start, hyper, Data(world=shared_world()), loop, folder, watch, until=until, mesh=mesh
+        )
 
 
 def numbers(trained):

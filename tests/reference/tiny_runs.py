@@ -6,15 +6,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ialp_jax.algorithms import a2c
+from ialp_jax.methods.base import Data, Scene
+from ialp_jax.methods.learners.actor_critic import ActorCriticLearner
 from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
+from ialp_jax.serving.stream import Stream
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
 from ialp_jax.worlds.types import Observation
 from ialp_jax.worlds.world import DenseRatings, Departure, World
 
 
-def tiny_network(items=14, encoder="gru", width=6):
-    return Network(ActorCritic(items, PolicyConfig(encoder=encoder, embedding=width, hidden=8)))
+def tiny_network(items=14, encoder="gru", width=6, block_rows=4):
+    return Network(
+        ActorCritic(items, PolicyConfig(encoder=encoder, embedding=width, hidden=8, block_rows=block_rows))
+    )
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -27,10 +31,20 @@ def tiny_params(network, history=4, seed=0, spread=0.3):
     return jax.tree.unflatten(structure, noisy)
 
 
-def tiny_learner(network, simulator=None, **shape):
+def tiny_scene(network, simulator=None, **stream):
+    """Few users."""
+    stream = Stream(**{"users": 3, "rollout": 5, "updates": 4, "pool": 4, "bins": 5} | stream)
+    return Scene(Simulator(simulator or SimulatorConfig(turn_cap=3)), network, stream)
+
+
+def tiny_learner(network, simulator=None, **stream):
     """A2C with few users."""
-    shape = {"users": 3, "rollout": 5, "updates": 4, "pool": 4, "block_rows": 4, "bins": 5} | shape
-    return a2c.A2C(a2c.Config(**shape), Simulator(simulator or SimulatorConfig(turn_cap=3)), network)
+    return ActorCriticLearner(tiny_scene(network, simulator, **stream))
+
+
+def in_world(world):
+    """All that a learner reads which only serves users."""
+    return Data(world=world)
 
 
 def observations(items, feedback):

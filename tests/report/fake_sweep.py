@@ -7,8 +7,8 @@ import polars as pl
 
 from ialp_jax.artifacts import write_json
 
-LOG = {"name": "scratch_hyper.learning_rate", "log": True, "low": 1e-4, "high": 1e-2}
-GAMMA = {"name": "scratch_hyper.gamma", "log": False, "values": [0.8, 0.9, 0.99]}
+LOG = {"name": "methods.a2c.learning_rate", "log": True, "low": 1e-4, "high": 1e-2}
+GAMMA = {"name": "methods.a2c.gamma", "log": False, "values": [0.8, 0.9, 0.99]}
 METRICS = (
     "mean_reward", "final_reward", "initial_reward", "length", "reward_per_turn", "sampled_reward", "greedy_reward", "coverage",
     "diversity", "novelty",
@@ -56,8 +56,8 @@ def write_sweep(out: Path, rows, sweep, timings=True, rungs=None) -> Path:
 
 LANDSCAPE = [
     LOG,
-    {"name": "scratch_hyper.entropy", "log": True, "low": 1e-4, "high": 1e-1},
-    {"name": "scratch_hyper.gamma", "log": False, "low": 0.7, "high": 1.0},
+    {"name": "methods.a2c.entropy", "log": True, "low": 1e-4, "high": 1e-1},
+    {"name": "methods.a2c.gamma", "log": False, "low": 0.7, "high": 1.0},
     {"name": "policy.encoder", "log": False, "values": ["gru", "mean", "attention"]},
     {"name": "online.users", "log": False, "values": [32, 64, 128, 256]},
     {"name": "preferences.shuffle", "log": False, "values": [False, True]},

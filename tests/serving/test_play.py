@@ -9,7 +9,7 @@ import pytest
 from random_worlds import random_world
 from tiny_runs import tiny_network, tiny_params
 
-from ialp_jax.algorithms.a2c import policy_actor
+from ialp_jax.policies.actor import policy_actor
 from ialp_jax.policies.fixed import RandomPolicy, ScorePolicy, fixed_actor
 from ialp_jax.serving.play import play
 from ialp_jax.worlds.departure import REASONS

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from random_worlds import random_world
-from tiny_runs import tiny_learner, tiny_network, tiny_params
+from tiny_runs import in_world, tiny_learner, tiny_network, tiny_params
 
-from ialp_jax.algorithms import adaptive, fixed
+from ialp_jax.methods.named.a_ialp_ap_mixture import MixtureHyper, MixtureLearner
+from ialp_jax.methods.named.random import RandomServer
 from ialp_jax.policies.fixed import RandomPolicy, fixed_actor
 from ialp_jax.serving.sessions import StreamClock, draw_pool, draw_rollout, empty_ledger, open_sessions, serve
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
@@ -128,19 +129,16 @@ def test_equal_keys_bring_equal_users_to_every_method():
     simulator = SimulatorConfig(turn_cap=2, rules=())
     learner = tiny_learner(network, simulator)
     params = tiny_params(network)
-    hyper = adaptive.Hyper()
+    hyper, data = MixtureHyper(), in_world(world)
     runs = {
-        "fixed": (fixed.Fixed(learner.config, learner.simulator, fixed_actor), RandomPolicy(14), ()),
+        "random": (RandomServer(learner.scene), (), ()),
         "a2c": (learner, hyper, (params,)),
-        "adaptive": (
-            adaptive.AdaptiveA2C(adaptive.Config(**vars(learner.config)), learner.simulator, network),
-            hyper, (params, params),
-        ),
-    }  # fmt: skip
+        "mixture": (MixtureLearner(learner.scene), hyper, (params, params)),
+    }
 
-    def users(algorithm, hyper, params, key):
-        run = algorithm.init(key, hyper, world, *params)
-        after, _ = algorithm.update(run, hyper, world)
+    def users(learner, hyper, params, key):
+        run = learner.init(key, hyper, data, params)
+        after, _ = learner.update(run, hyper, data)
         before, now = run.serving.sessions.state, after.serving.sessions.state
         return before.user, now.user, now.turn
 

@@ -1,19 +1,22 @@
 """A study's folder: what an earlier run left, and when it may be gone on with."""
 
 import io
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
-import jax
 import pytest
 from rich.console import Console
 
 from ialp_jax import environments
-from ialp_jax.algorithms import a2c, adaptive
 from ialp_jax.artifacts import InputError, read_json
 from ialp_jax.commands import train
+from ialp_jax.methods import get
+from ialp_jax.serving.stream import Stream
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.methods import _plain
-from ialp_jax.study.run import RESULT_FILES, Study
+from ialp_jax.study.folder import RESULT_FILES
+from ialp_jax.study.inputs import Inputs
+from ialp_jax.study.run import Study, Training
+from ialp_jax.study.stages import stages_of
 from ialp_jax.training.loop import LoopConfig
 
 
@@ -22,10 +25,19 @@ def study(out, resume=False, name="synthetic", **changes):
     return Study(name, environment, None, StudyConfig(**changes), out, resume)
 
 
+@dataclass
+class Logs:
+    """Of a dataset all that a folder asks for."""
+
+    fingerprint: str
+
+
 def opened(one, dataset="these logs", table=None):
     """Opens a study's folder; what was said."""
     console = Console(file=io.StringIO(), width=200)
-    one._open(dataset, table, console)
+    given = None if table is None else SimpleNamespace(content=table)
+    training = Training(one, Inputs(Logs(dataset), one.config, one.out, console, given), console)
+    one._folder(training, one.methods).open(one.resume, console)
     return console.file.getvalue()
 
 
@@ -106,15 +118,15 @@ def test_what_is_somebody_elses_is_not_cleared(tmp_path, theirs, config):
 
 def test_other_versions_of_the_packages_are_said(tmp_path, monkeypatch):
     opened(study(tmp_path))
-    monkeypatch.setattr("ialp_jax.study.run.versions", lambda: {"jax": "0.0.1"})
+    monkeypatch.setattr("ialp_jax.study.folder.versions", lambda: {"jax": "0.0.1"})
     assert "not bitwise the uninterrupted one" in opened(study(tmp_path, resume=True)).replace("\n", " ")
 
 
 @pytest.mark.parametrize(
     ("field", "changes"),
     [
-        ("online.updates", {"online": a2c.Config(updates=15)}),
-        ("pretrain.updates", {"pretrain": a2c.Config(updates=15)}),
+        ("online.updates", {"online": Stream(updates=15)}),
+        ("pretrain.updates", {"pretrain": Stream(updates=15)}),
         ("loop.chunk", {"loop": LoopConfig(chunk=0)}),
     ],
 )
@@ -148,6 +160,5 @@ def test_a_folder_without_a_run_is_started_and_that_is_said(tmp_path):
 
 def test_fine_tuning_and_learning_from_scratch_take_the_same_kind_of_numbers():
     """Or they would not share a program."""
-    given = _plain(adaptive.Hyper(learning_rate=0.5, entropy=0.2))
-    assert given == a2c.Hyper(learning_rate=0.5, entropy=0.2)
-    assert jax.tree.structure(given) == jax.tree.structure(a2c.Hyper())
+    scratch, tuned = (stages_of(get(name), StudyConfig(methods=(name,)))[-1] for name in ("a2c", "a_ialp_ft"))
+    assert (scratch.learner, scratch.config, scratch.hyper) == (tuned.learner, tuned.config, tuned.hyper)

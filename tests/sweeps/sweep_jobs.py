@@ -25,7 +25,7 @@ FIXED = {
     **{f"pretrain.{name}": value for name, value in SHAPE.items()},
 }  # fmt: skip
 LIMIT = 600  # seconds; only met if something hangs
-RATES = Axis("scratch_hyper.learning_rate", values=(0.001, 0.003, 0.01))
+RATES = Axis("methods.a2c.learning_rate", values=(0.001, 0.003, 0.01))
 
 
 def tiny_sweep(place, *axes, method="a2c", search=None, **fixed):
@@ -59,7 +59,7 @@ kind = "grid"
 [fixed]
 {fixed}
 [axes]
-"scratch_hyper.learning_rate" = [0.001, 0.003, 0.01]
+"methods.a2c.learning_rate" = [0.001, 0.003, 0.01]
 "online.users" = [8, 16]
 """
 

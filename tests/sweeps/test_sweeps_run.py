@@ -29,7 +29,7 @@ from ialp_jax.sweeps.units import Round, Run, Unit, load_rounds, load_unit
 from ialp_jax.training.loop import programs_compiled
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("batched_keys")]
-ADAPT = Axis("adapt_hyper.learning_rate", values=(0.001, 0.004))
+ADAPT = Axis("methods.a_ialp_ap_mixture.learning_rate", values=(0.001, 0.004))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_a_member_of_a_sweep_is_the_run_by_itself(whole, tmp_path):
     sweep = load_sweep(whole[0])
     rows = results(whole[0]).filter(setting=3)  # the second rate, 16 users
     setting = {axis.name: rows[f"axis.{axis.name}"][0] for axis in sweep.space.axes}
-    assert setting == {"scratch_hyper.learning_rate": 0.003, "online.users": 16}
+    assert setting == {"methods.a2c.learning_rate": 0.003, "online.users": 16}
     assert_members_equal(rows, single(sweep, setting, tmp_path))
 
 
@@ -91,8 +91,8 @@ def test_settings_share_the_pretraining_they_have_in_common(tmp_path):
     run_sweep(sweep, tmp_path / "out")
     (planned,) = load_rounds(tmp_path / "out")
     stages = {stage: sum(len(unit.runs) for unit in planned.units if unit.stage == stage)
-              for stage in ("pretraining", "online")}  # fmt: skip
-    assert stages == {"pretraining": 4, "online": 8}
+              for stage in ("iALP pre-training", "a_ialp_ap_mixture")}  # fmt: skip
+    assert stages == {"iALP pre-training": 4, "a_ialp_ap_mixture": 8}
     assert_pinned("sweep_pretraining", sweep_numbers(tmp_path / "out"))
     rows = results(tmp_path / "out").filter(setting=2)
     steps = results(tmp_path / "out").sort("setting")["cost.pretraining_steps"].to_list()
@@ -102,7 +102,7 @@ def test_settings_share_the_pretraining_they_have_in_common(tmp_path):
 
 def test_the_best_of_a_halving_go_on_where_they_stopped(whole, tmp_path):
     """Survivors end as if they had never been stopped; the others keep what they had reached."""
-    sweep = tiny_sweep(tmp_path, Axis("scratch_hyper.learning_rate", low=0.001, high=0.02, log=True),
+    sweep = tiny_sweep(tmp_path, Axis("methods.a2c.learning_rate", low=0.001, high=0.02, log=True),
                        search=Search("halving", settings=9, first_share=0.3))  # fmt: skip
     run_sweep(sweep, tmp_path / "out")
     rungs, found = pl.read_parquet(tmp_path / "out" / "rungs.parquet"), results(tmp_path / "out")
@@ -114,9 +114,7 @@ def test_the_best_of_a_halving_go_on_where_they_stopped(whole, tmp_path):
     ) == {4}
     assert found.filter(~pl.col("complete"))["metric.coverage"].null_count() == 12
     best = int(first["setting"][0])
-    setting = {
-        "scratch_hyper.learning_rate": found.filter(setting=best)["axis.scratch_hyper.learning_rate"][0]
-    }
+    setting = {"methods.a2c.learning_rate": found.filter(setting=best)["axis.methods.a2c.learning_rate"][0]}
     assert_members_equal(found.filter(setting=best), single(sweep, setting, tmp_path / "single"))
 
 
@@ -130,7 +128,7 @@ def test_the_search_ranks_as_the_page_does(whole, tmp_path):
         2: [3.0, 3.0, 3.0, 3.0, float("nan")],
     }
     runs = tuple(Run(setting, seed) for setting in values for seed in range(5))
-    unit = Unit("0000-online-0-0", "online", "b", runs, 15, 0, 12, True)
+    unit = Unit("0000-a2c-0-0", "a2c", True, "b", runs, 15, 0, 12, True)
     found = [value for of_setting in values.values() for value in of_setting]
     write_json(tmp_path / "units" / unit.name / "result.json", {"metrics": {"mean_reward": found}})
     ranked = scores(sweep, tmp_path, Round(0, {number: {} for number in values}, None, (unit,)))
@@ -154,7 +152,7 @@ def die_after(monkeypatch, units):
 
 
 def test_an_adaptive_search_goes_on_after_any_unit(tmp_path, monkeypatch):
-    rate = Axis("scratch_hyper.learning_rate", low=0.001, high=0.02, log=True)
+    rate = Axis("methods.a2c.learning_rate", low=0.001, high=0.02, log=True)
     sweep = tiny_sweep(tmp_path, rate, search=Search("adaptive", settings=4, batch=2))
     run_sweep(sweep, tmp_path / "whole", Limits(runs=2, devices=1))
     for units in (1, 2, 3):
@@ -165,15 +163,15 @@ def test_an_adaptive_search_goes_on_after_any_unit(tmp_path, monkeypatch):
         run_sweep(sweep, tmp_path / f"{units}", Limits(runs=2, devices=1))
         stored = [(tmp_path / name / "results.parquet").read_bytes() for name in ("whole", f"{units}")]
         assert stored[0] == stored[1], units
-    assert results(tmp_path / "whole")["axis.scratch_hyper.learning_rate"].n_unique() == 4
+    assert results(tmp_path / "whole")["axis.methods.a2c.learning_rate"].n_unique() == 4
 
 
 def test_a_killed_sweep_started_again_leaves_the_same_bytes(tmp_path):
     """Killed three times: before the first unit, in the middle of one, and between two of them."""
     signs = (
         "rounds/0000.json",
-        "units/0000-online-0-0/checkpoints/0000000004",
-        "units/0000-online-1-0/result.json",
+        "units/0000-a2c-0-0/checkpoints/0000000004",
+        "units/0000-a2c-1-0/result.json",
     )
     for sign in signs:
         process, deadline = begin(tmp_path, "broken"), time.monotonic() + LIMIT
@@ -227,15 +225,17 @@ def test_devices_share_the_runs(whole, tmp_path):
 def test_a_round_is_read_back_as_it_was_planned(tmp_path):
     """Lists of a field are tuples again: labels and commands are made of them."""
     unit = Unit(
-        "0003-online-0-0",
-        "online",
+        "0003-a2c-0-0",
+        "a2c",
+        True,
         "b",
         (Run(7, 0), Run(7, 1)),
         3,
         2,
         6,
         False,
-        (("0002-online-0-0", 1),) * 2,
+        ((("0000-pretraining-0-0", 3),),) * 2,
+        (("0002-a2c-0-0", 1),) * 2,
     )
     planned = Round(3, {7: {"simulator.rules": ("distance", "rating")}}, 6, (unit,), {"b": 1.5})
     planned.save(tmp_path)
@@ -244,7 +244,7 @@ def test_a_round_is_read_back_as_it_was_planned(tmp_path):
 
 def test_rungs_in_which_no_session_can_end_are_refused(tmp_path):
     search = Search("halving", settings=9, first_share=0.05)
-    sweep = tiny_sweep(tmp_path, Axis("scratch_hyper.entropy", low=0.001, high=0.02), search=search,
+    sweep = tiny_sweep(tmp_path, Axis("methods.a2c.entropy", low=0.001, high=0.02), search=search,
                        **{"simulator.turn_cap": 17})  # fmt: skip
     with pytest.raises(InputError, match="none need end"):
         run_sweep(sweep, tmp_path / "out")
@@ -267,10 +267,10 @@ def test_other_logs_in_the_same_place_are_refused(whole, tmp_path):
 
 def test_fresh_keeps_nothing(whole, tmp_path):
     shutil.copytree(whole[0], tmp_path / "out")
-    other = tiny_sweep(tmp_path, Axis("scratch_hyper.learning_rate", values=(0.5, 0.6)))
+    other = tiny_sweep(tmp_path, Axis("methods.a2c.learning_rate", values=(0.5, 0.6)))
     with jax.debug_key_reuse(False):
         SweepJob(other, tmp_path / "out", Limits(4, devices=1), fresh=True).run(Console(quiet=True))
-    assert results(tmp_path / "out")["axis.scratch_hyper.learning_rate"].to_list() == [0.5, 0.5, 0.6, 0.6]
+    assert results(tmp_path / "out")["axis.methods.a2c.learning_rate"].to_list() == [0.5, 0.5, 0.6, 0.6]
 
 
 def test_a_sweep_of_an_earlier_format_is_refused_and_kept(tmp_path):
@@ -286,7 +286,7 @@ def test_a_sweep_of_an_earlier_format_is_refused_and_kept(tmp_path):
 
 
 def test_what_a_folder_holds_is_not_mixed_up(whole, tmp_path):
-    other = tiny_sweep(tmp_path, Axis("scratch_hyper.learning_rate", values=(0.5, 0.6)))
+    other = tiny_sweep(tmp_path, Axis("methods.a2c.learning_rate", values=(0.5, 0.6)))
     with pytest.raises(InputError, match="holds another sweep"):
         run_sweep(other, whole[0])
     (tmp_path / "mine").mkdir()

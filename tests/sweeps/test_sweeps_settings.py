@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ialp_jax import environments
 from ialp_jax.artifacts import InputError
 from ialp_jax.commands.train import Train
+from ialp_jax.methods.named.a_ialp_ap_mixture import MixtureConfig
 from ialp_jax.naming import label, short_names
 from ialp_jax.study.arguments import parse
 from ialp_jax.study.command import command
@@ -21,7 +22,7 @@ from ialp_jax.sweeps.settings import affects, check_space
 from ialp_jax.sweeps.space import Axis, Search, Space, read_space
 
 STEAM = preset(environments.get("steam")[1], "quick")
-ENTROPY = Axis("scratch_hyper.entropy", (0.01, 0.1))
+ENTROPY = Axis("methods.a2c.entropy", (0.01, 0.1))
 
 
 def space(*axes, method="a2c", fixed=None, kind="random", count=2):
@@ -44,7 +45,7 @@ def parsed(text):
 def test_fields_have_dotted_names_and_types():
     names = fields_of(STEAM)
     assert len(names) == len(set(names)) and len(names) > 80
-    assert {"seeds", "online.users", "scratch_hyper.learning_rate", "preferences.candidates.similar"} <= set(
+    assert {"seeds", "online.users", "methods.a2c.learning_rate", "preferences.candidates.similar"} <= set(
         names
     )
     assert kind_of(STEAM, "online.users") is int
@@ -55,39 +56,46 @@ def test_fields_have_dotted_names_and_types():
 
 def test_changes_are_applied_and_everything_else_stays():
     changed = apply(STEAM, {
-        "scratch_hyper.learning_rate": 1, "online.users": 32, "fit.grades": [0, 1], "fit.grade_percentiles": (90,),
-        "preferences.threshold": 0.5, "preferences.candidates.similar": 7, "mixture_weight": "learnt",
+        "methods.a2c.learning_rate": 1, "online.users": 32, "fit.grades": [0, 1], "fit.grade_percentiles": (90,),
+        "preferences.threshold": 0.5, "preferences.candidates.similar": 7, "methods.a_ialp_ap_mixture.schedule": "learnt",
         "preferences.shuffle": True, "fit.rating_floor": "none",
     })  # fmt: skip
+    a2c, mixture = STEAM.options.a2c, STEAM.options.a_ialp_ap_mixture
     wanted = replace(
         STEAM,
-        scratch_hyper=STEAM.scratch_hyper.replace(learning_rate=1.0),
+        options=replace(
+            STEAM.options,
+            a2c=replace(a2c, hyper=a2c.hyper.replace(learning_rate=1.0)),
+            a_ialp_ap_mixture=replace(mixture, config=MixtureConfig("learnt")),
+        ),
         online=replace(STEAM.online, users=32),
         fit=replace(STEAM.fit, grades=(0.0, 1.0), grade_percentiles=(90.0,), rating_floor=None),
         preferences=replace(STEAM.preferences, threshold=0.5, shuffle=True,
                             candidates=replace(STEAM.preferences.candidates, similar=7)),
-        mixture_weight="learnt",
     )  # fmt: skip
     assert changed == wanted
-    assert type(changed.scratch_hyper.learning_rate) is float and type(changed.fit.grades[0]) is float
+    assert type(changed.options.a2c.hyper.learning_rate) is float and type(changed.fit.grades[0]) is float
     assert apply(STEAM, {}) == STEAM
 
 
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("scratch_hyper.learning_rat", 0.1, "scratch_hyper.learning_rate"),
-        ("learning_rate", 0.1, "scratch_hyper.learning_rate"),
-        ("scratch_hyper", 0.1, "scratch_hyper.learning_rate"),
+        ("methods.a2c.learning_rat", 0.1, "methods.a2c.learning_rate"),
+        ("learning_rate", 0.1, "methods.a2c.learning_rate"),
+        ("methods.a2c", 0.1, "methods.a2c.learning_rate"),
+        ("scratch_hyper.learning_rate", 0.1, "has another name now. Fix: use methods.a2c.learning_rate"),
+        ("adapt_hyper.kappa", 0.1, "methods.a_ialp_ap_value.kappa"),
+        ("mixture_weight", "learnt", "methods.a_ialp_ap_mixture.schedule"),
         ("zzz", 0.1, "--help"),
         ("online.users", 64.0, "a whole number"),
         ("online.users", True, "a whole number"),
         ("online.users", 0, "1 or more"),
-        ("scratch_hyper.discount", 1.5, "0 or more and at most 1"),
-        ("scratch_hyper.learning_rate", 0.0, "above 0"),
-        ("scratch_hyper.learning_rate", float("nan"), "a finite number"),
-        ("scratch_hyper.learning_rate", None, "a finite number"),
-        ("adapt_hyper.weight", 1.0, "below 1"),
+        ("methods.a2c.discount", 1.5, "0 or more and at most 1"),
+        ("methods.a2c.learning_rate", 0.0, "above 0"),
+        ("methods.a2c.learning_rate", float("nan"), "a finite number"),
+        ("methods.a2c.learning_rate", None, "a finite number"),
+        ("methods.a_ialp_ap_mixture.weight", 1.0, "below 1"),
         ("preferences.shuffle", 1, "true or false"),
         ("policy.encoder", "lstm", "one of gru, sasrec"),
         ("policy.encoder", ["gru"], "one of gru, sasrec"),
@@ -106,37 +114,45 @@ def test_a_wrong_change_is_refused(name, value, problem):
 @pytest.mark.parametrize(
     ("method", "yes", "no"),
     [
-        ("a2c", ["scratch_hyper.entropy", "online.users", "policy.hidden", "fit.rank"],
-         ["adapt_hyper.entropy", "pretrain.users", "preferences.fraction", "mixture_weight", "loop.checkpoint_seconds"]),
-        ("ialp", ["pretrain_hyper.entropy", "preferences.fraction", "pretrain.users", "evaluation.fixed_share"],
-         ["scratch_hyper.entropy", "adapt_hyper.entropy", "preferences.neighbours"]),
-        ("a_ialp_ft", ["adapt_hyper.entropy", "pretrain_hyper.entropy"],
-         ["scratch_hyper.entropy", "adapt_hyper.weight", "adapt_hyper.kappa", "mixture_start", "evaluation.fixed_share"]),
-        ("a_ialp_ap_mixture", ["adapt_hyper.weight", "adapt_hyper.entropy", "mixture_weight", "mixture_start"],
-         ["adapt_hyper.kappa", "value_start"]),
-        ("a_ialp_ap_value", ["adapt_hyper.kappa", "value_start"],
-         ["adapt_hyper.weight", "adapt_hyper.anneal", "mixture_weight", "mixture_start"]),
+        ("a2c", ["methods.a2c.entropy", "online.users", "policy.hidden", "fit.rank"],
+         ["pretrain.users", "preferences.fraction", "evaluation.fixed_share", "loop.checkpoint_seconds"]),
+        ("ialp", ["methods.ialp.entropy", "preferences.fraction", "pretrain.users", "evaluation.fixed_share"],
+         ["prior.neighbours"]),
+        ("a_ialp_ft", ["methods.a_ialp_ft.entropy", "methods.ialp.entropy", "preferences.fraction"],
+         ["evaluation.fixed_share"]),
+        ("table_greedy", ["prior.neighbours", "evaluation.fixed_share"], ["pretrain.users"]),
     ],
 )  # fmt: skip
 def test_which_fields_a_method_uses(method, yes, no):
-    assert {name: affects(method, name) for name in yes + no} == {
+    config = replace(STEAM, methods=(method,))
+    assert {name: affects(method, config, name) for name in yes + no} == {
         **dict.fromkeys(yes, True),
         **dict.fromkeys(no, False),
     }
 
 
+@pytest.mark.parametrize("method", ["a2c", "a_ialp_ft", "a_ialp_ap_mixture"])
+def test_a_sweep_has_the_options_of_its_method_and_of_those_it_builds_on(method):
+    offered = {
+        name.split(".")[1]
+        for name in fields_of(replace(STEAM, methods=(method,)))
+        if name.startswith("methods.")
+    }
+    assert offered == {method} if method == "a2c" else {method, "ialp"}
+
+
 def test_a_checked_space_has_the_types_of_the_fields():
     users, rate = (
         Axis("online.users", low=32.0, high=256.0),
-        Axis("scratch_hyper.learning_rate", low=1.0, high=2.0),
+        Axis("methods.a2c.learning_rate", low=1.0, high=2.0),
     )
     wanted = space(
-        Axis("scratch_hyper.entropy", (0, 1)), users, rate, fixed={"fit.rank": 4, "scratch_hyper.trace": 1}
+        Axis("methods.a2c.entropy", (0, 1)), users, rate, fixed={"fit.rank": 4, "methods.a2c.trace": 1}
     )
     found = check_space(wanted, STEAM)
     assert [axis.integer for axis in found.axes] == [False, True, False]
     assert [type(value) for value in found.axes[0].values] == [float, float]
-    assert type(found.fixed["scratch_hyper.trace"]) is float and found.fixed["fit.rank"] == 4
+    assert type(found.fixed["methods.a2c.trace"]) is float and found.fixed["fit.rank"] == 4
     assert check_space(found, STEAM) == found
 
 
@@ -149,16 +165,17 @@ def axis(name, low=1.0, high=2.0, **more):
     [
         (space(ENTROPY, fixed={"seeds": 3}), "seeds", "top of the file"),
         (space(ENTROPY, fixed={"methods": ("a2c",)}), "methods", "top of the file"),
-        (space(ENTROPY, fixed={"adapt_hyper.entropy": 0.1}), "adapt_hyper.entropy", "no effect on a2c"),
+        (space(ENTROPY, fixed={"methods.a_ialp_ft.entropy": 0.1}), "methods.a_ialp_ft.entropy", "no such field"),
         (space(ENTROPY, fixed={"online.updates": 7}), "online.updates", "not a multiple"),
         (space(ENTROPY, fixed={"loop.checkpoint_seconds": 1}), "loop.checkpoint_seconds", "no effect"),
-        (space(axis("adapt_hyper.entropy")), "adapt_hyper.entropy", "no effect on a2c"),
-        (space(ENTROPY, method="a_ialp_ft"), "scratch_hyper.entropy", "no effect on a_ialp_ft"),
-        (space(axis("scratch_hyper.entropi")), "scratch_hyper.entropi", "scratch_hyper.entropy"),
+        (space(axis("pretrain.users")), "pretrain.users", "no effect on a2c"),
+        (space(axis("adapt_hyper.entropy")), "adapt_hyper.entropy", "another name now"),
+        (space(ENTROPY, method="a_ialp_ft"), "methods.a2c.entropy", "methods.a_ialp_ft.entropy"),
+        (space(axis("methods.a2c.entropi")), "methods.a2c.entropi", "methods.a2c.entropy"),
         (space(axis("policy.encoder")), "policy.encoder", "only suits numbers"),
         (space(axis("online.users", 1.5, 8.0)), "online.users", "whole low and high"),
         (space(axis("online.users", 0.0, 8.0)), "online.users", "1 or more"),
-        (space(axis("scratch_hyper.discount", 0.5, 1.5)), "scratch_hyper.discount", "out of range"),
+        (space(axis("methods.a2c.discount", 0.5, 1.5)), "methods.a2c.discount", "out of range"),
         (space(axis("online.users", 1.0, 3.0, points=5), kind="grid"), "online.users", "only 3 of 5 points"),
         (space(axis("online.updates", 100.0, 400.0)), "online.updates", "multiples of loop.chunk"),
         (space(Axis("online.updates", (100, 101))), "online.updates", "not a multiple"),
@@ -167,10 +184,10 @@ def axis(name, low=1.0, high=2.0, **more):
         (space(axis("evaluation.sessions")), "evaluation.sessions", "[fixed]"),
         (space(axis("online.users"), method="ialp"), "online.users", "frozen"),
         (space(axis("fit.popularity_weight"), kind="adaptive"), "fit.popularity_weight", "easiest"),
-        (space(axis("adapt_hyper.weight_rate"), method="a_ialp_ap_mixture"), "weight_rate", "is learnt"),
+        (space(axis("methods.a_ialp_ap_mixture.weight_rate"), method="a_ialp_ap_mixture"), "weight_rate", "is learnt"),
         (space(axis("preferences.fraction", 0.1, 0.2), method="ialp", fixed={"preferences.threshold": 0.5}),
          "preferences.fraction", "preferences.threshold is none"),
-        (space(axis("pretrain_hyper.supervised_share", 0.1, 0.9), method="ialp"), "supervised_share", "above 0"),
+        (space(axis("methods.ialp.supervised_share", 0.1, 0.9), method="ialp"), "supervised_share", "above 0"),
         (space(ENTROPY, count=3), "search.settings", "only have 2"),
     ],
 )  # fmt: skip
@@ -181,21 +198,24 @@ def test_what_cannot_be_swept_is_refused_with_file_and_field(wanted, field, prob
 
 
 def test_what_depends_on_another_field_may_be_swept_with_it():
-    rate = axis("adapt_hyper.weight_rate", 0.01, 0.1)
-    held = {"mixture_weight": "learnt"}
+    rate = axis("methods.a_ialp_ap_mixture.weight_rate", 0.01, 0.1)
+    held = {"methods.a_ialp_ap_mixture.schedule": "learnt"}
     assert check_space(space(rate, method="a_ialp_ap_mixture", fixed=held), STEAM)
     assert check_space(
-        space(rate, Axis("mixture_weight", ("learnt", "constant")), method="a_ialp_ap_mixture"), STEAM
+        space(
+            rate,
+            Axis("methods.a_ialp_ap_mixture.schedule", ("learnt", "constant")),
+            method="a_ialp_ap_mixture",
+        ),
+        STEAM,
     )
-    share = axis("pretrain_hyper.supervised_share", 0.1, 0.9)
-    assert check_space(space(share, axis("pretrain_hyper.supervised", 0.0, 1.0), method="ialp"), STEAM)
+    share = axis("methods.ialp.supervised_share", 0.1, 0.9)
+    assert check_space(space(share, axis("methods.ialp.supervised", 0.0, 1.0), method="ialp"), STEAM)
     assert check_space(space(axis("fit.popularity_weight", 0.1, 0.9), kind="sobol"), STEAM)
 
 
 def test_labels_are_short_and_tell_fields_apart():
-    assert (
-        label({"scratch_hyper.learning_rate": 0.003, "online.users": 64}) == "learning_rate 0.003, users 64"
-    )
+    assert label({"methods.a2c.learning_rate": 0.003, "online.users": 64}) == "learning_rate 0.003, users 64"
     mixed = {"online.users": 8, "pretrain.users": 16, "fit.rating_floor": None, "policy.encoder": "gru"}
     assert label(mixed) == "online.users 8, pretrain.users 16, rating_floor none, encoder gru"
     assert label({"fit.grades": (0.0, 1.0), "preferences.shuffle": True}) == "grades (0 1), shuffle true"
@@ -227,7 +247,8 @@ FREE = [name for name in fields_of(STEAM) if "tuple" not in str(kind_of(STEAM, n
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_a_command_is_read_back_as_the_same_study(data):
-    names = data.draw(st.lists(st.sampled_from(FREE), unique=True, max_size=8))
+    of_a2c = [name for name in FREE if not name.startswith("methods.") or name.startswith("methods.a2c.")]
+    names = data.draw(st.lists(st.sampled_from(of_a2c), unique=True, max_size=8))
     changes = {name: data.draw(values_of(name), label=name) for name in names}
     text = command("steam", "quick", None, None, "a2c", 3, changes)
     assert parsed(text).study == apply(STEAM, {**changes, "seeds": 3, "methods": ("a2c",)})
@@ -259,10 +280,10 @@ def test_lists_paths_and_odd_names_are_read_back():
 
 
 def test_a_command_reads_as_a_person_would_write_it():
-    changes = {"online.users": 64, "scratch_hyper.learning_rate": 0.003, "preferences.shuffle": True}
+    changes = {"online.users": 64, "methods.a2c.learning_rate": 0.003, "preferences.shuffle": True}
     assert command("steam", "quick", Path("logs"), None, "a2c", 4, changes) == (
         "ialp train steam --preset quick --data logs --seeds 4 --methods a2c --online.users 64 "
-        "--scratch-hyper.learning-rate 0.003 --preferences.shuffle"
+        "--methods.a2c.learning-rate 0.003 --preferences.shuffle"
     )
 
 

@@ -1,21 +1,23 @@
 """The file of a sweep: what it says is read, and what is wrong with it is named with file, key and fix."""
 
+from dataclasses import fields
 from pathlib import Path
-from typing import get_args
 
 import pytest
+from own_method import OWN_METHOD
 
 from ialp_jax import environments
 from ialp_jax.artifacts import InputError
-from ialp_jax.study.config import METHODS, preset
+from ialp_jax.methods import get, names
+from ialp_jax.study.config import preset
 from ialp_jax.sweeps.search import advice, initial_settings, rungs
 from ialp_jax.sweeps.settings import check_space
-from ialp_jax.sweeps.space import Axis, Method, Search, Space, read_space, rung_shares
+from ialp_jax.sweeps.space import Axis, Search, Space, read_space, rung_shares
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "experiments" / "sweeps").glob("*.toml"))
 HEAD = 'method = "a2c"\n[search]\n'
-AXES = '[axes]\n"scratch_hyper.entropy" = [0.01, 0.1]\n'
-RANGE = '"scratch_hyper.learning_rate" = '
+AXES = '[axes]\n"methods.a2c.entropy" = [0.01, 0.1]\n'
+RANGE = '"methods.a2c.learning_rate" = '
 
 
 def write(folder: Path, text: str) -> Path:
@@ -39,12 +41,12 @@ first_share = 0.25
 [fixed]
 "fit.grades" = [0, 0.5, 1]
 [axes]
-"adapt_hyper.entropy" = {low = 0.001, high = 1, log = true}
+"methods.a_ialp_ft.entropy" = {low = 0.001, high = 1, log = true}
 "policy.encoder" = ["gru", "sasrec"]
 """
     search = Search("halving", 18, 7, "sobol", 2, 0.25)
     axes = (
-        Axis("adapt_hyper.entropy", low=0.001, high=1.0, log=True),
+        Axis("methods.a_ialp_ft.entropy", low=0.001, high=1.0, log=True),
         Axis("policy.encoder", ("gru", "sasrec")),
     )
     wanted = Space("a_ialp_ft", "length", 3, search, {"fit.grades": (0, 0.5, 1)}, axes)
@@ -56,9 +58,20 @@ def test_what_is_left_out_has_defaults(tmp_path):
     assert (space.objective, space.seeds, space.search, space.fixed) == ("mean_reward", 4, Search("grid"), {})
 
 
-def test_methods_are_those_of_a_study_that_learn():
-    assert set(METHODS) - set(get_args(Method)) == {"random", "popular", "table_greedy", "oracle"}
-    assert set(get_args(Method)) < set(METHODS)
+def test_every_method_with_options_may_be_swept_and_no_other(tmp_path):
+    for name in names():
+        text = HEAD.replace('"a2c"', f'"{name}"') + 'kind = "grid"\n[axes]\n"online.users" = [8, 16]\n'
+        if fields(get(name).options):
+            assert read_space(write(tmp_path, text)).method == name
+        else:
+            with pytest.raises(InputError, match=f"{name} has no options"):
+                read_space(write(tmp_path, text))
+
+
+def test_a_methods_file_is_found_from_the_folder_of_the_sweeps_file(tmp_path):
+    (tmp_path / "mine.py").write_text(OWN_METHOD, encoding="utf-8")
+    text = HEAD.replace('"a2c"', '"mine.py"') + 'kind = "grid"\n[axes]\n"methods.mine.rate" = [0.1, 0.2]\n'
+    assert read_space(write(tmp_path, text)).method == str(tmp_path / "mine.py")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +79,7 @@ def test_methods_are_those_of_a_study_that_learn():
     [
         ('method = "a2c"\n' + AXES, "search", "missing"),
         ("[search]\nkind = 'grid'\n" + AXES, "method", "missing"),
-        ('method = "popular"\n[search]\nkind = "grid"\n' + AXES, "method", "do not learn"),
+        ('method = "popular"\n[search]\nkind = "grid"\n' + AXES, "method", "has no options"),
         ('objective = "regret"\n' + HEAD + 'kind = "grid"\n' + AXES, "objective", "not known"),
         ("seeds = 0\n" + HEAD + 'kind = "grid"\n' + AXES, "seeds", "whole number from 1"),
         ("seeds = true\n" + HEAD + 'kind = "grid"\n' + AXES, "seeds", "whole number"),
@@ -96,7 +109,7 @@ def test_methods_are_those_of_a_study_that_learn():
         (HEAD + 'kind = "grid"\n' + AXES + RANGE + "[0.1]", "rate", "nothing to search"),
         (HEAD + 'kind = "grid"\n' + AXES + RANGE + "[0.1, 0.1]", "rate", "twice"),
         (HEAD + 'kind = "grid"\n' + AXES + RANGE + "[0.1, nan]", "rate", "no value"),
-        (HEAD + 'kind = "grid"\n[fixed]\n"scratch_hyper.entropy" = 0.1\n' + AXES, "entropy", "[fixed] too"),
+        (HEAD + 'kind = "grid"\n[fixed]\n"methods.a2c.entropy" = 0.1\n' + AXES, "entropy", "[fixed] too"),
         (HEAD + 'kind = "grid"\n[fixed]\n"x" = 1979-05-27\n' + AXES, "fixed.x", "no value"),
     ],
 )  # fmt: skip

@@ -1,85 +1,111 @@
 """Which runs share a program: those that differ in nothing but data of the program, told apart by type."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import get_args
 
+import jax
 import pytest
 from flax import struct
 
 from ialp_jax import environments
+from ialp_jax.methods import get, names
+from ialp_jax.methods.base import Stage
 from ialp_jax.study.config import StudyConfig, preset
 from ialp_jax.study.fields import apply, decisive_fields, fields_of, held, kind_of
+from ialp_jax.study.stages import stage_key, stages_of
 from ialp_jax.sweeps.settings import affects
-from ialp_jax.sweeps.units import bucket_of, world_key
+from ialp_jax.sweeps.units import bucket_of, inputs_key
 
 STEAM = preset(environments.get("steam")[1], "quick")
-METHODS = ("a2c", "ialp", "a_ialp_ft", "a_ialp_ap_mixture", "a_ialp_ap_value")
-LEAVES = sorted(set(fields_of(STEAM)) - set(decisive_fields(STEAM)))
+STUDIES = {name: replace(STEAM, methods=(name,)) for name in names() if fields(get(name).options)}
+FIELDS = {name: decisive_fields(study) for name, study in STUDIES.items()}
+LEAVES = {
+    name: sorted(set(fields_of(study)) - set(decisive_fields(study))) for name, study in STUDIES.items()
+}
 TOGETHER = {  # fields that only certain values suit
     "fit.grades": (0.0, 0.1, 0.5, 0.75, 1.0), "fit.grade_percentiles": (70.0, 90.0, 95.0, 98.0),
-    "simulator.rules": ("distance", "patience"), "methods": ("a2c", "random"),
+    "simulator.rules": ("distance", "patience"),
 }  # fmt: skip
 
 
-def another_value(name):
-    """A value that the field does not hold in `STEAM`."""
-    value, kind = held(STEAM, name), kind_of(STEAM, name)
+def another_value(config, name):
+    """A value that the field does not hold."""
+    value, kind = held(config, name), kind_of(config, name)
     if name in TOGETHER:
         return TOGETHER[name]
     if isinstance(value, str):
         return next(choice for choice in get_args(kind) if choice != value)
     if value is None:
         return 2 if int in get_args(kind) else 0.5
-    return not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else value / 2 + 0.1
-
-
-def buckets(name, method):
-    """Of both stages, before and after the field has another value."""
-    changed = apply(STEAM, {name: another_value(name)})
-    assert held(changed, name) != held(STEAM, name)
-    return [
-        [bucket_of(stage, method, config) for config in (STEAM, changed)]
-        for stage in ("pretraining", "online")
-    ]
-
-
-def foreign(name, stage):
-    """Whether only the other stage can use a field: written down here again, so that the two lists are compared."""
-    root = name.split(".")[0]
-    if stage == "online":
-        return root == "pretrain"
-    return root in ("online", "evaluation", "mixture_weight", "mixture_start", "value_start")
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", decisive_fields(STEAM))
-def test_another_value_of_a_static_field_is_another_program(name, method):
-    """So that no setting of a sweep is run with another setting's value."""
-    pretraining, online = buckets(name, method)
-    assert (online[0] != online[1]) == (affects(method, name) and not foreign(name, "online"))
-    assert (pretraining[0] != pretraining[1]) == (affects("ialp", name) and not foreign(name, "pretraining"))
-
-
-@pytest.mark.parametrize("name", fields_of(STEAM))
-def test_what_makes_another_world(name):
-    changed = apply(STEAM, {name: another_value(name)})
-    made_from = (
-        name.split(".")[0] in ("data", "simulator", "fit", "preferences") or name == "policy.embedding"
+    return (
+        not value if isinstance(value, bool) else 2 * value + 1 if isinstance(value, int) else value / 2 + 0.1
     )
-    assert (world_key(STEAM) != world_key(changed)) == made_from
 
 
-@pytest.mark.parametrize("name", LEAVES)
-def test_data_of_the_program_shares_it(name):
-    for method in METHODS:
-        pretraining, online = buckets(name, method)
-        assert online[0] == online[1]
-        assert (pretraining[0] != pretraining[1]) == (name == "pretrain_hyper.supervised")  # another learner
+def buckets(method, config):
+    """Of every stage of a method."""
+    *before, last = stages_of(get(method), config)
+    return [*(bucket_of(stage, config, False) for stage in before), bucket_of(last, config, True)]
 
 
-def test_the_leaves_are_the_numbers_of_the_three_hypers():
-    assert {name.split(".")[0] for name in LEAVES} == {"pretrain_hyper", "scratch_hyper", "adapt_hyper"}
-    assert not [name for name in decisive_fields(STEAM) if name.split(".")[0].endswith("_hyper")]
+def keys(method, config):
+    return [stage_key(stage, config, lambda stage: None) for stage in stages_of(get(method), config)]
+
+
+def changed(method, name):
+    config = STUDIES[method]
+    other = apply(config, {name: another_value(config, name)})
+    assert held(other, name) != held(config, name)
+    return config, other
+
+
+@pytest.mark.parametrize("method", STUDIES)
+def test_another_value_of_a_static_field_is_another_program(method):
+    """So that no setting of a sweep is run with another setting's value; of every method every static field."""
+    for name in FIELDS[method]:
+        if name in ("seeds", "methods"):  # the sweep's own
+            continue
+        config, other = changed(method, name)
+        differs = buckets(method, config) != buckets(method, other)
+        # The share is of no effect on a learner, and may cost it a compilation: no sweep may search it.
+        assert differs == (affects(method, config, name) or name == "evaluation.fixed_share"), name
+
+
+@pytest.mark.parametrize("method", STUDIES)
+def test_what_trains_a_stage_anew(method):
+    """Whatever decides a program decides what comes out of it, but for how precisely that is measured."""
+    for name in FIELDS[method]:
+        if name in ("seeds", "methods"):
+            continue
+        config, other = changed(method, name)
+        trains = affects(method, config, name) and name != "evaluation.sessions"
+        assert (keys(method, config) != keys(method, other)) == trains, name
+
+
+@pytest.mark.parametrize("method", STUDIES)
+def test_data_of_the_program_shares_it_and_is_trained_anew(method):
+    for name in LEAVES[method]:
+        config, other = changed(method, name)
+        teacher = name == "methods.ialp.supervised"  # above 0 there is one: another program
+        assert (buckets(method, config) != buckets(method, other)) == teacher, name
+        assert keys(method, config)[-1] != keys(method, other)[-1], name
+
+
+@pytest.mark.parametrize("method", ["a2c", "a_ialp_ft"])
+def test_what_makes_other_inputs(method):
+    for name in fields_of(STUDIES[method]):
+        if name in ("seeds", "methods"):
+            continue
+        config, other = changed(method, name)
+        made_from = ("data", "simulator", "fit") + (("preferences",) if method == "a_ialp_ft" else ())
+        expected = name.split(".")[0] in made_from or name == "policy.embedding"
+        made = [inputs_key(stages_of(get(method), one), one) for one in (config, other)]
+        assert (made[0] != made[1]) == expected, name
+
+
+def test_the_leaves_are_the_numbers_of_the_methods():
+    for method in STUDIES:
+        assert LEAVES[method] and {name.split(".")[0] for name in LEAVES[method]} == {"methods"}
 
 
 def test_a_field_added_later_is_decisive_and_a_static_one_among_numbers_too():
@@ -91,17 +117,28 @@ def test_a_field_added_later_is_decisive_and_a_static_one_among_numbers_too():
     @dataclass(frozen=True)
     class Later(StudyConfig):
         warm_up: int = 3
-        warm_numbers: Numbers = Numbers()
+        warm_numbers: Numbers = field(default_factory=Numbers)
 
-    later = Later()
-    assert set(decisive_fields(later)) - set(decisive_fields(StudyConfig())) == {
+    later = Later(methods=("a2c",))
+    assert set(decisive_fields(later)) - set(decisive_fields(STUDIES["a2c"])) == {
         "warm_up",
         "warm_numbers.taught",
     }
-    assert world_key(later) != world_key(replace(later, warm_up=4))
-    for stage in ("pretraining", "online"):
-        one, other, same = (
-            bucket_of(stage, "a2c", config)
-            for config in (later, replace(later, warm_up=4), replace(later, warm_numbers=Numbers(rate=0.2)))
-        )
-        assert one != other and one == same
+    assert keys("a2c", later) != keys("a2c", replace(later, warm_up=4))
+    assert buckets("a2c", later) != buckets("a2c", replace(later, warm_up=4))
+
+
+def test_a_static_field_among_a_methods_numbers_makes_another_program():
+    @struct.dataclass
+    class Numbers:
+        rate: float = 0.1
+        taught: bool = struct.field(pytree_node=False, default=False)
+
+    learner = stages_of(get("a2c"), STUDIES["a2c"])[0].learner
+    stages = [
+        Stage("online", learner, (), Numbers(rate, taught))
+        for rate, taught in ((0.1, False), (0.2, False), (0.1, True))
+    ]
+    first, other_rate, other_program = (bucket_of(stage, STUDIES["a2c"], True) for stage in stages)
+    assert first == other_rate != other_program
+    assert len(jax.tree.leaves(stages[0].hyper)) == 1

@@ -11,9 +11,9 @@ import pytest
 from flax import struct
 from random_worlds import random_world
 from rich.console import Console
-from tiny_runs import tiny_learner, tiny_network
+from tiny_runs import in_world, tiny_learner, tiny_network
 
-from ialp_jax.algorithms import a2c
+from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.training import device, loop
 from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.device import crowded
@@ -23,7 +23,7 @@ from ialp_jax.training.progress import step_bar
 pytestmark = pytest.mark.usefixtures("batched_keys")
 UPDATES, CHUNK, SEEDS = 8, 2, 2
 EVERY_CHUNK = LoopConfig(chunk=CHUNK, checkpoint_seconds=-1.0)
-WORLD = random_world(users=6, items=14, history=4)
+DATA = in_world(random_world(users=6, items=14, history=4))
 
 
 @struct.dataclass
@@ -36,12 +36,12 @@ class Place:
 
 
 class Walk:
-    """The least algorithm: a random walk whose steps are `hyper` wide; counts how often it is traced."""
+    """The least learner: a random walk whose steps are `hyper` wide; counts how often it is traced."""
 
     def __init__(self):
-        self.config, self.traced = SimpleNamespace(updates=UPDATES, users=3, rollout=5), []
+        self.updates, self.steps, self.traced = UPDATES, 15, []
 
-    def update(self, run, hyper, world):
+    def update(self, run, hyper, data):
         self.traced.append(1)
         key, step_key = jax.random.split(run.key)
         position = run.position + hyper * jax.random.normal(step_key, (3,))
@@ -59,7 +59,7 @@ def start(keys=None):
 
 def run(folder, walk=None, hyper=0.5, hyper_axis=None, until=None):
     with step_bar("name", Console(file=io.StringIO())) as watch:
-        return train(walk or Walk(), start, hyper, WORLD, EVERY_CHUNK, folder, watch, hyper_axis, until)
+        return train(walk or Walk(), start, hyper, DATA, EVERY_CHUNK, folder, watch, hyper_axis, until)
 
 
 def leaves(trained):
@@ -116,7 +116,7 @@ def test_metrics_are_means_of_chunks(whole):
     walk, one = Walk(), jax.tree.map(lambda leaf: leaf[1], start())
     rewards = []
     for _ in range(UPDATES):
-        one, metrics = walk.update(one, 0.5, WORLD)
+        one, metrics = walk.update(one, 0.5, DATA)
         rewards.append(float(metrics["reward"]))
     np.testing.assert_allclose(
         whole.metrics["reward"][1], np.reshape(rewards, (-1, CHUNK)).mean(axis=1), rtol=1e-5
@@ -142,19 +142,19 @@ def test_hyper_parameters_are_data(tmp_path):
 def test_a_learner_alone_is_the_same_learner_among_others():
     """A2C for one chunk: seed 1 beside seed 0, and seed 1 without vmap."""
     network = tiny_network()
-    learner, hyper = tiny_learner(network), a2c.Hyper()
+    learner, hyper = tiny_learner(network), ActorCriticHyper()
 
     def begin(key):
         param_key, key = jax.random.split(key)
-        return learner.init(key, hyper, WORLD, network.init(param_key, 4))
+        return learner.init(key, hyper, DATA, (network.init(param_key, 4),))
 
     keys = seed_keys(np.arange(SEEDS), 1)
-    hyper, runs = jax.tree.map(jnp.asarray, a2c.Hyper()), jax.jit(jax.vmap(begin))(keys)
-    together, _ = compile_chunk(learner, CHUNK, None, runs, hyper, WORLD)(runs, hyper, WORLD)
+    hyper, runs = jax.tree.map(jnp.asarray, ActorCriticHyper()), jax.jit(jax.vmap(begin))(keys)
+    together, _ = compile_chunk(learner, CHUNK, None, runs, hyper, DATA)(runs, hyper, DATA)
     alone = jax.jit(begin)(keys[1])
     update = jax.jit(learner.update)
     for _ in range(CHUNK):
-        alone, _ = update(alone, hyper, WORLD)
+        alone, _ = update(alone, hyper, DATA)
     numbers = lambda run: (run.params, run.optimiser, run.serving.ledger, run.serving.sessions)  # noqa: E731
     for left, right in zip(*(jax.tree.leaves(numbers(state)) for state in (together, alone)), strict=True):
         np.testing.assert_allclose(left[1], right, rtol=1e-4, atol=1e-5)
@@ -169,8 +169,8 @@ def test_a_run_stopped_early_goes_on_to_the_same_end(whole, tmp_path):
         np.testing.assert_array_equal(left, right)
 
 
-def test_equal_algorithms_share_a_program():
-    shapes = jax.eval_shape(start), jax.ShapeDtypeStruct((), jnp.float32), WORLD
+def test_equal_learners_share_a_program():
+    shapes = jax.eval_shape(start), jax.ShapeDtypeStruct((), jnp.float32), DATA
     walk = Walk()
     first, again = (compile_chunk(walk, CHUNK, None, *shapes) for _ in range(2))
     assert first is again and len(walk.traced) == 1
@@ -179,7 +179,7 @@ def test_equal_algorithms_share_a_program():
 
 
 def test_programs_are_let_go_of_where_there_is_no_room_for_another(monkeypatch):
-    shapes = jax.eval_shape(start), jax.ShapeDtypeStruct((), jnp.float32), WORLD
+    shapes = jax.eval_shape(start), jax.ShapeDtypeStruct((), jnp.float32), DATA
     monkeypatch.setattr(loop, "crowded", lambda: True)
     walk, before = Walk(), loop.programs_compiled()
     first = compile_chunk(walk, CHUNK, None, *shapes)
@@ -200,9 +200,9 @@ def test_a_process_is_crowded_by_its_share_of_the_mappings_it_may_have(monkeypat
 
 @pytest.mark.parametrize(("updates", "until"), [(5, None), (8, 3)])
 def test_updates_that_do_not_fill_chunks_are_refused(tmp_path, updates, until):
-    odd = SimpleNamespace(config=SimpleNamespace(updates=updates))
+    odd = SimpleNamespace(updates=updates)
     with pytest.raises(ValueError, match="updates are not a multiple of the chunk of 2"):
-        train(odd, lambda: None, None, WORLD, EVERY_CHUNK, tmp_path, None, until=until)
+        train(odd, lambda: None, None, DATA, EVERY_CHUNK, tmp_path, None, until=until)
 
 
 def test_purposes_and_seeds_have_keys_of_their_own():

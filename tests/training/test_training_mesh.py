@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from shared_runs import (
     CHUNK,
-    NETWORK,
-    SHAPE,
     USERS,
     assert_same_numbers,
     learner,
@@ -20,12 +18,16 @@ from shared_runs import (
     trained,
 )
 
-from ialp_jax.algorithms import a2c, adaptive, fixed, ialp
 from ialp_jax.artifacts import InputError
-from ialp_jax.policies.fixed import RandomPolicy, fixed_actor
-from ialp_jax.training.loop import compile_chunk, seed_keys
+from ialp_jax.learning.hyper import ActorCriticHyper
+from ialp_jax.methods.base import Data
+from ialp_jax.methods.learners.actor_critic import ActorCriticConfig, ActorCriticLearner
+from ialp_jax.methods.learners.teaching import TaughtHyper
+from ialp_jax.methods.named.a_ialp_ap_mixture import MixtureConfig, MixtureHyper, MixtureLearner
+from ialp_jax.methods.named.a_ialp_ap_value import ValueHyper, ValueLearner
+from ialp_jax.methods.named.random import RandomServer
+from ialp_jax.training.loop import compile_chunk
 from ialp_jax.training.mesh import Layout, MeshConfig, make_mesh
-from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
 
 pytestmark = pytest.mark.usefixtures("batched_keys")
 WORLD = shared_world()
@@ -48,7 +50,7 @@ def test_a_hundred_updates_are_the_same_on_any_mesh(grid, on_one, tmp_path):
     """Three runs do not divide among 2 or 8 devices: the idle copies leave no trace."""
     found = trained(tmp_path, mesh_of(*grid, seeds=3), 3)
     assert_same_numbers(numbers(found), on_one)
-    start = starts(learner(), 3, a2c.Hyper())()
+    start = starts(learner(), 3, ActorCriticHyper())()
     moved = jax.tree.map(
         lambda a, b: np.abs(np.asarray(a) - np.asarray(b)).max(), found.run.params, start.params
     )
@@ -66,37 +68,31 @@ def test_devices_that_share_users_keep_equal_parameters(tmp_path):
             np.testing.assert_array_equal(copy, copies[0])
 
 
-def other_algorithms():
-    """(algorithm, hyper, start) of the learners that say more to each other than A2C, and of one that learns nothing."""
-    simulator = Simulator(SimulatorConfig(turn_cap=5))
-    mixture = adaptive.AdaptiveA2C(
-        adaptive.Config(**SHAPE, reading="mixture", weight="learnt"), simulator, NETWORK
-    )
-    value = adaptive.AdaptiveA2C(adaptive.Config(**SHAPE, reading="value"), simulator, NETWORK)
-    taught = ialp.IALP(a2c.Config(**SHAPE), simulator, NETWORK)
-    random = fixed.Fixed(a2c.Config(**SHAPE), simulator, fixed_actor)
-    policy = RandomPolicy(WORLD.num_items)
-    keys = seed_keys(np.arange(1), 1)
+def other_learners():
+    """(learner, hyper, start) of the learners that say more to each other than A2C, and of one that learns nothing."""
+    scene = learner().scene
+    cases = {
+        "mixture": (MixtureLearner(scene, MixtureConfig("learnt")), MixtureHyper(), 2),
+        "value": (ValueLearner(scene), ValueHyper(), 2),
+        "taught": (ActorCriticLearner(scene, ActorCriticConfig(taught=True)), TaughtHyper(supervised=0.5), 1),
+        "random": (RandomServer(scene), (), 0),
+    }
     return {
-        "mixture": (mixture, adaptive.Hyper(), starts(mixture, 1, adaptive.Hyper(), 2)),
-        "value": (value, adaptive.Hyper(), starts(value, 1, adaptive.Hyper(), 2)),
-        "taught": (taught, ialp.Hyper(supervised=0.5), starts(taught, 1, ialp.Hyper(supervised=0.5))),
-        "random": (
-            random,
-            policy,
-            lambda: jax.jit(jax.vmap(lambda key: random.init(key, policy, WORLD)))(keys),
-        ),
+        name: (other, hyper, starts(other, 1, hyper, policies))
+        for name, (other, hyper, policies) in cases.items()
     }
 
 
 @pytest.mark.parametrize("name", ["mixture", "value", "taught", "random"])
-def test_every_algorithm_shares_its_users(name, tmp_path):
-    algorithm, hyper, start = other_algorithms()[name]
+def test_every_learner_shares_its_users(name, tmp_path):
+    algorithm, hyper, start = other_learners()[name]
     alone, shared = (
         trained(tmp_path / str(mesh is None), mesh, 1, algorithm, hyper, start, until=CHUNK)
         for mesh in (None, mesh_of(1, 4))
     )
-    own = {"random": (), "taught": ("params",)}.get(name, ("params", "weight_logit", "return_spread"))
+    own = {"random": (), "mixture": ("params", "weight_logit"), "value": ("params", "return_spread")}.get(
+        name, ("params",)
+    )
     numbers = lambda run: (run.serving.ledger, *(getattr(run, field) for field in own))  # noqa: E731
     for a, b in zip(*(jax.tree.leaves(numbers(one.run)) for one in (alone, shared)), strict=True):
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-4, atol=1e-4)
@@ -106,11 +102,11 @@ def test_every_algorithm_shares_its_users(name, tmp_path):
 
 def program(mesh, seeds, **shape):
     """Two updates, compiled."""
-    algorithm, hyper = learner(**shape), a2c.Hyper()
+    algorithm, hyper = learner(**shape), ActorCriticHyper()
     layout = Layout(seeds, mesh)
     hyper = jax.tree.map(jnp.asarray, hyper)
     run = jax.eval_shape(layout.place_runs, starts(algorithm, seeds, hyper)())
-    return compile_chunk(algorithm, 2, None, run, hyper, WORLD, mesh)
+    return compile_chunk(algorithm, 2, None, run, hyper, Data(world=WORLD), mesh)
 
 
 def collectives(compiled):
@@ -136,12 +132,13 @@ def test_runs_have_nothing_to_say_to_each_other(devices):
 def test_what_crosses_devices_is_gradients_and_the_pool():
     """Nothing the size of users x turns, features or logits; and nothing inside the turns' loop."""
     found = collectives(program(mesh_of(1, 8), 1))
-    params = sum(leaf.size for leaf in jax.tree.leaves(starts(learner(), 1, a2c.Hyper())().params))
+    params = sum(leaf.size for leaf in jax.tree.leaves(starts(learner(), 1, ActorCriticHyper())().params))
     reduced = [size for kind, sizes in found if kind == "all-reduce" for size in sizes]
     assert params <= sum(reduced) <= params + 50  # the ledger, metrics, spreads
     width = (
         max(
-            leaf.size for leaf in jax.tree.leaves(starts(learner(), 1, a2c.Hyper())().serving.sessions.recall)
+            leaf.size
+            for leaf in jax.tree.leaves(starts(learner(), 1, ActorCriticHyper())().serving.sessions.recall)
         )
         // USERS
     )

@@ -46,13 +46,25 @@ class Sweep:
 
 def run(arguments: Sequence[str]) -> None:
     """Parses the command line and runs the sweep."""
-    sweep, name, _, base = parse(Sweep, arguments, "ialp sweep")
+    from ialp_jax.sweeps.space import read_space
+
+    file = _space_file(arguments)
+    methods = None if file is None else (read_space(file).method,)  # its options are those that there are
+    sweep, name, _, base = parse(Sweep, arguments, "ialp sweep", methods)
     console = Console(width=None if os.environ.get("COLUMNS") or Console().is_terminal else 100)
     job = _job(sweep, name, base)
     if sweep.engine == "ray":  # the planner must leave a GPU's memory to the workers
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     prepare_device(a_device_per_core=True)
     job.run(console)
+
+
+def _space_file(arguments: Sequence[str]) -> Path | None:
+    """The sweep's file among the words of a command line."""
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word == "--space" or word.startswith("--space="):
+            return Path(word.partition("=")[2] or following)
+    return None
 
 
 def _job(asked: Sweep, name: str, base: StudyConfig):  # type: ignore[no-untyped-def]

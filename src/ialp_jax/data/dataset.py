@@ -154,3 +154,15 @@ def _hash_frame(frame: pl.DataFrame) -> str:
         else:
             digest.update(fingerprint(column.to_list()).encode())
     return digest.hexdigest()
+
+
+def offline_popularity(dataset: Dataset) -> Float[np.ndarray, "N"]:
+    """Interactions of each item in the offline users' logs."""
+    offline = dataset.users.filter(pl.col("split") == "offline")["user"]
+    seen = dataset.interactions.filter(pl.col("user").is_in(offline.implode()))
+    return np.bincount(seen["item"].to_numpy(), minlength=dataset.num_items).astype(np.float32)
+
+
+def offline_users(dataset: Dataset) -> int:
+    """How many users may be known before deployment."""
+    return int((dataset.users["split"] == "offline").sum())

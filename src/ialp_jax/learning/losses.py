@@ -1,7 +1,5 @@
 """Losses of the actor-critics: pure functions of parameters and one rollout."""
 
-from dataclasses import replace
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -25,7 +23,6 @@ def actor_critic_loss(
     statistics: HeadStatistics,
     behaviour_log_prob: Float[Array, "T B"] | None,
     hyper: ActorCriticHyper,
-    block_rows: int,
     taught: tuple[Int[Array, "T B"], Float[Array, ""] | float] | None = None,
 ) -> tuple[Float[Array, ""], tuple[dict[str, Float[Array, ""]], Targets]]:
     """Policy gradient with entropy bonus, squared errors of V and Q.
@@ -45,7 +42,6 @@ def actor_critic_loss(
         statistics: the head's, at the executed actions under `params` [T, B].
         behaviour_log_prob: log-probability of each action under the policy that acted; None means on-policy.
         hyper: weights.
-        block_rows: rows per block of the catalogue head.
         taught: an item a teacher prefers in each state (-1 for none), and the weight c_s of the supervised term
             -c_s mean(log pi(item|s)); None for no such term.
 
@@ -72,7 +68,7 @@ def actor_critic_loss(
     )
     items, bias = network.catalogue(params)
     query = network.query(params, rows)
-    plan = replace(network.head_plan(turns * users), rows=block_rows)
+    plan = network.loss_plan(turns * users)
     log_prob, entropy = head_statistics(
         plan, query, items, bias, flat.action, flat.excluded, flat.allowed, known
     )

@@ -1,7 +1,7 @@
 """Actor-critic over a catalogue: shared item embeddings, a sequence encoder, a policy head, V and a per-action Q."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ from flax import linen as nn
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
+from ialp_jax.marks import Yardstick
 from ialp_jax.policies.catalogue import Choice, HeadPlan, Matmul, choose_plan
 from ialp_jax.policies.encoders import KEPT, GRUEncoder, SASRecEncoder
 from ialp_jax.ranges import Count
@@ -31,6 +32,8 @@ class PolicyConfig:
     """Implementation of the catalogue head; auto chooses by the number of decisions and items, and the backend."""
     matmul: Matmul = "float32"
     """Type of the factors of the catalogue head's products; their sums are float32."""
+    block_rows: Annotated[Count, Yardstick("it changes speed, not results")] = 256
+    """Rows per block of the catalogue head in the loss."""
 
 
 @struct.dataclass
@@ -168,6 +171,10 @@ class Network:
         """How the catalogue head of this network is computed for `rows` decisions at once."""
         config = self.module.config
         return choose_plan(rows, self.module.num_items, config.head, config.matmul)
+
+    def loss_plan(self, rows: int) -> HeadPlan:
+        """How a loss computes it for `rows` decisions at once: in blocks of its own."""
+        return replace(self.head_plan(rows), rows=self.module.config.block_rows)
 
     def value(self, params: dict, features: Float[Array, "B h"]) -> Float[Array, "B"]:
         """V of every row."""

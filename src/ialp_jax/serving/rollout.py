@@ -1,6 +1,6 @@
 """What every algorithm does first in an update: serve all its users for some turns."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,6 @@ from ialp_jax.serving.sessions import (
     AnyActor,
     Ledger,
     Sessions,
-    StreamClock,
     Transition,
     draw_pool,
     empty_ledger,
@@ -19,31 +18,9 @@ from ialp_jax.serving.sessions import (
     serve,
 )
 from ialp_jax.serving.shares import once, total
+from ialp_jax.serving.stream import Stream
 from ialp_jax.worlds.simulator import Simulator
 from ialp_jax.worlds.world import World
-
-
-class Shape(Protocol):
-    """Static sizes of serving; `a2c.Config` has them."""
-
-    @property
-    def users(self) -> int:
-        """Users served at once."""
-
-    @property
-    def rollout(self) -> int:
-        """Turns per update."""
-
-    @property
-    def pool(self) -> int:
-        """Users drawn per update."""
-
-    @property
-    def bins(self) -> int:
-        """Bins of the ledger."""
-
-    def clock(self, turn_cap: int) -> StreamClock:
-        """Clock of the ledger."""
 
 
 @struct.dataclass
@@ -71,23 +48,23 @@ class Served(NamedTuple):
 
 
 def open_stream(
-    key: PRNGKeyArray, shape: Shape, simulator: Simulator, actor: AnyActor, world: World
+    key: PRNGKeyArray, stream: Stream, simulator: Simulator, actor: AnyActor, world: World
 ) -> Serving:
     """Opens one session for each of the users served at once; equal keys bring the same users."""
     pool_key, key = jax.random.split(key)
-    pool = draw_pool(pool_key, shape.users, actor, simulator, world)
-    return Serving(open_sessions(pool, simulator, world), empty_ledger(shape.bins), key, jnp.int32(0))
+    pool = draw_pool(pool_key, stream.users, actor, simulator, world)
+    return Serving(open_sessions(pool, simulator, world), empty_ledger(stream.bins), key, jnp.int32(0))
 
 
 def serve_rollout(
-    serving: Serving, shape: Shape, simulator: Simulator, actor: AnyActor, world: World
+    serving: Serving, stream: Stream, simulator: Simulator, actor: AnyActor, world: World
 ) -> Served:
     """Serves `rollout` turns to every user; new sessions open with users of a freshly drawn pool."""
     key, pool_key, serve_key = jax.random.split(serving.key, 3)
-    pool = draw_pool(pool_key, shape.pool, actor, simulator, world)
-    clock = shape.clock(simulator.config.turn_cap)
+    pool = draw_pool(pool_key, stream.pool, actor, simulator, world)
+    clock = stream.clock(simulator.config.turn_cap)
     sessions, ledger, transitions = serve(
-        serve_key, serving.sessions, once(serving.ledger), serving.update * shape.rollout, shape.rollout, pool,
+        serve_key, serving.sessions, once(serving.ledger), serving.update * stream.rollout, stream.rollout, pool,
         actor, simulator, world, clock,
     )  # fmt: skip
     return Served(Serving(sessions, total(ledger), key, serving.update + 1), transitions)

@@ -1,18 +1,23 @@
 """Everything that decides a study, and its two presets."""
 
 import math
-from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal
 
-from ialp_jax.algorithms import a2c, adaptive, ialp
+import tyro
+
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.build import DataConfig
 from ialp_jax.environments import Environment
+from ialp_jax.marks import Only, UsersWorld, Yardstick
+from ialp_jax.methods.base import Budget
+from ialp_jax.methods.options import options_of
+from ialp_jax.methods.registry import Registered, default_names, get, names, resolved
 from ialp_jax.policies.actor_critic import PolicyConfig
 from ialp_jax.preferences.candidates import CandidateConfig
 from ialp_jax.preferences.quality.gate import GateConfig
 from ialp_jax.ranges import Count, Percentile, PositiveShare, check_ranges
-from ialp_jax.study.names import METHODS, PRETRAINED, MethodName
+from ialp_jax.serving.stream import Stream
 from ialp_jax.training.loop import LoopConfig
 from ialp_jax.worlds.fit.config import FitConfig
 from ialp_jax.worlds.simulator import SimulatorConfig
@@ -32,17 +37,15 @@ class PreferenceConfig:
     """Items without a judgement: only candidates may be recommended (A), not preferred (B), a reward model (C)."""
     reward: Literal["selected", "probability"] = "selected"
     """What a recommendation pays in pre-training: 1 for selected items and 0 for others, or the probability."""
-    fraction: PositiveShare = 0.05
+    fraction: Annotated[PositiveShare, Only("reward", "selected"), Only("threshold", None)] = 0.05
     """Share of the catalogue that counts as selected for each state."""
-    threshold: PositiveShare | None = None
+    threshold: Annotated[PositiveShare | None, Only("reward", "selected")] = None
     """If given, selected means a probability of at least this, and `fraction` is not used."""
     shuffle: bool = False
     """Control experiment: give every state the judgements of another user."""
     distance_percentile: Percentile = 5.0
     """Departure threshold in the LLM's world: this percentile of the content distances."""
-    neighbours: Count = 20
-    """`table_greedy`: judged states averaged for a user without a row in the table."""
-    gate: GateConfig = GateConfig()
+    gate: Annotated[GateConfig, Yardstick("it is whether a table is refused")] = GateConfig()
     """Finished tables (--prefs) only: what a table must reach before anything is trained on it."""
 
     def check_source(self, finished: bool) -> None:
@@ -63,6 +66,14 @@ class PreferenceConfig:
 
 
 @dataclass(frozen=True)
+class PriorConfig:
+    """What the preference table says of users that it has no row for."""
+
+    neighbours: Count = 20
+    """Judged states averaged for such a user, the nearest ones."""
+
+
+@dataclass(frozen=True)
 class EvaluationConfig:
     """How finished policies are compared."""
 
@@ -78,49 +89,58 @@ class StudyConfig:
 
     seeds: Count = 5
     """Paired seeds."""
-    methods: tuple[MethodName, ...] = METHODS
-    """Which methods are compared; pre-training is left out where none of them needs it."""
-    data: DataConfig = DataConfig()
+    methods: tuple[str, ...] = field(default_factory=default_names)
+    """Which methods are compared (`ialp methods` lists them), by name or by a .py file that registers one."""
+    data: Annotated[DataConfig, UsersWorld()] = DataConfig()
     """From logs to a dataset."""
-    simulator: SimulatorConfig = SimulatorConfig()
+    simulator: Annotated[SimulatorConfig, UsersWorld()] = SimulatorConfig()
     """Rules of a session."""
-    fit: FitConfig = FitConfig()
+    fit: Annotated[FitConfig, UsersWorld()] = FitConfig()
     """From a dataset to the users' world."""
     preferences: PreferenceConfig = PreferenceConfig()
     """The LLM's world."""
+    prior: PriorConfig = PriorConfig()
+    """The table as scores of every user and item."""
     policy: PolicyConfig = PolicyConfig()
     """The network, the same for all methods."""
-    pretrain: a2c.Config = a2c.Config()
-    """iALP pre-training in the LLM's world."""
-    pretrain_hyper: ialp.Hyper = field(default_factory=ialp.Hyper)
-    """Numbers of pre-training."""
-    online: a2c.Config = a2c.Config()
-    """Online learning in the users' world, the same budget for all methods."""
-    scratch_hyper: a2c.Hyper = field(default_factory=a2c.Hyper)
-    """Numbers of A2C from scratch."""
-    adapt_hyper: adaptive.Hyper = field(default_factory=adaptive.Hyper)
-    """Numbers of the methods that start from a pre-trained policy."""
-    mixture_weight: Literal["constant", "annealed", "learnt"] = "annealed"
-    """A-iALP_ap mixture: how the pre-trained policy's weight moves."""
-    mixture_start: Literal["random", "pretrained"] = "pretrained"
-    """A-iALP_ap mixture: where its online policy starts."""
-    value_start: Literal["random", "pretrained"] = "pretrained"
-    """A-iALP_ap value choice: where its online policy starts."""
-    evaluation: EvaluationConfig = EvaluationConfig()
+    pretrain: Stream = Stream()
+    """Serving while pre-training: iALP's in the LLM's world."""
+    online: Stream = Stream()
+    """Serving in the users' world, the same budget for all methods."""
+    options: Annotated[Any, tyro.conf.arg(name="methods")] = None
+    """Options of the methods that are compared, and of those they build on."""
+    evaluation: Annotated[EvaluationConfig, Yardstick("it is how precisely policies are measured")] = (
+        EvaluationConfig()
+    )
     """Comparison of the finished policies."""
     loop: LoopConfig = LoopConfig()
     """Chunks and checkpoints; updates must be whole chunks."""
 
     def __post_init__(self) -> None:
-        check_ranges(self)
-        if not self.methods or len(set(self.methods)) < len(self.methods):
+        object.__setattr__(self, "methods", resolved(self.methods))
+        if not self.methods or len({entry.name for entry in self.entries}) < len(self.methods):
             raise InputError("no method, or one of them twice", column="methods",
-                             fix=f"name some of {', '.join(METHODS)}, each once")  # fmt: skip
+                             fix=f"name some of {', '.join(names())}, each once")  # fmt: skip
+        object.__setattr__(self, "options", options_of(self.methods, self.options))
+        check_ranges(self)
 
     @property
-    def pretrains(self) -> bool:
-        """Whether one of its methods starts from iALP's parameters."""
-        return bool(set(self.methods) & set(PRETRAINED))
+    def entries(self) -> list[Registered]:
+        """The methods that are compared, as the registry has them."""
+        return [get(reference) for reference in self.methods]
+
+    def method(self, name: str) -> Any:
+        """The options of a method that is compared, or that one of them builds on."""
+        return getattr(self.options, name)
+
+    def stream(self, budget: Budget) -> Stream:
+        """How the users of a stage are served."""
+        if budget is Budget.PRETRAIN:
+            return self.pretrain
+        if budget is Budget.ONLINE:
+            return self.online
+        share = max(1, round(self.online.updates * self.evaluation.fixed_share / self.loop.chunk))
+        return replace(self.online, updates=share * self.loop.chunk)
 
     def check_chunks(self) -> None:
         """Refuses updates that are not whole chunks, before any work; a preset's own numbers are not known earlier.
@@ -136,15 +156,6 @@ class StudyConfig:
                                  fix=f"use {updates - updates % chunk + chunk} updates, or another loop.chunk",
                                  )  # fmt: skip
 
-    def adaptive(self, reading: Literal["mixture", "value"]) -> adaptive.Config:
-        """Static shape of an A-iALP_ap run."""
-        return adaptive.Config(**asdict(self.online), reading=reading, weight=self.mixture_weight)
-
-    def fixed(self) -> a2c.Config:
-        """Static shape of a run of a policy that does not learn."""
-        share = max(1, round(self.online.updates * self.evaluation.fixed_share / self.loop.chunk))
-        return replace(self.online, updates=share * self.loop.chunk)
-
 
 def preset(environment: Environment, name: Preset) -> StudyConfig:
     """The study of an environment at one of two sizes: quick (minutes on two cores) or full."""
@@ -154,12 +165,12 @@ def preset(environment: Environment, name: Preset) -> StudyConfig:
         data=environment.data,
         simulator=environment.simulator,
         fit=environment.fit,
-        pretrain=with_steps(a2c.Config(), pretrain, chunk),
-        online=with_steps(a2c.Config(), online, chunk),
+        pretrain=with_steps(Stream(), pretrain, chunk),
+        online=with_steps(Stream(), online, chunk),
         evaluation=EvaluationConfig(sessions=512 if name == "quick" else 2048),
     )
 
 
-def with_steps(config: a2c.Config, steps: int, chunk: int) -> a2c.Config:
+def with_steps(config: Stream, steps: int, chunk: int) -> Stream:
     """The shape with as many updates as reach `steps` simulator steps, rounded up to whole chunks."""
     return replace(config, updates=math.ceil(steps / (config.users * config.rollout * chunk)) * chunk)

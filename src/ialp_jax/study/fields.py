@@ -6,17 +6,21 @@ import types
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from ialp_jax.artifacts import InputError, Value
+from ialp_jax.artifacts import InputError, Value, plain
+from ialp_jax.marks import marks_on, shown_name
+from ialp_jax.study.renamed import new_names
 
 if TYPE_CHECKING:  # it imports JAX
     from ialp_jax.study.config import StudyConfig
 
+Attributes = tuple[str, ...]
+
 
 def fields_of(config: Any) -> list[str]:
-    """Dotted names of all fields, in the order of their definition."""
-    return list(_walk(config, ""))
+    """Dotted names of all fields, in the order of their definition; `methods.NAME.FIELD` for a method's option."""
+    return list(_places(config))
 
 
 def decisive_fields(config: Any) -> list[str]:
@@ -25,46 +29,88 @@ def decisive_fields(config: Any) -> list[str]:
     Data of a program is what JAX takes for a leaf: the fields of a dataclass that is registered as a pytree (`Hyper`),
     unless they are declared static.
     """
-    return [name for name in fields_of(config) if not _is_leaf(config, name)]
+    return [name for name, path in _places(config).items() if not _is_leaf(config, path)]
 
 
-def _is_leaf(config: Any, name: str) -> bool:
+def _is_leaf(config: Any, path: Attributes) -> bool:
     import jax  # only who asks for programs has a device
 
-    *path, last = name.split(".")
-    owner = held(config, ".".join(path)) if path else config
+    owner = _owner(config, path)
     if jax.tree_util.all_leaves([owner]):  # no pytree: a frozen dataclass, static as a whole
         return False
     marker = object()
-    return any(leaf is marker for leaf in jax.tree.leaves(replace(owner, **{last: marker})))
+    return any(leaf is marker for leaf in jax.tree.leaves(replace(owner, **{path[-1]: marker})))
 
 
-def _walk(owner: Any, prefix: str) -> Iterator[str]:
+def _places(config: Any) -> dict[str, Attributes]:
+    """The attribute path of every field by its dotted name."""
+    return dict(_walk(config, (), ()))
+
+
+def _walk(owner: Any, name: Attributes, path: Attributes) -> Iterator[tuple[str, Attributes]]:
     for field in fields(owner):
-        held = getattr(owner, field.name)
-        name = f"{prefix}{field.name}"
-        yield from _walk(held, f"{name}.") if is_dataclass(held) else (name,)
+        value, shown = getattr(owner, field.name), shown_name(type(owner), field.name)
+        inner_name, inner_path = name + ((shown,) if shown else ()), (*path, field.name)
+        if is_dataclass(value):
+            yield from _walk(value, inner_name, inner_path)
+        else:
+            yield ".".join(inner_name), inner_path
+
+
+def _owner(config: Any, path: Attributes) -> Any:
+    """The dataclass that has the last field of a path."""
+    for part in path[:-1]:
+        config = getattr(config, part)
+    return config
+
+
+def place_of(config: Any, name: str, file: Path | None = None) -> Attributes:
+    """Attribute path of a field.
+
+    Raises:
+        InputError: if there is no such field; names what it is called now, or those that are spelt alike.
+    """
+    places = _places(config)
+    if name in places:
+        return places[name]
+    renamed = new_names(name)
+    if renamed:
+        raise InputError(
+            "the field has another name now", file=file, column=name, fix=f"use {' and '.join(renamed)}"
+        )
+    ends = [field for field in places if field.split(".")[-1] == name.split(".")[-1]]
+    alike = list(dict.fromkeys([*difflib.get_close_matches(name, places, 3), *ends]))[:4]
+    inside = [field for field in places if field.startswith(f"{name}.")][:4]
+    raise InputError("there is no such field", file=file, column=name,
+                     fix=f"use {', '.join(inside or alike)}" if inside or alike else "see `ialp train --help`",
+                     )  # fmt: skip
 
 
 def kind_of(config: Any, name: str, file: Path | None = None) -> Any:
     """Type of a field, for example `int`, `float | None` or `Literal["gru", "sasrec"]`.
 
     Raises:
-        InputError: if there is no such field; names those that are spelt alike.
+        InputError: if there is no such field.
     """
-    known = fields_of(config)
-    if name not in known:
-        ends = [field for field in known if field.split(".")[-1] == name.split(".")[-1]]
-        alike = list(dict.fromkeys([*difflib.get_close_matches(name, known, 3), *ends]))[:4]
-        inside = [field for field in known if field.startswith(f"{name}.")][:4]
-        raise InputError("there is no such field", file=file, column=name,
-                         fix=f"use {', '.join(inside or alike)}" if inside or alike else "see `ialp train --help`",
-                         )  # fmt: skip
-    *path, last = name.split(".")
+    path = place_of(config, name, file)
+    return get_type_hints(type(_owner(config, path)))[path[-1]]
+
+
+def marks_of(config: Any, name: str) -> list[Any]:
+    """The marks on a field and on the groups it stands in, the field's own last."""
+    marks: list[Any] = []
     owner = config
-    for part in path:
+    for part in place_of(config, name):
+        marks += marks_on(owner.__class__).get(part, ())
         owner = getattr(owner, part)
-    return get_type_hints(type(owner))[last]
+    return marks
+
+
+def beside(config: Any, name: str, field: str) -> str:
+    """Dotted name of another field of the group that a field is named in."""
+    other = ".".join([*name.split(".")[:-1], field])
+    place_of(config, other)
+    return other
 
 
 def apply(config: "StudyConfig", changes: Mapping[str, Value], file: Path | None = None) -> "StudyConfig":
@@ -78,14 +124,19 @@ def apply(config: "StudyConfig", changes: Mapping[str, Value], file: Path | None
     Raises:
         InputError: if a field does not exist, or its value has the wrong type or is out of range.
     """
-    values = {tuple(name.split(".")): checked(config, name, value, file) for name, value in changes.items()}
+    if "methods" in changes:  # first: which options there are depends on it
+        config = replace(
+            config, methods=cast("tuple[str, ...]", checked(config, "methods", changes["methods"], file))
+        )
+    values = {place_of(config, name, file): checked(config, name, value, file)
+              for name, value in changes.items() if name != "methods"}  # fmt: skip
     try:
         return _rebuild(config, values)
     except InputError as error:
         raise error.in_file(file) from None
 
 
-def _rebuild(owner: Any, changes: dict[tuple[str, ...], Value]) -> Any:
+def _rebuild(owner: Any, changes: dict[Attributes, Value]) -> Any:
     """All changes of a dataclass at once, as its fields may only be right together."""
     new: dict[str, Any] = {path[0]: value for path, value in changes.items() if len(path) == 1}
     for part in dict.fromkeys(path[0] for path in changes if len(path) > 1):
@@ -132,9 +183,18 @@ def _converted(kind: Any, value: Any) -> Value:
 
 def held(config: Any, name: str) -> Any:
     """What a field holds."""
-    for part in name.split("."):
+    for part in place_of(config, name):
         config = getattr(config, part)
     return config
+
+
+def record_of(config: "StudyConfig") -> dict[str, Any]:
+    """A study as plain values: its fields as they are nested, and `options`, those of every method by their names."""
+    record = {field.name: plain(getattr(config, field.name)) for field in fields(config)}
+    record["options"] = {field.name: {name: plain(held(getattr(config.options, field.name), name))
+                                      for name in fields_of(getattr(config.options, field.name))}
+                         for field in fields(config.options)}  # fmt: skip
+    return record
 
 
 def hashable(value: Any) -> Any:

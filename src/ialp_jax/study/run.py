@@ -1,9 +1,8 @@
-"""The main job: prepare, pre-train, adapt, measure, report."""
+"""The main job: prepare, train stage by stage, measure, report."""
 
-import shutil
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +10,23 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from ialp_jax.algorithms import a2c
-from ialp_jax.artifacts import InputError, fingerprint, plain, read_json, versions, write_arrays, write_json
+from ialp_jax.artifacts import plain, write_arrays, write_json
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.environments import Environment
+from ialp_jax.methods.base import Budget, Stage, rest_on_table
+from ialp_jax.methods.registry import Registered
 from ialp_jax.policies.artifact import save_policy
 from ialp_jax.report import preference_statements, print_summary, write_report
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.methods import Method, online_method, pretraining, study_runs
-from ialp_jax.study.prepare import Prepared, preference_summary, prepare, world_summary
-from ialp_jax.study.results import PHASES, MethodResult, measure
+from ialp_jax.study.folder import CHECKPOINTS, POLICY, StudyFolder
+from ialp_jax.study.inputs import Inputs, preference_summary, world_summary
+from ialp_jax.study.measure import PHASES, MethodResult, measure
+from ialp_jax.study.stages import Program, program_of, stage_key, stages_of, study_runs
 from ialp_jax.study.table import FinishedTable, finished_table, judge_record
-from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.distributed import barrier, is_primary
 from ialp_jax.training.loop import Trained, train
 from ialp_jax.training.mesh import Layout, MeshConfig, make_mesh
 from ialp_jax.training.progress import step_bar
-
-RESULT_FILES = ("results.json", "curves.npz", "summary.json", "report.html")
-EXPORTED = "a_ialp_ft"  # one network, adapted to the users; what a deployment would take
 
 
 @dataclass(frozen=True)
@@ -67,44 +64,39 @@ class Study:
         if is_primary():
             return self._run(console)
         with tempfile.TemporaryDirectory() as folder:
-            other = replace(self, out=Path(folder), checkpoints=self._checkpoints)
+            other = replace(self, out=Path(folder), checkpoints=self.run_states)
             return other._run(Console(quiet=True))
 
     @property
-    def _checkpoints(self) -> Path:
-        return self.checkpoints or self.out / "checkpoints"
+    def run_states(self) -> Path:
+        """Folder of the run states of its stages."""
+        return self.checkpoints or self.out / CHECKPOINTS
+
+    @property
+    def methods(self) -> dict[Registered, tuple[Stage, ...]]:
+        """The stages of every method."""
+        return {entry: stages_of(entry, self.config) for entry in self.config.entries}
 
     def _run(self, console: Console) -> dict[str, Any]:
         started = time.monotonic()
         self.config.check_chunks()
-        layouts = {self._layout(config) for config in (self.config.pretrain, self.config.online)}
-        self.config.preferences.check_source(finished=self.prefs is not None)
+        methods = self.methods
+        needs_table = any(rest_on_table(stages) for stages in methods.values())
+        if needs_table:
+            self.config.preferences.check_source(finished=self.prefs is not None)
         dataset = self.environment.dataset(self.data, self.config.data, self.name)
         _announce_dataset(self.name, dataset, self.data, console)
         # Before the folder is opened: a table that may not be used must not cost an earlier run's results.
-        finished = self._finished_table(dataset, console)
+        finished = self._finished_table(dataset, console) if needs_table else None
+        training = Training(self, Inputs(dataset, self.config, self.out, console, finished), console)
         if is_primary():
-            self._open(dataset.fingerprint, None if finished is None else finished.content, console)
+            self._folder(training, methods).open(self.resume, console)
         barrier("the folder is this study's")
-        prepared = prepare(dataset, self.config, self.out, console, finished)
-        write_json(self.out / "world.json", world_summary(self.name, prepared, self.config))
-        write_json(self.out / "preferences.json", preference_summary(prepared))
-        self._announce(layouts, console)
-        runs = study_runs(self.config)
-        pretrained = None
-        if self.config.pretrains:
-            method = pretraining(prepared, self.config, runs)
-            pretrained = self._train(
-                "iALP pre-training", "pretraining", method, prepared.llm_world, console
-            ).run.params
-        results: dict[str, MethodResult] = {}
-        for name in self.config.methods:
-            method = online_method(name, prepared, self.config, runs, pretrained)
-            trained = self._train(name, name, method, prepared.world, console)
-            results[name] = measure(method, trained, prepared, self.config)
-            if name == EXPORTED:
-                self._export(trained, prepared)
+        self._announce(training, methods, console)
+        results = {entry: training.method(entry, stages) for entry, stages in methods.items()}
+        self._write_inputs(training.inputs)
         self._write_results(results)
+        console.print(f"prepared for these methods: {', '.join(training.inputs.made)}")
         summary = write_report(self.out)
         print_summary(summary, console)
         console.print(f"{self.out / 'report.html'}  ({time.monotonic() - started:.0f} s)")
@@ -115,102 +107,118 @@ class Study:
             return None
         return finished_table(self.prefs, dataset, self.config.preferences, console)
 
-    def _open(self, dataset: str, table: str | None, console: Console) -> None:
-        """Makes `out` this study's: checks what lies there when resuming, clears an earlier run when not."""
-        path = self.out / "config.json"
-        identity = {
-            "environment": self.name, "dataset": dataset, "table": table,
-            "study": plain(self.config) | {"loop": {"chunk": self.config.loop.chunk}},
-        }  # fmt: skip
-        record = {"fingerprint": fingerprint(identity), **plain(identity), "versions": versions(),
-                  "data": None if self.data is None else str(self.data.resolve()),
-                  "devices": [device.device_kind for device in jax.devices()]}  # fmt: skip
-        if self.resume and path.exists():
-            found = read_json(path)
-            if found.get("fingerprint") != record["fingerprint"]:
-                raise InputError(f"the run in this folder has another configuration ({_differences(found, record)})",
-                                 file=path, fix="resume with the same settings, or leave RESUME out to start anew",
-                                 )  # fmt: skip
-            if found.get("versions") != record["versions"]:
-                console.print("[yellow]other versions of the packages than when this run began: what follows is the same "
-                              "study, but not bitwise the uninterrupted one[/yellow]")  # fmt: skip
-            return
-        self._refuse_strangers(path)
-        if self.resume:
-            console.print(f"[yellow]{self.out} holds no run to resume; starting one[/yellow]")
-        elif path.exists():
-            console.print(
-                f"[yellow]{self.out} holds an earlier run; starting anew (RESUME=1 would go on)[/yellow]"
-            )
-        CheckpointStore(self._checkpoints).clear()
-        for name in RESULT_FILES:  # an interrupted new run must not lie beside an old one's results
-            (self.out / name).unlink(missing_ok=True)
-        if (self.out / "policy").exists():
-            shutil.rmtree(self.out / "policy")
-        write_json(path, record)
+    def _folder(self, training: "Training", methods: dict[Registered, tuple[Stage, ...]]) -> StudyFolder:
+        keys = {
+            entry.name: {stage.name: training.key(stage) for stage in stages}
+            for entry, stages in methods.items()
+        }
+        inputs = training.inputs
+        return StudyFolder(
+            self.out, self.name, inputs.dataset.fingerprint, inputs.given_table, self.data, self.config, keys
+        )
 
-    def _refuse_strangers(self, config: Path) -> None:
-        """What a study would clear or overwrite, in a place where no study has been, is somebody else's."""
-        found = read_json(config) if config.exists() else None
-        if isinstance(found, dict) and {"fingerprint", "study"} <= found.keys():
-            return
-        strangers = [name for name in (config.name, "checkpoints", "policy") if (self.out / name).exists()]
-        if strangers:
-            raise InputError(f"holds {strangers[0]!r}, which no study wrote", file=self.out,
-                             fix="give an empty or a new folder as OUT")  # fmt: skip
+    def layout(self, budget: Budget) -> Layout:
+        """How the devices share one run per seed of a stage."""
+        stream = self.config.stream(budget)
+        return Layout(self.config.seeds, make_mesh(self.mesh, self.config.seeds, stream.users, stream.pool))
 
-    def _layout(self, config: a2c.Config) -> Layout:
-        """How the devices share one run per seed of this shape."""
-        return Layout(self.config.seeds, make_mesh(self.mesh, self.config.seeds, config.users, config.pool))
-
-    def _announce(self, layouts: set[Layout], console: Console) -> None:
+    def _announce(
+        self, training: "Training", methods: dict[Registered, tuple[Stage, ...]], console: Console
+    ) -> None:
+        """Says what will be spent, and on which devices."""
         config = self.config
-        before = (
-            f"{config.pretrain.steps:,} pre-training steps in the LLM's world, " if config.pretrains else ""
-        )
+        stages = {training.key(stage): stage for stages in methods.values() for stage in stages}
+        before = [f"{config.pretrain.steps:,} steps of {stage.name}" for stage in stages.values()
+                  if stage.budget is Budget.PRETRAIN]  # fmt: skip
         console.print(
-            f"budget per seed: {before}{config.online.steps:,} online steps for every learner, "
-            f"{config.fixed().steps:,} to measure a fixed policy; {config.seeds} seeds in one program"
-        )
+            f"budget per seed: {''.join(f'{words}, ' for words in before)}{config.online.steps:,} online steps for every "
+            f"learner, {config.stream(Budget.MEASURE).steps:,} to measure a fixed policy; {config.seeds} seeds in one program"
+        )  # fmt: skip
+        layouts = {self.layout(stage.budget) for stage in stages.values()}
         for layout in sorted({str(layout) for layout in layouts if layout.mesh is not None}):
             console.print(layout)
 
-    def _train(self, label: str, stage: str, method: Method, world: Any, console: Console) -> Trained:
-        """One stage of training; a finished one is read back from its checkpoint."""
-        with step_bar(label, console) as watch:
-            return train(
-                method.algorithm, method.start, method.hyper, world, self.config.loop,
-                self._checkpoints / stage, watch, method.hyper_axis, mesh=self._layout(method.algorithm.config).mesh,
-            )  # fmt: skip
+    def _write_inputs(self, inputs: Inputs) -> None:
+        """Writes what a report says of the users' world, and of the preference table where one was needed."""
+        write_json(self.out / "world.json", world_summary(self.name, inputs))
+        if inputs.has_table:
+            write_json(self.out / "preferences.json", preference_summary(inputs))
 
-    def _export(self, trained: Trained, prepared: Prepared) -> None:
-        """Writes the first seed's adapted policy as an artefact that loads without the trainer."""
-        params = jax.tree.map(lambda leaf: np.asarray(leaf[0]), trained.run.params)
-        said = judge_record(prepared.table) | {"statements": prepared.completed.statements}
-        statements = [
-            *preference_statements(said),
-            f"Trained by {EXPORTED}, seed 0, on {prepared.dataset.source}.",
-        ]
-        save_policy(self.out / "policy", params, self.config.policy, prepared.dataset.items,
-                    self.config.data.history_length, statements)  # fmt: skip
-
-    def _write_results(self, results: dict[str, MethodResult]) -> None:
+    def _write_results(self, results: dict[Registered, MethodResult]) -> None:
         """Writes `results.json` and `curves.npz`."""
         config = self.config
         write_json(self.out / "results.json", {
             "phases": PHASES,
-            "budget": {"online_steps": config.online.steps, "seeds": config.seeds, "pretrain_steps": config.pretrain.steps if config.pretrains else 0},
-            "methods": {name: {"online_steps": result.online_steps, "judgements": result.judgements,
-                               "llm_calls": result.llm_calls, "per_seed": result.per_seed, "departures": result.departures}
-                        for name, result in results.items()},
+            "budget": {"online_steps": config.online.steps, "seeds": config.seeds,
+                       "pretrain_steps": max(result.costs.pretraining_steps for result in results.values())},
+            "methods": {entry.name: {**asdict(result.costs), "per_seed": result.per_seed,
+                                     "departures": result.departures, "card": plain(entry.card)}
+                        for entry, result in results.items()},
         })  # fmt: skip
         arrays = {
-            f"{name}/{curve}": values
-            for name, result in results.items()
+            f"{entry.name}/{curve}": values
+            for entry, result in results.items()
             for curve, values in result.curves.items()
         }
         edges = np.linspace(0.0, config.online.steps, config.online.bins + 1)
         write_arrays(self.out / "curves.npz", {"bins": edges, **arrays})
+
+
+class Training:
+    """Trains the stages of a study, each once, and reads finished ones back from their run states."""
+
+    def __init__(self, study: Study, inputs: Inputs, console: Console) -> None:
+        self.study, self.inputs, self._console = study, inputs, console
+        self._products: dict[str, Any] = {}
+
+    def key(self, stage: Stage) -> str:
+        """What the stage is known by."""
+        return stage_key(stage, self.study.config, self.inputs.sources)
+
+    def method(self, entry: Registered, stages: tuple[Stage, ...]) -> MethodResult:
+        """Trains what a method needs and measures it; exports its policy if it is the study's to export."""
+        *_, last = stages
+        program, trained = self._train(last)
+        result = measure(entry.card, stages, program, trained, self.inputs, self.study.config)
+        if entry == exported_method(self.study.config):
+            self._export(entry, stages, program.learner.product(trained.run))
+        return result
+
+    def product(self, stage: Stage) -> Any:
+        """What a stage leaves, every leaf [R]."""
+        key = self.key(stage)
+        if key not in self._products:
+            program, trained = self._train(stage)
+            self._products[key] = program.learner.product(trained.run)
+        return self._products[key]
+
+    def _train(self, stage: Stage) -> tuple[Program, Trained]:
+        config = self.study.config
+        program = program_of(stage, self.inputs, config, study_runs(config), self.product)
+        folder = self.study.run_states / f"{stage.name.lower().replace(' ', '-')}-{self.key(stage)[:8]}"
+        with step_bar(stage.name, self._console) as watch:
+            trained = train(
+                program.learner, program.start, program.hyper, program.data, config.loop, folder, watch,
+                program.hyper_axis, mesh=self.study.layout(stage.budget).mesh,
+            )  # fmt: skip
+        return program, trained
+
+    def _export(self, entry: Registered, stages: tuple[Stage, ...], product: Any) -> None:
+        """Writes the first seed's policy as an artefact that loads without the trainer."""
+        inputs, config = self.inputs, self.study.config
+        params = jax.tree.map(lambda leaf: np.asarray(leaf[0]), product)
+        statements = [f"Trained by {entry.name}, seed 0, on {inputs.dataset.source}."]
+        if rest_on_table(stages):
+            said = judge_record(inputs.table) | {"statements": inputs.completed.statements}
+            statements = [*preference_statements(said), *statements]
+        save_policy(self.study.out / POLICY, params, config.policy, inputs.dataset.items,
+                    config.data.history_length, statements)  # fmt: skip
+        self._console.print(f"{self.study.out / POLICY}: the policy of {entry.card.title}, seed 0")
+
+
+def exported_method(config: StudyConfig) -> Registered | None:
+    """The last of the methods whose product is a whole policy of one network; None if there is none."""
+    return next((entry for entry in reversed(config.entries) if entry.card.exported), None)
 
 
 def _announce_dataset(name: str, dataset: Dataset, data: Path | None, console: Console) -> None:
@@ -221,19 +229,3 @@ def _announce_dataset(name: str, dataset: Dataset, data: Path | None, console: C
     )
     console.print(f"[bold]{name}[/bold]: {dataset.num_users:,} users, {dataset.num_items:,} items, "
                   f"{dataset.num_interactions:,} interactions, from {source}")  # fmt: skip
-
-
-def _differences(found: dict[str, Any], record: dict[str, Any]) -> str:
-    """Dotted names of the settings that differ."""
-    names = []
-
-    def compare(prefix: str, left: Any, right: Any) -> None:
-        if isinstance(left, dict) and isinstance(right, dict):
-            for name in sorted({*left, *right}):
-                compare(f"{prefix}.{name}" if prefix else name, left.get(name), right.get(name))
-        elif left != right:
-            names.append(prefix)
-
-    keys = ("environment", "dataset", "table", "study")
-    compare("", {key: found.get(key) for key in keys}, {key: record.get(key) for key in keys})
-    return ", ".join(names) or "another version of this file"

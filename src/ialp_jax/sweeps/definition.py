@@ -9,16 +9,18 @@ from typing import Any
 from ialp_jax import environments
 from ialp_jax.artifacts import Value, fingerprint, plain, read_json
 from ialp_jax.environments import Environment
+from ialp_jax.methods.base import Stage, rest_on_table
+from ialp_jax.methods.registry import Registered, get
 from ialp_jax.study.command import command
 from ialp_jax.study.config import Preset, StudyConfig, preset
 from ialp_jax.study.fields import apply, fields_of, hashable, held
-from ialp_jax.study.names import PRETRAINED
+from ialp_jax.study.stages import stages_of
 from ialp_jax.sweeps.search import Setting
 from ialp_jax.sweeps.space import Axis, Search, Space
 from ialp_jax.training.loop import LoopConfig
 
 SWEEP_FILE = "sweep.json"
-FORMAT = 2
+FORMAT = 3
 """Of a sweep's files. Raised when a unit's result comes to mean something else, so that two formats never mix in a table."""
 
 
@@ -57,12 +59,21 @@ class Sweep:
         words = command(self.env, self.preset, self.data, self.prefs, self.space.method, self.space.seeds,
                         {**self.changes, **setting})  # fmt: skip
         # A folder of its own: the default one may hold another study.
-        return f"{words} --out runs/{self.environment[0]}-{self.space.method}-{fingerprint(setting)[:6]}"
+        return f"{words} --out runs/{self.environment[0]}-{self.method.name}-{fingerprint(setting)[:6]}"
+
+    @cached_property
+    def method(self) -> Registered:
+        """The method that is run, as the registry has it."""
+        return get(self.space.method)
+
+    def stages(self, config: StudyConfig) -> tuple[Stage, ...]:
+        """The stages of a run; the last one is measured."""
+        return stages_of(self.method, config)
 
     @property
-    def pretrained(self) -> bool:
-        """Whether its method starts from iALP's parameters."""
-        return self.space.method in PRETRAINED
+    def rests_on_table(self) -> bool:
+        """Whether the preference table is part of what is run."""
+        return rest_on_table(self.stages(self.config({})))
 
     def record(self) -> dict[str, Any]:
         """As JSON; `load_sweep` reads it."""
@@ -77,7 +88,10 @@ class Sweep:
         record, idle = self.record(), "loop.checkpoint_seconds"  # of no effect on results
         record["changes"] = {name: value for name, value in self.changes.items() if name != idle}
         return fingerprint(
-            FORMAT, record, replace(self.config({}), loop=LoopConfig(self.config({}).loop.chunk))
+            FORMAT,
+            record,
+            self.method.source,
+            replace(self.config({}), loop=LoopConfig(self.config({}).loop.chunk)),
         )
 
 

@@ -1,13 +1,15 @@
 """Executes one unit of a sweep and leaves its files; a unit that has them is not executed again.
 
 units/NAME/checkpoints    while it runs; kept where a later rung goes on from there
-units/NAME/params.npz     pre-training: the parameters of every run
+units/NAME/product.npz    of a stage that others start from: what every run leaves
 units/NAME/result.json    metrics and costs of every run; written last
 units/NAME/timings.json   how long it took
 """
 
 import shutil
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,17 +17,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh
 from rich.console import Console
 
 from ialp_jax.artifacts import read_arrays, write_arrays, write_json
+from ialp_jax.methods.base import Stage
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.methods import Method, Runs, hyper_of, online_method, pretraining
-from ialp_jax.study.prepare import Prepared
-from ialp_jax.study.results import measure, stream_metrics
+from ialp_jax.study.inputs import Inputs
+from ialp_jax.study.measure import costs_of, measure, stream_metrics
+from ialp_jax.study.stages import Program, Runs, learner_of, product_like, program_of
 from ialp_jax.sweeps.definition import Sweep, load_sweep
-from ialp_jax.sweeps.units import UNITS, Round, Unit, load_unit
+from ialp_jax.sweeps.units import UNITS, Place, Round, Unit, load_unit, updates_of
 from ialp_jax.sweeps.worlds import Worlds
 from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.device import compile_seconds, prepare_device
@@ -33,7 +35,8 @@ from ialp_jax.training.loop import Trained, train
 from ialp_jax.training.mesh import MeshConfig, make_mesh
 from ialp_jax.training.progress import Watch
 
-RESULT, TIMINGS, PARAMS, CHECKPOINTS = "result.json", "timings.json", "params.npz", "checkpoints"
+RESULT, TIMINGS, PRODUCT, CHECKPOINTS = "result.json", "timings.json", "product.npz", "checkpoints"
+Products = Callable[[int], Any]
 
 
 def unit_folder(out: Path, name: str) -> Path:
@@ -63,18 +66,22 @@ def execute_unit(
         return
     begun, compiled = time.monotonic(), compile_seconds()
     planned, unit = load_unit(out, name)
-    config, prepared, method = _method(sweep, out, planned, unit, worlds)
-    if unit.sources and load_unit(out, unit.sources[0][0])[1].stage == unit.stage:
+    program = unit_program(sweep, out, planned, unit, worlds)
+    if unit.previous:
         _take_over(sweep, out, unit, worlds, devices)
-    trained = _train(out, unit, config, prepared, method, watch, devices)
+    trained = _train(sweep, out, planned, unit, program, watch, devices)
     folder = unit_folder(out, name)
-    if unit.stage == "pretraining":
-        write_arrays(folder / PARAMS, flatten_dict(trained.run.params, sep="/"))
-    result = _result(unit, config, prepared, method, trained)
+    if not unit.measured:
+        product = jax.tree.leaves(program.learner.product(trained.run))
+        write_arrays(
+            folder / PRODUCT, {f"{number:04d}": np.asarray(leaf) for number, leaf in enumerate(product)}
+        )
+    result = _result(sweep, planned, unit, worlds, program, trained)
     write_json(folder / TIMINGS, {
         "unit": name, "stage": unit.stage, "bucket": unit.bucket, "runs": len(unit.runs),
         "idle_copies": unit.width - len(unit.runs), "seconds": time.monotonic() - begun,
-        "compile_seconds": compile_seconds() - compiled, "steps": result["steps"] * len(unit.runs),
+        "compile_seconds": compile_seconds() - compiled,
+        "steps": len(unit.runs) * program.learner.steps * (unit.until - unit.first),
     })  # fmt: skip
     write_json(folder / RESULT, result)
     if unit.complete:
@@ -94,78 +101,80 @@ def _stored(out: Path) -> tuple[Sweep, Worlds]:
     return sweep, Worlds(sweep, out, Console(quiet=True))
 
 
-def stacked_method(
-    stage: str,
+def stacked_program(
+    sweep: Sweep,
     name: str,
-    configs: list[StudyConfig],
-    seeds: list[int],
-    prepared: Prepared,
-    pretrained: dict | None,
-) -> Method:
-    """A method (or pre-training) with a configuration per run that only differ in numbers."""
-    learns = "pretraining" if stage == "pretraining" else name
-    hyper = _stacked([hyper_of(learns, config) for config in configs])
+    configs: Sequence[StudyConfig],
+    seeds: Sequence[int],
+    inputs: Inputs,
+    products: Products,
+) -> Program:
+    """A stage with a configuration per run that only differ in numbers.
+
+    Args:
+        sweep: whose method it is of.
+        name: of the stage.
+        configs: of each run.
+        seeds: of each run.
+        inputs: of all of them.
+        products: of the stages before, by their place in `Stage.before`, every leaf [R].
+    """
+    stages = [stage_of(sweep, config, name) for config in configs]
+    hyper = jax.tree.map(lambda *values: jnp.asarray(values, jnp.float32), *(stage.hyper for stage in stages))
     runs = Runs(np.asarray(seeds, np.int32), hyper)
-    if stage == "pretraining":
-        return pretraining(prepared, configs[0], runs)
-    return online_method(name, prepared, configs[0], runs, pretrained)
+    before = stages[0].before
+    return program_of(stages[0], inputs, configs[0], runs, lambda source: products(before.index(source)))
 
 
-def _stacked(hypers: list[Any]) -> Any:
-    return jax.tree.map(lambda *values: jnp.asarray(values, jnp.float32), *hypers)
+def stage_of(sweep: Sweep, config: StudyConfig, name: str) -> Stage:
+    """A stage of a run by its name."""
+    return next(stage for stage in sweep.stages(config) if stage.name == name)
 
 
-def _method(
-    sweep: Sweep, out: Path, planned: Round, unit: Unit, worlds: Worlds
-) -> tuple[StudyConfig, Prepared, Method]:
-    configs = [sweep.config(planned.settings[run.setting]) for run in unit.padded]
-    prepared = worlds.of(configs[0])
-    pretrained = None
-    if unit.stage == "online" and sweep.pretrained:
-        pretrained = _pretrained(out, pretraining_sources(out, unit))
-    seeds = [run.seed for run in unit.padded]
-    method = stacked_method(unit.stage, sweep.space.method, configs, seeds, prepared, pretrained)
-    return configs[0], prepared, method
+def unit_program(sweep: Sweep, out: Path, planned: Round, unit: Unit, worlds: Worlds) -> Program:
+    """The program of a unit, started from what its runs' earlier stages have left."""
+    configs = [sweep.config(planned.settings[run.setting]) for run in unit.padded(unit.runs)]
+    seeds = [run.seed for run in unit.padded(unit.runs)]
+    inputs = worlds.of(configs[0])
+    before = stage_of(sweep, configs[0], unit.stage).before
 
-
-def pretraining_sources(out: Path, unit: Unit) -> list[tuple[str, int]]:
-    """For every place of the program, the unit and place of its pre-training; rungs are followed back."""
-    found = []
-    for name, place in unit.padded_sources:
-        source = load_unit(out, name)[1]
-        found.append(
-            (name, place) if source.stage == "pretraining" else pretraining_sources(out, source)[place]
+    def products(number: int) -> Any:
+        runs = Runs(np.asarray(seeds, np.int32))
+        structure = jax.tree.structure(product_like(before[number], inputs, configs[0], runs))
+        return jax.tree.unflatten(
+            structure, _leaves(out, [places[number] for places in unit.padded(unit.sources)])
         )
-    return found
+
+    return stacked_program(sweep, unit.stage, configs, seeds, inputs, products)
 
 
-def _pretrained(out: Path, sources: list[tuple[str, int]]) -> dict:
-    stored = {name: read_arrays(unit_folder(out, name) / PARAMS) for name in {name for name, _ in sources}}
-    leaves = stored[sources[0][0]]
-    taken = {leaf: jnp.stack([stored[name][leaf][place] for name, place in sources]) for leaf in leaves}
-    return unflatten_dict(taken, sep="/")
+def _leaves(out: Path, sources: Sequence[Place]) -> list[Any]:
+    """The leaves of what the runs in these places have left, every leaf [R]."""
+    stored = {name: read_arrays(unit_folder(out, name) / PRODUCT) for name in {name for name, _ in sources}}
+    names = sorted(stored[sources[0][0]])
+    return [jnp.stack([stored[name][leaf][place] for name, place in sources]) for leaf in names]
 
 
-def runs_mesh(method: Method, width: int, devices: int | None) -> Mesh | None:
+def runs_mesh(program: Program, width: int, devices: int | None) -> Mesh | None:
     """The devices with an equal share of the runs each; None if that is one device."""
-    shape = method.algorithm.config
-    return make_mesh(MeshConfig(user=1), width, shape.users, shape.pool, jax.devices()[:devices])
+    stream = program.learner.scene.stream
+    return make_mesh(MeshConfig(user=1), width, stream.users, stream.pool, jax.devices()[:devices])
 
 
 def _train(
+    sweep: Sweep,
     out: Path,
+    planned: Round,
     unit: Unit,
-    config: StudyConfig,
-    prepared: Prepared,
-    method: Method,
+    program: Program,
     watch: Watch,
     devices: int | None = None,
 ) -> Trained:
-    world = prepared.llm_world if unit.stage == "pretraining" else prepared.world
+    loop = sweep.config(planned.settings[unit.runs[0].setting]).loop
     return train(
-        method.algorithm, method.start, method.hyper, world, config.loop,
-        unit_folder(out, unit.name) / CHECKPOINTS, watch, method.hyper_axis, unit.until,
-        runs_mesh(method, unit.width, devices),
+        program.learner, program.start, program.hyper, program.data, loop,
+        unit_folder(out, unit.name) / CHECKPOINTS, watch, program.hyper_axis, unit.until,
+        runs_mesh(program, unit.width, devices),
     )  # fmt: skip
 
 
@@ -174,37 +183,47 @@ def _take_over(sweep: Sweep, out: Path, unit: Unit, worlds: Worlds, devices: int
     store = CheckpointStore(unit_folder(out, unit.name) / CHECKPOINTS)
     if store.latest():
         return
-    sources = unit.padded_sources
+    places = unit.padded(unit.previous)
     reached, states = 0, {}
-    for name in dict.fromkeys(name for name, _ in sources):
-        planned, source = load_unit(out, name)
-        states[name] = _train(
-            out, source, *_method(sweep, out, planned, source, worlds), _Unwatched(), devices
-        )
-        reached = source.until
+    for name in dict.fromkeys(name for name, _ in places):
+        planned, rung = load_unit(out, name)
+        program = unit_program(sweep, out, planned, rung, worlds)
+        states[name] = _train(sweep, out, planned, rung, program, _Unwatched(), devices)
+        reached = rung.until
     taken = [jax.tree.map(lambda leaf, place=place: leaf[place], (states[name].run, states[name].metrics))
-             for name, place in sources]  # fmt: skip
+             for name, place in places]  # fmt: skip
     store.save(reached, jax.tree.map(lambda *leaves: jnp.stack(leaves), *taken))
 
 
 def _result(
-    unit: Unit, config: StudyConfig, prepared: Prepared, method: Method, trained: Trained
+    sweep: Sweep, planned: Round, unit: Unit, worlds: Worlds, program: Program, trained: Trained
 ) -> dict[str, Any]:
-    shape = method.algorithm.config
-    result: dict[str, Any] = {"until": unit.until, "steps": shape.users * shape.rollout * unit.until}
-    count = len(unit.runs)
-    if unit.stage == "online":
-        if unit.complete:
-            measured = measure(method, trained, prepared, config)
-            metrics = measured.per_seed
-        else:
-            metrics = {
-                name: values.tolist() for name, values in stream_metrics(trained.run.serving.ledger).items()
-            }
-        result["metrics"] = {name: values[:count] for name, values in metrics.items()}
-        result["judgements"] = prepared.table.num_judgements if method.uses_table else 0
-        result["llm_calls"] = prepared.table.costs["calls"] if method.uses_table else 0
+    """What is stored of a unit: of the last stage metrics and costs of every run."""
+    result: dict[str, Any] = {"until": unit.until}
+    if not unit.measured:
+        return result
+    configs = [sweep.config(planned.settings[run.setting]) for run in unit.runs]
+    if unit.complete:
+        stages = sweep.stages(configs[0])
+        metrics = measure(
+            sweep.method.card, stages, program, trained, worlds.of(configs[0]), configs[0]
+        ).per_seed
+    else:
+        metrics = {
+            name: values.tolist() for name, values in stream_metrics(trained.run.serving.ledger).items()
+        }
+    result["metrics"] = {name: values[: len(unit.runs)] for name, values in metrics.items()}
+    result["costs"] = [_costs(sweep, config, worlds, unit.until) for config in configs]
     return result
+
+
+def _costs(sweep: Sweep, config: StudyConfig, worlds: Worlds, until: int) -> dict[str, int]:
+    """What a run has taken after so many updates of its last stage."""
+    stages = sweep.stages(config)
+    costs = asdict(costs_of(stages, worlds.of(config), config))
+    missing = updates_of(stages[-1], config) - until
+    costs["online_steps"] -= missing * learner_of(stages[-1], 1, config).steps
+    return costs
 
 
 class _Unwatched:

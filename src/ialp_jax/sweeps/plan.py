@@ -3,33 +3,25 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import numpy as np
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError
+from ialp_jax.methods.base import Stage
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.methods import fresh_params
+from ialp_jax.study.stages import Runs, product_like, stage_key
 from ialp_jax.sweeps.definition import Sweep
-from ialp_jax.sweeps.execute import runs_mesh, stacked_method
-from ialp_jax.sweeps.units import (
-    Round,
-    Run,
-    Stage,
-    Unit,
-    bucket_of,
-    in_units,
-    pretraining_key,
-    updates_of,
-)
+from ialp_jax.sweeps.execute import runs_mesh, stacked_program, stage_of
+from ialp_jax.sweeps.units import Place, Round, Run, Unit, bucket_of, in_units, updates_of
 from ialp_jax.sweeps.worlds import Worlds
 from ialp_jax.training.device import USABLE, compile_seconds, free_memory, memory_of, sharing
 from ialp_jax.training.loop import compile_chunk
 
 # Wider programs are slower on CPUs: what they touch leaves the cache (docs/performance.md).
 CPU_RUNS_PER_DEVICE = 4
-Place = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -62,82 +54,95 @@ class Planner:
 
     def __init__(self, sweep: Sweep, worlds: Worlds, limits: Limits, console: Console) -> None:
         self._sweep, self._worlds, self._limits, self._console = sweep, worlds, limits, console
-        self._pretrained: dict[tuple[str, int], Place] = {}
+        self._products: dict[tuple[str, int], Place] = {}
         self._reached: dict[Run, tuple[Unit, int]] = {}
 
     def remember(self, planned: Round) -> None:
         """Notes where the results of a round's units lie."""
         for unit in planned.units:
             for place, run in enumerate(unit.runs):
-                if unit.stage == "pretraining":
-                    key = pretraining_key(self._sweep.config(planned.settings[run.setting]))
-                    self._pretrained[key, run.seed] = (unit.name, place)
-                else:
+                if unit.measured:
                     self._reached[run] = (unit, place)
+                else:
+                    config = self._sweep.config(planned.settings[run.setting])
+                    key = self._key(stage_of(self._sweep, config, unit.stage), config)
+                    self._products[key, run.seed] = (unit.name, place)
 
     def plan(self, planned: Round) -> Round:
-        """The round with its units: pre-training that nothing before has done, then the method itself."""
+        """The round with its units: the stages that nothing before has trained, in order, and the last one of every run."""
         configs = {number: self._sweep.config(setting) for number, setting in planned.settings.items()}
         runs = [Run(number, seed) for number in configs for seed in range(self._sweep.space.seeds)]
         seconds: dict[str, float] = {}
-        if self._sweep.pretrained:
-            first = self._units(planned, "pretraining", self._untrained(configs, runs), configs, seconds)
-            planned = replace(planned, units=tuple(first))
+        stages = {number: self._sweep.stages(config) for number, config in configs.items()}
+        for name in dict.fromkeys(stage.name for of_setting in stages.values() for stage in of_setting[:-1]):
+            units = self._units(planned, name, False, self._untrained(configs, runs, name), configs, seconds)
+            planned = replace(planned, units=(*planned.units, *units))
             self.remember(planned)
-        units = self._units(planned, "online", runs, configs, seconds)
+        last = next(iter(stages.values()))[-1].name
+        units = self._units(planned, last, True, runs, configs, seconds)
         planned = replace(planned, units=(*planned.units, *units), compile_seconds=seconds)
         self.remember(planned)
         return planned
 
-    def _untrained(self, configs: dict[int, StudyConfig], runs: Sequence[Run]) -> list[Run]:
-        """One run for every pre-training that the runs need and that has no place yet."""
-        found: dict[tuple[str, int], Run] = {}
+    def _key(self, stage: Stage, config: StudyConfig) -> str:
+        return stage_key(stage, config, lambda _: None)  # logs and table are the same for all runs of a sweep
+
+    def _untrained(self, configs: dict[int, StudyConfig], runs: Sequence[Run], name: str) -> list[Run]:
+        """One run for every training of a stage that the runs need and that has no place yet."""
+        needed: dict[tuple[str, int], Run] = {}
         for run in runs:
-            found.setdefault((pretraining_key(configs[run.setting]), run.seed), run)
-        return [run for key, run in found.items() if key not in self._pretrained]
+            config = configs[run.setting]
+            for stage in self._sweep.stages(config):
+                if stage.name == name:
+                    needed.setdefault((self._key(stage, config), run.seed), run)
+        return [run for key, run in needed.items() if key not in self._products]
 
     def _units(
         self,
         planned: Round,
-        stage: Stage,
+        name: str,
+        measured: bool,
         runs: Sequence[Run],
         configs: dict[int, StudyConfig],
         seconds: dict[str, float],
     ) -> list[Unit]:
-        method = self._sweep.space.method
         buckets: dict[str, list[Run]] = {}
         for run in runs:
-            buckets.setdefault(bucket_of(stage, method, configs[run.setting]), []).append(run)
+            stage = stage_of(self._sweep, configs[run.setting], name)
+            buckets.setdefault(bucket_of(stage, configs[run.setting], measured), []).append(run)
         units = []
         for number, (bucket, members) in enumerate(buckets.items()):
-            before = compile_seconds()
-            width = self._width(stage, members, configs)
+            before, config = compile_seconds(), configs[members[0].setting]
+            width = self._width(name, members, configs)
             seconds[bucket] = compile_seconds() - before
-            whole = updates_of(stage, method, configs[members[0].setting])
-            until = whole if stage == "pretraining" or planned.updates is None else planned.updates
-            _refuse_short(stage, until, configs[members[0].setting])
+            whole = updates_of(stage_of(self._sweep, config, name), config)
+            until = planned.updates if measured and planned.updates is not None else whole
+            if measured:
+                _refuse_short(until, config)
             for part, some in enumerate(in_units(members, width)):
-                name = f"{planned.number:04d}-{stage}-{number}-{part}"
-                sources = tuple(self._source(stage, run, configs[run.setting]) for run in some)
                 units.append(Unit(
-                    name, stage, bucket, some, width, self._first(some[0], stage), until, until == whole,
-                    tuple(source for source in sources if source is not None),
+                    f"{planned.number:04d}-{name.lower().replace(' ', '-')}-{number}-{part}", name, measured, bucket,
+                    some, width, self._first(some[0], measured), until, until == whole,
+                    tuple(self._sources(name, run, configs[run.setting]) for run in some),
+                    tuple(self._previous(run) for run in some if measured and run in self._reached),
                 ))  # fmt: skip
         return units
 
-    def _first(self, run: Run, stage: Stage) -> int:
+    def _first(self, run: Run, measured: bool) -> int:
         """Updates that a run has had in the rounds before."""
-        return self._reached[run][0].until if stage == "online" and run in self._reached else 0
+        return self._reached[run][0].until if measured and run in self._reached else 0
 
-    def _source(self, stage: Stage, run: Run, config: StudyConfig) -> Place | None:
-        if stage == "pretraining":
-            return None
-        if run in self._reached:
-            unit, place = self._reached[run]
-            return unit.name, place
-        return self._pretrained[pretraining_key(config), run.seed] if self._sweep.pretrained else None
+    def _previous(self, run: Run) -> Place:
+        """Where the rung before has left a run."""
+        unit, place = self._reached[run]
+        return unit.name, place
 
-    def _width(self, stage: Stage, members: Sequence[Run], configs: dict[int, StudyConfig]) -> int:
+    def _sources(self, name: str, run: Run, config: StudyConfig) -> tuple[Place, ...]:
+        """Where the products lie that a stage of a run starts from."""
+        before = stage_of(self._sweep, config, name).before
+        return tuple(self._products[self._key(stage, config), run.seed] for stage in before)
+
+    def _width(self, name: str, members: Sequence[Run], configs: dict[int, StudyConfig]) -> int:
         """Runs per program of a bucket: compiled once at the width that is wanted, and again only if it is too large.
 
         Raises:
@@ -152,7 +157,7 @@ class Planner:
             wanted = min(wanted, CPU_RUNS_PER_DEVICE * len(devices))
         wanted = _even(len(members), wanted, len(devices))
         memory = self._limits.memory or USABLE * free_memory(devices[0]) / sharing(devices)
-        needed = self._bytes(stage, members, configs, wanted)
+        needed = self._bytes(name, members, configs, wanted)
         if needed <= memory:
             return wanted
         fitting = math.floor(wanted * memory / needed / len(devices)) * len(devices)
@@ -161,35 +166,33 @@ class Planner:
             f"{wanted} runs in one program need {needed / 1e6:,.1f} MB per device, {memory / 1e6:,.1f} MB may be "
             f"used: {fitting} at a time"
         )
-        if fitting == 0 or self._bytes(stage, members, configs, fitting) > memory:
+        if fitting == 0 or self._bytes(name, members, configs, fitting) > memory:
             raise InputError("not even one run per device fits in memory", column="memory-gb",
                              fix="use fewer users, a smaller network or catalogue, or a larger device")  # fmt: skip
         return fitting
 
-    def _bytes(
-        self, stage: Stage, members: Sequence[Run], configs: dict[int, StudyConfig], width: int
-    ) -> float:
+    def _bytes(self, name: str, members: Sequence[Run], configs: dict[int, StudyConfig], width: int) -> float:
         """Memory of one device while a program of this width runs, by the compiled program's own figures."""
         some = [members[place % len(members)] for place in range(width)]
         each, seeds = [configs[run.setting] for run in some], [run.seed for run in some]
-        prepared = self._worlds.of(each[0])
-        params = None
-        if stage == "online" and self._sweep.pretrained:
-            params = fresh_params(prepared, each[0], np.asarray(seeds, np.int32))  # only their shapes count
-        method = stacked_method(stage, self._sweep.space.method, each, seeds, prepared, params)
-        world = prepared.llm_world if stage == "pretraining" else prepared.world
-        run = jax.eval_shape(method.start)
-        mesh = runs_mesh(method, width, self._limits.devices)
+        inputs = self._worlds.of(each[0])
+        before = stage_of(self._sweep, each[0], name).before
+
+        def products(number: int) -> Any:
+            return product_like(before[number], inputs, each[0], Runs(np.asarray(seeds, np.int32)))
+
+        stacked = stacked_program(self._sweep, name, each, seeds, inputs, products)
         program = compile_chunk(
-            method.algorithm, each[0].loop.chunk, method.hyper_axis, run, method.hyper, world, mesh
-        )
+            stacked.learner, each[0].loop.chunk, stacked.hyper_axis, jax.eval_shape(stacked.start), stacked.hyper,
+            stacked.data, runs_mesh(stacked, width, self._limits.devices),
+        )  # fmt: skip
         return memory_of(program).total
 
 
-def _refuse_short(stage: Stage, until: int, config: StudyConfig) -> None:
+def _refuse_short(until: int, config: StudyConfig) -> None:
     """A run in which no session ends has no reward to compare."""
     turns, cap = until * config.online.rollout, config.simulator.turn_cap
-    if stage == "online" and turns < cap:
+    if turns < cap:
         raise InputError(f"{until} updates are {turns} turns, and a session may take {cap}: none need end",
                          column="online.updates", fix="use more updates, or of a halving a larger first_share",
                          )  # fmt: skip

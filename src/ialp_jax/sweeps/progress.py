@@ -54,8 +54,8 @@ class SweepBar:
 
     def _leading(self, unit: Unit, rewards: np.ndarray) -> str:
         """Before any setting is finished: the one that earns most per turn just now, over its seeds."""
-        if unit.stage == "pretraining":
-            return f"pre-training: reward/turn {np.mean(rewards):.3f}"
+        if not unit.measured:
+            return f"{unit.stage}: reward/turn {np.mean(rewards):.3f}"
         values: dict[int, list[float]] = {}
         for run, reward in zip(unit.runs, rewards, strict=False):
             values.setdefault(run.setting, []).append(float(reward))

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
+from ialp_jax.study.stages import learner_of
 from ialp_jax.sweeps.adaptive import AdaptiveSearch
 from ialp_jax.sweeps.definition import Sweep
 from ialp_jax.sweeps.search import Setting, initial_settings, rungs, survivors
@@ -37,24 +38,21 @@ def planned_settings(sweep: Sweep) -> int:
 
 
 def planned_steps(sweep: Sweep) -> int:
-    """Simulator steps of the method itself, all runs, as the base configuration has them; pre-training not counted."""
+    """Simulator steps of the last stage, all runs, as the base configuration has them; earlier stages are not counted."""
     config, seeds = sweep.config({}), sweep.space.seeds
-    each, whole = (
-        config.online.users * config.online.rollout,
-        updates_of("online", sweep.space.method, config),
-    )
+    learner = learner_of(sweep.stages(config)[-1], 1, config)
     if sweep.space.search.kind != "halving":
-        return planned_settings(sweep) * seeds * each * whole
+        return planned_settings(sweep) * seeds * learner.steps * learner.updates
     steps, before = 0, 0
-    for count, updates in rungs(sweep.space, whole, config.loop.chunk):
+    for count, updates in rungs(sweep.space, learner.updates, config.loop.chunk):
         steps += count * (updates - before)
         before = updates
-    return steps * seeds * each
+    return steps * seeds * learner.steps
 
 
 def _rungs(sweep: Sweep) -> Rounds:
     config = sweep.config({})
-    ladder = rungs(sweep.space, updates_of("online", sweep.space.method, config), config.loop.chunk)
+    ladder = rungs(sweep.space, updates_of(sweep.stages(config)[-1], config), config.loop.chunk)
     left: dict[int, Setting] = dict(enumerate(initial_settings(sweep.space)))
     for number, (_, updates) in enumerate(ladder):
         scores = yield Round(number, left, updates)

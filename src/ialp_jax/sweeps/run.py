@@ -17,11 +17,12 @@ from ialp_jax.artifacts import InputError, plain, read_json, versions, write_jso
 from ialp_jax.cluster.ray_tasks import run_tasks
 from ialp_jax.naming import label
 from ialp_jax.report.sweep import print_sweep, write_sweep_report
-from ialp_jax.study.results import PHASES
+from ialp_jax.study.fields import record_of
+from ialp_jax.study.measure import PHASES
 from ialp_jax.study.table import judge_record
 from ialp_jax.sweeps.adaptive import JOURNAL_NAME, importance
 from ialp_jax.sweeps.definition import FORMAT, SWEEP_FILE, Sweep
-from ialp_jax.sweeps.execute import CHECKPOINTS, execute_stored, execute_unit, is_done
+from ialp_jax.sweeps.execute import CHECKPOINTS, execute_stored, execute_unit, is_done, stage_of
 from ialp_jax.sweeps.plan import Limits, Planner
 from ialp_jax.sweeps.progress import SweepBar, sweep_bar
 from ialp_jax.sweeps.rounds import Rounds, planned_settings, planned_steps, rounds
@@ -105,18 +106,18 @@ class SweepJob:
 
     def _record(self) -> dict[str, Any]:
         return {**self.sweep.record(), "format": FORMAT, "identity": self.sweep.identity, "versions": [versions()],
-                "study": plain(self.sweep.config({})),
+                "study": record_of(self.sweep.config({})), "card": plain(self.sweep.method.card),
                 "planned_runs": planned_settings(self.sweep) * self.sweep.space.seeds}  # fmt: skip
 
     def _describe(self, worlds: Worlds, console: Console) -> None:
         """Notes who judged and what the worlds are, once they are known; says what will be run."""
         base = self.sweep.config({})
-        base.preferences.check_source(finished=self.sweep.prefs is not None)
+        if self.sweep.rests_on_table:
+            base.preferences.check_source(finished=self.sweep.prefs is not None)
         prepared = worlds.of(base)
         statements = [*prepared.dataset.statements, *prepared.fit.statements]
-        judge = judge_record(prepared.table) if self.sweep.pretrained else None
-        table = None if prepared.finished is None else prepared.finished.content
-        inputs = {"dataset": prepared.dataset.fingerprint, "table": table}
+        judge = judge_record(prepared.table) if self.sweep.rests_on_table else None
+        inputs = {"dataset": prepared.dataset.fingerprint, "table": prepared.given_table}
         found = read_json(self.out / SWEEP_FILE)
         if found.get("inputs", inputs) != inputs:
             raise InputError("the logs or the preference table are not those this sweep began with", file=self.out,
@@ -125,7 +126,7 @@ class SweepJob:
         write_json(self.out / SWEEP_FILE, {**self._record(), "phases": PHASES, "versions": used, "inputs": inputs, "judge": judge,
                                            "statements": statements})  # fmt: skip
         space = self.sweep.space
-        console.print(f"{space.method}: {planned_settings(self.sweep)} settings x {space.seeds} seeds, "
+        console.print(f"{self.sweep.method.name}: {planned_settings(self.sweep)} settings x {space.seeds} seeds, "
                       f"{space.search.kind} search for the highest {space.objective}", highlight=False)  # fmt: skip
         for sentence in advice(space):
             console.print(f"[yellow]{sentence}[/yellow]")
@@ -161,7 +162,9 @@ class SweepJob:
             if is_done(self.out, unit.name):
                 bar.skip(self._unit_steps(one, unit))
 
-        for stage in ("pretraining", "online"):  # the second starts from what the first leaves
+        for stage in dict.fromkeys(
+            unit.stage for unit in one.units
+        ):  # each starts from what those before leave
             waiting = [unit for unit in one.units if unit.stage == stage and not is_done(self.out, unit.name)]
             if self.engine == "ray":
                 self._execute_with_ray(one, waiting, planned, bar)
@@ -196,12 +199,13 @@ class SweepJob:
             bar.best(self.sweep.space.objective, best, known[best], len(found))
 
     def _unit_steps(self, one: Round, unit: Unit) -> int:
-        return steps_of(unit, self.sweep.config(one.settings[unit.runs[0].setting]))
+        config = self.sweep.config(one.settings[unit.runs[0].setting])
+        return steps_of(stage_of(self.sweep, config, unit.stage), config, unit)
 
     def _steps(self, planned: list[Round]) -> int:
         """Steps of the rounds planned so far, and of those to come as far as they can be foreseen."""
         units = [(one, unit) for one in planned for unit in one.units]
-        learning = sum(self._unit_steps(one, unit) for one, unit in units if unit.stage == "online")
+        learning = sum(self._unit_steps(one, unit) for one, unit in units if unit.measured)
         return sum(self._unit_steps(*pair) for pair in units) + max(planned_steps(self.sweep) - learning, 0)
 
 

@@ -1,76 +1,48 @@
 """Which fields may be swept, by whom they are used, and whether a space suits the study it changes."""
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from ialp_jax.artifacts import InputError, Value
-from ialp_jax.study.fields import apply, checked, held, kind_of
-from ialp_jax.study.names import PRETRAINED
+from ialp_jax.marks import Only, UsersWorld, Yardstick
+from ialp_jax.methods.base import Budget
+from ialp_jax.methods.registry import get
+from ialp_jax.study.fields import apply, beside, checked, held, kind_of, marks_of
+from ialp_jax.study.stages import settings_of, stages_of
 from ialp_jax.sweeps.search import axis_points
 from ialp_jax.sweeps.space import Axis, Space
 
 if TYPE_CHECKING:  # it imports JAX
     from ialp_jax.study.config import StudyConfig
 
-ADAPTED = ("a_ialp_ft", "a_ialp_ap_mixture", "a_ialp_ap_value")
-# Who uses a field: by its name, else by the longest of the names it begins with; everyone where there is none.
-_USERS: dict[str, tuple[str, ...]] = {
-    "pretrain": PRETRAINED,
-    "pretrain_hyper": PRETRAINED,
-    "preferences": PRETRAINED,
-    "preferences.neighbours": (),  # only table_greedy's
-    "scratch_hyper": ("a2c",),
-    "adapt_hyper": ADAPTED,
-    "adapt_hyper.weight": ("a_ialp_ap_mixture",),
-    "adapt_hyper.anneal": ("a_ialp_ap_mixture",),
-    "adapt_hyper.weight_rate": ("a_ialp_ap_mixture",),
-    "adapt_hyper.kappa": ("a_ialp_ap_value",),
-    "mixture_weight": ("a_ialp_ap_mixture",),
-    "mixture_start": ("a_ialp_ap_mixture",),
-    "value_start": ("a_ialp_ap_value",),
-    "evaluation.fixed_share": ("ialp",),
-    "loop.checkpoint_seconds": (),
-}
 _OWN = {"seeds": "the key `seeds`", "methods": "the key `method`"}  # of the space
-# May be fixed but not searched: the best value would be that of the kindest yardstick.
-_YARDSTICK = {
-    "loop.chunk": "it only cuts a run into pieces",
-    "pretrain.block_rows": "it changes speed, not results",
-    "online.block_rows": "it changes speed, not results",
-    "pretrain.bins": "it is how finely the curve is drawn",
-    "online.bins": "it is how finely the curve is drawn",
-    "evaluation": "it is how precisely policies are measured",
-    "preferences.gate": "it is whether a table is refused",
-}
-_WORLD = (
-    "data",
-    "simulator",
-    "fit",
-)  # a grid may compare worlds; a search for the best must not choose the easiest
-# What another field must hold for a field to matter.
-_NEEDS: dict[str, tuple[tuple[str, Callable[[Any], bool], str], ...]] = {
-    "adapt_hyper.anneal": (("mixture_weight", lambda value: value == "annealed", "annealed"),),
-    "adapt_hyper.weight_rate": (("mixture_weight", lambda value: value == "learnt", "learnt"),),
-    "pretrain_hyper.supervised_share": (("pretrain_hyper.supervised", lambda value: value > 0, "above 0"),),
-    "preferences.fraction": (("preferences.reward", lambda value: value == "selected", "selected"),
-                             ("preferences.threshold", lambda value: value is None, "none")),
-    "preferences.threshold": (("preferences.reward", lambda value: value == "selected", "selected"),),
-}  # fmt: skip
+_COMPARED_BY_BEST = ("halving", "adaptive")
 
 
-def affects(method: str, name: str) -> bool:
-    """Whether a field can change what a method achieves, or how that is measured."""
-    return method in _under(_USERS, name, (method,))
+def affects(method: str, config: "StudyConfig", name: str) -> bool:
+    """Whether a field can change what a method achieves, or how that is measured.
 
-
-def _under(table: Mapping[str, Any], name: str, default: Any = None) -> Any:
-    """The entry of a name, else of the longest dotted beginning of it that has one."""
-    parts = name.split(".")
-    beginnings = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
-    return next((table[part] for part in beginnings if part in table), default)
+    Args:
+        method: by name or file.
+        config: a study that runs it.
+        name: dotted name of the field.
+    """
+    entry, group = get(method), name.split(".")[0]
+    stages = stages_of(entry, config)
+    budgets = {stage.budget for stage in stages}
+    if name.startswith("methods."):
+        return True  # a study has the options of its method and of those that it builds on, and no others
+    if name == "loop.checkpoint_seconds":
+        return False  # it is when run states are saved
+    if name == "evaluation.fixed_share":
+        return Budget.MEASURE in budgets
+    if group == "pretrain":
+        return Budget.PRETRAIN in budgets
+    if group in ("online", "evaluation", "loop"):
+        return True
+    return any(group in settings_of(stage, config) for stage in stages)
 
 
 def check_space(space: Space, config: "StudyConfig", file: Path | None = None) -> Space:
@@ -83,6 +55,7 @@ def check_space(space: Space, config: "StudyConfig", file: Path | None = None) -
         InputError: if a field does not exist, may not be swept or cannot affect the method, a value is wrong, or
             the axes hold fewer different settings than are asked for.
     """
+    config = replace(config, methods=(space.method,))
     for name in (*space.fixed, *(axis.name for axis in space.axes)):
         _refuse_idle(space, config, name, file)
     base = apply(config, space.fixed, file)
@@ -103,12 +76,14 @@ def _refuse_idle(space: Space, config: "StudyConfig", name: str, file: Path | No
         raise InputError(
             f"it is {_OWN[name]} of the sweep", file=file, column=name, fix="write it at the top of the file"
         )
-    if not affects(space.method, name):
-        raise InputError(f"it has no effect on {space.method}", file=file, column=name, fix="leave it out")
+    if not affects(space.method, config, name):
+        raise InputError(
+            f"it has no effect on {get(space.method).name}", file=file, column=name, fix="leave it out"
+        )
 
 
 def _checked_axis(space: Space, base: "StudyConfig", axis: Axis, file: Path | None) -> Axis:
-    _refuse_yardstick(space, axis, file)
+    _refuse_yardstick(space, base, axis, file)
     kind = kind_of(base, axis.name, file)
     if axis.values:
         values = tuple(checked(base, axis.name, value, file) for value in axis.values)
@@ -141,15 +116,18 @@ def _try_values(base: "StudyConfig", name: str, values: tuple[Value, ...], file:
         apply(base, {name: value}, file).check_chunks()
 
 
-def _refuse_yardstick(space: Space, axis: Axis, file: Path | None) -> None:
-    reason, selects = _under(_YARDSTICK, axis.name), space.search.kind in ("halving", "adaptive")
-    if reason is None and space.method == "ialp" and axis.name.startswith("online."):
-        reason = "iALP is frozen online, so it is how long and on whom it is measured"
+def _refuse_yardstick(space: Space, base: "StudyConfig", axis: Axis, file: Path | None) -> None:
+    marks = marks_of(base, axis.name)
+    selects = space.search.kind in _COMPARED_BY_BEST
+    reason = next((mark.reason for mark in marks if isinstance(mark, Yardstick)), None)
+    frozen = stages_of(get(space.method), base)[-1].budget is Budget.MEASURE
+    if reason is None and frozen and axis.name.startswith("online."):
+        reason = "the method is frozen online, so it is how long and on whom it is measured"
     if reason is not None:
         raise InputError(
             f"{reason}, which is nothing to search", file=file, column=axis.name, fix="move it to [fixed]"
         )
-    if selects and axis.name.split(".")[0] in _WORLD:
+    if selects and any(isinstance(mark, UsersWorld) for mark in marks):
         raise InputError(f"it changes the users' world, and a search by {space.search.kind} would choose the easiest one",
                          file=file, column=axis.name, fix="move it to [fixed], or use a grid, random or sobol search",
                          )  # fmt: skip
@@ -160,12 +138,12 @@ def _refuse_yardstick(space: Space, axis: Axis, file: Path | None) -> None:
 
 def _refuse_unmet(space: Space, base: "StudyConfig", name: str, file: Path | None) -> None:
     """A field that only matters where another field holds something that it never holds."""
-    for other, suits, wanted in _NEEDS.get(name, ()):
+    for mark in (mark for mark in marks_of(base, name) if isinstance(mark, Only)):
+        other = beside(base, name, mark.field)
         axis = next((axis for axis in space.axes if axis.name == other), None)
-        if not any(
-            suits(value) for value in ((held(base, other),) if axis is None else axis.values or axis.bounds())
-        ):
-            raise InputError(f"it has no effect unless {other} is {wanted}", file=file, column=name,
+        values = (held(base, other),) if axis is None else axis.values or axis.bounds()
+        if not any(mark.met(value) for value in values):
+            raise InputError(f"it has no effect unless {other} is {mark}", file=file, column=name,
                              fix=f"set {other} in [fixed], or leave this axis out")  # fmt: skip
 
 

@@ -13,7 +13,7 @@
     "online.users" = 128
 
     [axes]                         # a range, or a list of values
-    "scratch_hyper.learning_rate" = {low = 1e-4, high = 1e-2, log = true}
+    "methods.a2c.learning_rate" = {low = 1e-4, high = 1e-2, log = true}
     "policy.encoder" = ["gru", "sasrec"]
 
 Whether the fields exist, and whether they can change what the method achieves, is asked in `settings.py`.
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ialp_jax.artifacts import InputError, Value
+from ialp_jax.methods.registry import get, names
 
 Kind = Literal["grid", "random", "sobol", "halving", "adaptive"]
 Objective = Literal[
@@ -38,8 +39,6 @@ Objective = Literal[
     "reward_per_turn",
     "length",
 ]
-Method = Literal["a2c", "ialp", "a_ialp_ft", "a_ialp_ap_mixture", "a_ialp_ap_value"]
-"""Methods that learn; "ialp" learns in the LLM's world and is measured, frozen, in the users'."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Axis:
     """One field, and the values it may take: a list, or a range.
 
     Attributes:
-        name: dotted name of the field, for example "scratch_hyper.learning_rate".
+        name: dotted name of the field, for example "methods.a2c.learning_rate".
         values: the list; empty where there is a range.
         low, high: ends of the range, both possible.
         log: the range is cut by ratios instead of differences.
@@ -105,7 +104,7 @@ class Space:
     """A sweep: `method` with every setting that `search` finds on `axes`, `seeds` times each.
 
     Attributes:
-        method: what is run.
+        method: what is run, by name or by the absolute path of a file that registers it.
         objective: the metric whose interquartile mean over the seeds is maximised.
         seeds: paired seeds 0, 1, ... of every setting.
         search: how settings are found.
@@ -113,7 +112,7 @@ class Space:
         axes: fields that are searched, in the order of the file.
     """
 
-    method: Method
+    method: str
     objective: Objective
     seeds: int
     search: Search
@@ -176,7 +175,7 @@ class _Reader:
             if axis.name in fixed:
                 raise self.error(f"axes.{axis.name}", "the field is in [fixed] too", "keep one of the two")
         return Space(
-            self.choice("method", stored["method"], Method),
+            self.method(stored["method"]),
             self.choice("objective", stored.get("objective", "mean_reward"), Objective),
             self.whole("seeds", stored.get("seeds", 4)), search, fixed, axes,
         )  # fmt: skip
@@ -272,12 +271,25 @@ class _Reader:
 
     def choice(self, key: str, stored: Any, choices: Any) -> Any:
         if stored not in get_args(choices):
-            notes = {"method": " (policies that do not learn have nothing to search)"}
-            note = " (it is called mean_reward now)" if stored == "auc" else notes.get(key, "")
+            note = " (it is called mean_reward now)" if stored == "auc" else ""
             raise self.error(
                 key, f"{stored!r} is not known{note}", f"use one of {', '.join(get_args(choices))}"
             )
         return stored
+
+    def method(self, stored: Any) -> str:
+        """A method that has options; a file by its absolute path, read from the folder of the sweep's file."""
+        if not isinstance(stored, str):
+            raise self.error("method", f"{stored!r} is no name", "give the name of a method")
+        reference = str((self.file.parent / stored).resolve()) if stored.endswith(".py") else stored
+        try:
+            entry = get(reference)
+        except InputError as error:
+            raise self.error("method", error.problem, error.fix) from error
+        if not fields(entry.options):
+            raise self.error("method", f"{entry.name} has no options, so there is nothing to search",
+                             f"use one of {', '.join(name for name in names() if fields(get(name).options))}")  # fmt: skip
+        return reference
 
     def table(self, key: str, stored: Any) -> dict[str, Any]:
         if not isinstance(stored, dict):

@@ -15,7 +15,7 @@ from ialp_jax.artifacts import atomic_path, plain, read_json
 from ialp_jax.evaluation.statistics import interquartile_mean
 from ialp_jax.naming import label
 from ialp_jax.sweeps.definition import Sweep
-from ialp_jax.sweeps.execute import RESULT, TIMINGS, is_done, pretraining_sources, unit_folder
+from ialp_jax.sweeps.execute import RESULT, TIMINGS, is_done, unit_folder
 from ialp_jax.sweeps.search import Setting
 from ialp_jax.sweeps.units import Round, Unit
 
@@ -40,11 +40,10 @@ def write_tables(sweep: Sweep, out: Path, planned: Sequence[Round]) -> None:
 def rung_rows(sweep: Sweep, out: Path, planned: Sequence[Round]) -> list[dict[str, Any]]:
     """One row per run and round, of the units executed so far."""
     rows = []
-    spent = _pretraining_steps(out, planned) if sweep.pretrained else {}
     for one in planned:
         for unit in one.units:
-            if unit.stage == "online" and is_done(out, unit.name):
-                rows += _rows(sweep, one, unit, read_json(unit_folder(out, unit.name) / RESULT), spent)
+            if unit.measured and is_done(out, unit.name):
+                rows += _rows(sweep, one, unit, read_json(unit_folder(out, unit.name) / RESULT))
     return sorted(rows, key=lambda row: (row["rung"], row["setting"], row["seed"]))
 
 
@@ -55,7 +54,7 @@ def scores(sweep: Sweep, out: Path, one: Round) -> dict[int, float]:
     """
     values: dict[int, list[float]] = {}
     for unit in one.units:
-        if unit.stage == "online" and is_done(out, unit.name):
+        if unit.measured and is_done(out, unit.name):
             found = read_json(unit_folder(out, unit.name) / RESULT)["metrics"][sweep.space.objective]
             for run, value in zip(unit.runs, found, strict=True):
                 values.setdefault(run.setting, []).append(value)
@@ -63,10 +62,8 @@ def scores(sweep: Sweep, out: Path, one: Round) -> dict[int, float]:
     return {setting: float(interquartile_mean(np.asarray(of_seeds))) for setting, of_seeds in whole.items()}
 
 
-def _rows(
-    sweep: Sweep, one: Round, unit: Unit, result: Mapping[str, Any], spent: Mapping[str, Sequence[int]]
-) -> list[dict[str, Any]]:
-    rows, steps = [], spent.get(unit.name, [0] * len(unit.runs))
+def _rows(sweep: Sweep, one: Round, unit: Unit, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = []
     described = {
         number: _described(sweep, one.settings[number]) for number in {run.setting for run in unit.runs}
     }
@@ -78,8 +75,7 @@ def _rows(
             "updates": unit.until, "complete": unit.complete,
             **{f"axis.{axis.name}": _cell(setting[axis.name]) for axis in sweep.space.axes},
             **{f"metric.{name}": values[place] for name, values in result["metrics"].items()},
-            "cost.online_steps": result["steps"], "cost.pretraining_steps": steps[place],
-            "cost.judgements": result["judgements"], "cost.llm_calls": result["llm_calls"],
+            **{f"cost.{name}": value for name, value in result["costs"][place].items()},
             **described[run.setting],
         })  # fmt: skip
     return rows
@@ -88,18 +84,6 @@ def _rows(
 def _described(sweep: Sweep, setting: Setting) -> dict[str, str]:
     """What is the same for all seeds of a setting."""
     return {"command": sweep.command(setting), "config": json.dumps(plain(sweep.config(setting)))}
-
-
-def _pretraining_steps(out: Path, planned: Sequence[Round]) -> dict[str, list[int]]:
-    """Simulator steps in the LLM's world that each run of an online unit rests on; runs may share them."""
-    known: dict[str, int] = {}
-    steps: dict[str, list[int]] = {}
-    for unit in (unit for one in planned for unit in one.units):
-        if unit.stage == "pretraining" and is_done(out, unit.name):
-            known[unit.name] = read_json(unit_folder(out, unit.name) / RESULT)["steps"]
-        elif unit.sources and is_done(out, unit.name):
-            steps[unit.name] = [known[name] for name, _ in pretraining_sources(out, unit)]
-    return steps
 
 
 def _timings(out: Path, planned: Sequence[Round]) -> list[dict[str, Any]]:

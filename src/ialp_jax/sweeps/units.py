@@ -3,26 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ialp_jax.artifacts import fingerprint, read_json, write_json
+from ialp_jax.methods.base import Stage
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.fields import decisive_fields, fields_of, hashable, held
+from ialp_jax.study.fields import hashable
+from ialp_jax.study.stages import identity, learner_of, settings_of, static_key
 from ialp_jax.sweeps.search import Setting
-from ialp_jax.sweeps.settings import affects
 
-Stage = Literal["pretraining", "online"]
 ROUNDS, UNITS = "rounds", "units"
-# What the other stage alone uses. All else is decisive unless it is data of the program: a field that is missing here
-# costs a compilation, never a wrong result.
-_FOREIGN: dict[Stage, tuple[str, ...]] = {
-    "pretraining": ("online", "mixture_weight", "mixture_start", "value_start", "evaluation"),
-    "online": ("pretrain",),
-}
-
-# What worlds are not made from (of the policy, the width that item vectors have); all else makes another world.
-_NO_WORLD = ("seeds", "methods", "policy.", "pretrain.", "pretrain_hyper.", "online.", "scratch_hyper.", "adapt_hyper.",
-             "mixture_weight", "mixture_start", "value_start", "evaluation.", "loop.")  # fmt: skip
+Place = tuple[str, int]
+"""A unit, and the place of a run in it."""
 
 
 @dataclass(frozen=True)
@@ -39,36 +31,33 @@ class Unit:
 
     Attributes:
         name: of the unit, and of its folder.
-        stage: pre-training in the LLM's world, or the method itself.
+        stage: name of the stage that is trained.
+        measured: whether it is the method's last stage, whose runs are measured.
         bucket: fingerprint of what is static; units of one bucket share a compiled program.
         runs: what is run, in the order of the program's run axis.
         width: runs of the program; the last run is repeated where there are fewer, and the copies are dropped.
         first: updates that the runs have had when the unit begins.
         until: updates that the runs have had in all when the unit ends.
         complete: whether that is all of them.
-        sources: for each run, the unit and place that holds what it starts from (iALP's parameters, or where the
-            rung before stopped); empty where it starts from nothing.
+        sources: for each run, where the products lie of the stages that its own starts from, in `Stage.before`'s order.
+        previous: for each run, where the rung before stopped; empty where the stage begins.
     """
 
     name: str
-    stage: Stage
+    stage: str
+    measured: bool
     bucket: str
     runs: tuple[Run, ...]
     width: int
     first: int
     until: int
     complete: bool
-    sources: tuple[tuple[str, int], ...] = ()
+    sources: tuple[tuple[Place, ...], ...] = ()
+    previous: tuple[Place, ...] = ()
 
-    @property
-    def padded(self) -> tuple[Run, ...]:
-        """One run for every place of the program."""
-        return self.runs + self.runs[-1:] * (self.width - len(self.runs))
-
-    @property
-    def padded_sources(self) -> tuple[tuple[str, int], ...]:
-        """What every place of the program starts from."""
-        return self.sources + self.sources[-1:] * (self.width - len(self.runs))
+    def padded(self, of_runs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What belongs to each run, for every place of the program."""
+        return of_runs + of_runs[-1:] * (self.width - len(self.runs))
 
 
 @dataclass(frozen=True)
@@ -79,7 +68,7 @@ class Round:
         number: 0, 1, ...
         settings: values by dotted name, by number of the setting.
         updates: how many a run has had when the round ends; None for all of its own.
-        units: in the order in which they are executed; those of pre-training come first.
+        units: in the order in which they are executed; a stage comes after those it starts from.
         compile_seconds: what it took to find the width of a bucket's program, by bucket.
     """
 
@@ -107,8 +96,8 @@ def load_rounds(out: Path) -> list[Round]:
 
 def load_unit(out: Path, name: str) -> tuple[Round, Unit]:
     """A unit by name, and the round it is of."""
-    found = _round(read_json(round_path(out, int(name.split("-")[0]))))
-    return found, next(unit for unit in found.units if unit.name == name)
+    planned = _round(read_json(round_path(out, int(name.split("-")[0]))))
+    return planned, next(unit for unit in planned.units if unit.name == name)
 
 
 def _round(stored: dict[str, Any]) -> Round:
@@ -119,48 +108,31 @@ def _round(stored: dict[str, Any]) -> Round:
 
 def _unit(stored: dict[str, Any]) -> Unit:
     runs = tuple(Run(**run) for run in stored["runs"])
-    sources = tuple((name, place) for name, place in stored["sources"])
-    return Unit(**{**stored, "runs": runs, "sources": sources})
+    sources, previous = hashable(stored["sources"]), hashable(stored["previous"])
+    return Unit(**{**stored, "runs": runs, "sources": sources, "previous": previous})
 
 
-def bucket_of(stage: Stage, method: str, config: StudyConfig) -> str:
+def bucket_of(stage: Stage, config: StudyConfig, measured: bool) -> str:
     """Equal for runs of a stage that differ in nothing but numbers that are data of the program."""
-    user = "ialp" if stage == "pretraining" else method
-    names = [
-        name
-        for name in decisive_fields(config)
-        if name.split(".")[0] not in _FOREIGN[stage] and affects(user, name)
-    ]
-    supervised = stage == "pretraining" and config.pretrain_hyper.supervised > 0.0
-    return fingerprint(
-        stage, method if stage == "online" else "", supervised, {name: held(config, name) for name in names}
-    )
+    evaluation = identity(config.evaluation) if measured else None
+    return fingerprint(static_key(stage, config), config.loop.chunk, evaluation)
 
 
-def pretraining_key(config: StudyConfig) -> str:
-    """Equal for settings that share one pre-trained policy per seed."""
-    return fingerprint(bucket_of("pretraining", "", config), config.pretrain_hyper)
+def inputs_key(stages: Sequence[Stage], config: StudyConfig) -> str:
+    """Equal for settings whose stages read the same inputs."""
+    # Of the policy nothing is an input but the width that item vectors have; all else makes other inputs.
+    names = sorted({name for stage in stages for name in settings_of(stage, config)} - {"policy"})
+    return fingerprint({name: identity(getattr(config, name)) for name in names}, config.policy.embedding)
 
 
-def world_key(config: StudyConfig) -> str:
-    """Equal for settings that share both worlds."""
-    names = [
-        name for name in fields_of(config) if not name.startswith(_NO_WORLD) or name == "policy.embedding"
-    ]
-    return fingerprint({name: held(config, name) for name in names})
-
-
-def updates_of(stage: Stage, method: str, config: StudyConfig) -> int:
+def updates_of(stage: Stage, config: StudyConfig) -> int:
     """Updates of a whole run of a stage."""
-    if stage == "pretraining":
-        return config.pretrain.updates
-    return config.fixed().updates if method == "ialp" else config.online.updates
+    return learner_of(stage, 1, config).updates
 
 
-def steps_of(unit: Unit, config: StudyConfig) -> int:
-    """Simulator steps of a unit, its idle copies included; `config` is one of its runs'."""
-    shape = config.pretrain if unit.stage == "pretraining" else config.online
-    return unit.width * shape.users * shape.rollout * (unit.until - unit.first)
+def steps_of(stage: Stage, config: StudyConfig, unit: Unit) -> int:
+    """Simulator steps of a unit, its idle copies included; `config` is one of its runs', `stage` that one's."""
+    return unit.width * learner_of(stage, 1, config).steps * (unit.until - unit.first)
 
 
 def in_units(runs: Sequence[Run], width: int) -> Iterator[tuple[Run, ...]]:

@@ -1,4 +1,4 @@
-"""The two worlds of every setting, made once per process."""
+"""What the runs of a sweep read, made once per process where settings agree in it."""
 
 from pathlib import Path
 
@@ -6,35 +6,34 @@ from rich.console import Console
 
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.prepare import Prepared, prepare
+from ialp_jax.study.inputs import Inputs
 from ialp_jax.study.table import FinishedTable, finished_table
 from ialp_jax.sweeps.definition import Sweep
-from ialp_jax.sweeps.units import world_key
+from ialp_jax.sweeps.units import inputs_key
 
 FOLDER = "worlds"
 
 
 class Worlds:
-    """Makes worlds where a setting first needs them, and keeps them; their files lie in a folder each."""
+    """The inputs of every setting, kept; their files lie in a folder each."""
 
     def __init__(self, sweep: Sweep, out: Path, console: Console) -> None:
         self._sweep, self._out, self._console = sweep, out, console
-        self._made: dict[str, Prepared] = {}
+        self._inputs: dict[str, Inputs] = {}
         self._datasets: dict[str, Dataset] = {}
 
-    def of(self, config: StudyConfig) -> Prepared:
-        """Both worlds of a setting.
+    def of(self, config: StudyConfig) -> Inputs:
+        """The inputs of a setting, each made when it is first asked for.
 
         Raises:
             InputError: if the logs or the table cannot be used.
         """
-        key = world_key(config)
-        if key not in self._made:
+        key = inputs_key(self._sweep.stages(config), config)
+        if key not in self._inputs:
             dataset = self.dataset(config)
-            self._made[key] = prepare(
-                dataset, config, self._out / FOLDER / key, self._console, self._table(dataset, config)
-            )
-        return self._made[key]
+            folder = self._out / FOLDER / key
+            self._inputs[key] = Inputs(dataset, config, folder, self._console, self._table(dataset, config))
+        return self._inputs[key]
 
     def dataset(self, config: StudyConfig) -> Dataset:
         """The logs of a setting."""
@@ -45,6 +44,6 @@ class Worlds:
         return self._datasets[key]
 
     def _table(self, dataset: Dataset, config: StudyConfig) -> FinishedTable | None:
-        if self._sweep.prefs is None:
+        if self._sweep.prefs is None or not self._sweep.rests_on_table:
             return None
         return finished_table(self._sweep.prefs, dataset, config.preferences, self._console)

@@ -13,7 +13,7 @@ from ialp_jax.training.distributed import barrier, is_primary
 
 logging.getLogger("absl").setLevel(logging.ERROR)  # orbax reports every save at INFO and WARNING
 
-MEANING = 3  # raised when the same arrays come to mean something else, so that older checkpoints are refused
+MEANING = 4  # raised when the same arrays come to mean something else, so that older checkpoints are refused
 
 
 class CheckpointStore:

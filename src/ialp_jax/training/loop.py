@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -14,32 +14,37 @@ from jax.sharding import Mesh
 from jax.stages import Compiled
 from jaxtyping import Array, Int, PRNGKeyArray
 
+from ialp_jax.marks import Yardstick
 from ialp_jax.ranges import Count, Weight
 from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.device import crowded
 from ialp_jax.training.distributed import agreed, gathered
 from ialp_jax.training.mesh import Layout, on_mesh
 from ialp_jax.training.progress import Watch
-from ialp_jax.worlds.world import World
 
 _MADE = [0]  # programs
 
 
-class Algorithm(Hashable, Protocol):
-    """What the loop needs of an algorithm: a static shape and a pure update of one run; equal ones share a program."""
+class Program(Hashable, Protocol):
+    """What the loop needs of a learner: a pure update of one run; equal ones share a compiled program."""
 
-    config: Any
+    @property
+    def updates(self) -> int:
+        """Updates of a whole run."""
 
-    def update(self, run: Any, hyper: Any, world: World, /) -> tuple[Any, dict[str, Array]]:
+    @property
+    def steps(self) -> int:
+        """Simulator steps of one update; 0 for a learner that serves nobody, whose updates are counted then."""
+
+    def update(self, run: Any, hyper: Any, data: Any, /) -> tuple[Any, dict[str, Array]]:
         """One update of one run."""
-        ...
 
 
 @dataclass(frozen=True)
 class LoopConfig:
     """How a run is cut into compiled chunks."""
 
-    chunk: Count = 10
+    chunk: Annotated[Count, Yardstick("it only cuts a run into pieces")] = 10
     """Updates per compiled chunk: the grain of progress, metrics and interruption."""
     checkpoint_seconds: Weight = 20.0
     """At least this long between two checkpoints of the whole run state."""
@@ -64,10 +69,10 @@ def seed_keys(seeds: Int[np.ndarray, "R"], purpose: int) -> PRNGKeyArray:
 
 
 def train(
-    algorithm: Algorithm,
+    learner: Program,
     start: Callable[[], Any],
     hyper: Any,
-    world: World,
+    data: Any,
     loop: LoopConfig,
     directory: Path,
     watch: Watch,
@@ -78,15 +83,15 @@ def train(
     """Trains R runs in one program (vmap over runs), resuming from `directory` if it holds a checkpoint.
 
     Args:
-        algorithm: what to run.
+        learner: what to run.
         start: makes the initial run states, every leaf with leading axis R.
         hyper: numbers of the runs.
-        world: where they run.
+        data: what all runs read.
         loop: chunking.
         directory: where checkpoints are kept; what was reached stays there.
         watch: told of the progress.
         hyper_axis: 0 if every leaf of `hyper` has a leading axis R, None if the runs share it.
-        until: stop after this many updates; all the algorithm has if None.
+        until: stop after this many updates; all the learner has if None.
         mesh: devices of all processes, from `make_mesh`; None is one device.
 
     Returns:
@@ -96,25 +101,25 @@ def train(
     Raises:
         ValueError: if the updates are not a whole number of chunks.
     """
-    updates, chunk = algorithm.config.updates, loop.chunk
+    updates, chunk = learner.updates, loop.chunk
     until = updates if until is None else until
     if updates % chunk or until % chunk:
         raise ValueError(f"{updates} or {until} updates are not a multiple of the chunk of {chunk}")
     run, hyper = start(), jax.tree.map(jnp.asarray, hyper)
     layout = Layout(jax.tree.leaves(run)[0].shape[0], mesh)
-    run, world = layout.place_runs(run), layout.place(world)
+    run, data = layout.place_runs(run), layout.place(data)
     hyper = layout.place(hyper) if hyper_axis is None else layout.place_runs(hyper)
-    advance = compile_chunk(algorithm, chunk, hyper_axis, run, hyper, world, mesh)
+    advance = compile_chunk(learner, chunk, hyper_axis, run, hyper, data, mesh)
     metrics = layout.place_runs(_empty_metrics(advance, updates // chunk))
     store = CheckpointStore(directory)
     finished = store.latest() or 0
     if finished:
         run, metrics = map(layout.place_runs, store.restore(finished, layout.real_runs((run, metrics))))
-    steps = layout.runs * algorithm.config.users * algorithm.config.rollout
+    steps = layout.runs * max(learner.steps, 1)
     saved, last_save = finished, time.monotonic()
     watch.begin(steps * until, steps * finished)
     while finished < until:
-        run, latest = advance(run, hyper, world)
+        run, latest = advance(run, hyper, data)
         metrics = _write_column(metrics, latest, finished // chunk)
         finished += chunk
         jax.block_until_ready((run, metrics))
@@ -128,21 +133,21 @@ def train(
 
 
 def compile_chunk(
-    algorithm: Algorithm,
+    learner: Program,
     chunk: int,
     hyper_axis: int | None,
     run: Any,
     hyper: Any,
-    world: World,
+    data: Any,
     mesh: Mesh | None = None,
 ) -> Compiled:
     """The program that advances runs of these shapes by `chunk` updates; metrics are averaged on the device.
 
-    Arrays or their shapes may be given. Equal algorithms and shapes share one program, which is compiled once
+    Arrays or their shapes may be given. Equal learners and shapes share one program, which is compiled once
     while there is room: where a process has had to compile very many, it lets go of them and starts anew.
     """
-    leaves, structure = jax.tree.flatten(jax.eval_shape(lambda *arrays: arrays, run, hyper, world))
-    return _compiled(algorithm, chunk, hyper_axis, structure, tuple(leaves), mesh)
+    leaves, structure = jax.tree.flatten(jax.eval_shape(lambda *arrays: arrays, run, hyper, data))
+    return _compiled(learner, chunk, hyper_axis, structure, tuple(leaves), mesh)
 
 
 def programs_compiled() -> int:
@@ -152,7 +157,7 @@ def programs_compiled() -> int:
 
 @lru_cache(maxsize=128)
 def _compiled(
-    algorithm: Algorithm,
+    learner: Program,
     chunk: int,
     hyper_axis: int | None,
     structure: Any,
@@ -163,18 +168,16 @@ def _compiled(
         _compiled.cache_clear()
     _MADE[0] += 1
     shapes = jax.tree.unflatten(structure, leaves)
-    program = _chunk_program(algorithm, chunk, hyper_axis)
+    program = _chunk_program(learner, chunk, hyper_axis)
     jitted = (
         jax.jit(program, donate_argnums=0) if mesh is None else on_mesh(program, mesh, shapes[0], hyper_axis)
     )
     return jitted.lower(*shapes).compile()
 
 
-def _chunk_program(algorithm: Algorithm, chunk: int, hyper_axis: int | None) -> Any:
-    def train_chunk(run: Any, hyper: Any, world: World) -> tuple[Any, dict[str, Array]]:
-        run, metrics = jax.lax.scan(
-            lambda now, _: algorithm.update(now, hyper, world), run, None, length=chunk
-        )
+def _chunk_program(learner: Program, chunk: int, hyper_axis: int | None) -> Any:
+    def train_chunk(run: Any, hyper: Any, data: Any) -> tuple[Any, dict[str, Array]]:
+        run, metrics = jax.lax.scan(lambda now, _: learner.update(now, hyper, data), run, None, length=chunk)
         return run, jax.tree.map(lambda values: jnp.mean(values, axis=0), metrics)
 
     return jax.vmap(train_chunk, in_axes=(0, hyper_axis, None))

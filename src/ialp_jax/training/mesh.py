@@ -138,7 +138,7 @@ def run_specs(state: Any) -> Any:
 
 
 def on_mesh(program: Callable[..., Any], mesh: Mesh, state: Any, hyper_axis: int | None) -> Any:
-    """`program(runs, hyper, world) -> (runs, metrics)` over leading axes R, compiled for arrays on the mesh.
+    """`program(runs, hyper, data) -> (runs, metrics)` over leading axes R, compiled for arrays on the mesh.
 
     Args:
         program: advances all runs it is given; inside, functions of `serving/shares.py` see the axis `user`.

@@ -9,15 +9,18 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from ialp_jax.algorithms import a2c, adaptive, fixed, ialp
 from ialp_jax.bench.measuring.floors import Counts
 from ialp_jax.bench.measuring.program import Program, Tree
 from ialp_jax.bench.settings import Effort, Point, Shape
 from ialp_jax.bench.subjects import head, work
 from ialp_jax.bench.subjects.worlds import RandomWorld
-from ialp_jax.learning.hyper import ActorCriticHyper
+from ialp_jax.methods.base import Budget, Data, Learner, Need, Scene, Stage, Untrained
+from ialp_jax.methods.learners.frozen import FrozenNetwork
+from ialp_jax.methods.named.random import RandomServer
+from ialp_jax.methods.options import options_of
+from ialp_jax.methods.registry import get, names
 from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
-from ialp_jax.policies.fixed import RandomPolicy, fixed_actor
+from ialp_jax.serving.stream import Stream
 from ialp_jax.training.loop import LoopConfig
 from ialp_jax.training.mesh import MeshConfig, make_mesh
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
@@ -44,14 +47,19 @@ class Workload:
     build: Build
 
 
-def config_of(point: Point, shape: Shape) -> a2c.Config:
-    """The learner's static shape; a pool of a quarter of the users, or of 64, opens the sessions of an update."""
-    return a2c.Config(
+def stream_of(point: Point, shape: Shape) -> Stream:
+    """How users are served; a pool of a quarter of the users, or of 64, opens the sessions of an update."""
+    return Stream(
         users=point.users,
         rollout=shape.rollout,
         updates=LONG,
         pool=min(point.users, max(64, point.users // 4)),
     )
+
+
+def scene_of(point: Point, shape: Shape) -> Scene:
+    """The scene of a study."""
+    return Scene(simulator_of(shape), network_of(point, shape), stream_of(point, shape))
 
 
 def network_of(point: Point, shape: Shape) -> Network:
@@ -75,20 +83,19 @@ def mesh_of(point: Point, axis: Axis) -> Mesh | None:
     """As many of this machine's devices as divide the users, all on one axis; None if that is one device."""
     count = math.gcd(point.users, len(jax.devices()))
     config = MeshConfig(run=count, user=1) if axis == "run" else MeshConfig(run=1, user=count)
-    return make_mesh(config, count, point.users, config_of(point, Shape()).pool, jax.devices()[:count])
+    return make_mesh(config, count, point.users, stream_of(point, Shape()).pool, jax.devices()[:count])
 
 
 def environment(point: Point, shape: Shape, effort: Effort) -> Program:
     """Users, random permitted items, no policy."""
-    algorithm = fixed.Fixed(config_of(point, shape), simulator_of(shape), fixed_actor)
+    learner = RandomServer(scene_of(point, shape))
     world = RandomWorld(shape.population, point.items, shape.history)
-    policy = RandomPolicy(point.items)
     turn = work.environment_work(shape, point.users, world)
 
     def start(key: jax.Array, world: World) -> Tree:
-        return algorithm.init(key, policy, world)
+        return learner.init(key, (), Data(world=world), ())
 
-    return _repeated(algorithm, policy, start, world, point, shape, effort, turn.times(shape.rollout))
+    return _repeated(learner, (), start, world, point, shape, effort, turn.times(shape.rollout))
 
 
 def environment_on_devices(point: Point, shape: Shape, effort: Effort) -> Program:
@@ -102,52 +109,36 @@ def environment_on_devices(point: Point, shape: Shape, effort: Effort) -> Progra
 
 def serving(point: Point, shape: Shape, effort: Effort) -> Program:
     """Users and the learnt policy, no learning: the parameters travel in the state but never change."""
-    network = network_of(point, shape)
-    actor_of = lambda policy, greedy: a2c.policy_actor(network, policy, greedy)  # noqa: E731
-    algorithm = fixed.Fixed(config_of(point, shape), simulator_of(shape), actor_of)
+    learner, network = FrozenNetwork(scene_of(point, shape)), network_of(point, shape)
     world = RandomWorld(shape.population, point.items, shape.history)
 
     def start(key: jax.Array, world: World) -> Tree:
-        params = network.init(key, shape.history)
-        return params, algorithm.init(key, params, world)
+        return learner.init(key, (), Data(world=world), (network.init(key, shape.history),))
 
     counts = work.together(
         work.serving_work(shape, point.users, point.items).times(shape.rollout),
         work.environment_work(shape, point.users, world).times(shape.rollout),
     )
-    updates = updates_per_call(counts, point, shape, effort)
-
-    def step(state: Tree, world: World) -> tuple[Tree, Tree]:
-        params, run = state
-        run, metrics = jax.lax.scan(
-            lambda now, _: algorithm.update(now, params, world), run, None, length=updates
-        )
-        return (params, run), metrics
-
-    steps = updates * point.users * shape.rollout
-    return Program(world, start, step, steps, counts.times(updates), str(head.plan_of(point, shape)))
+    plan = str(head.plan_of(point, shape))
+    return _repeated(learner, (), start, world, point, shape, effort, counts, plan)
 
 
-def training(
-    algorithm_of: Callable[[a2c.Config, Simulator, Network], Any],
-    hyper: ActorCriticHyper,
-    kind: str = "users",
-    policies: int = 1,
-) -> Build:
-    """A learner in the world of `kind`; `policies` is how many of them act (the first ones frozen)."""
+def training(stage: Stage) -> Build:
+    """A stage of a method, started from untrained parameters, in a random world of the kind that it learns in."""
+    kind = "imagined" if Need.TABLE_WORLD in stage.needs else "users"
+    policies = len(stage.after)
 
     def build(point: Point, shape: Shape, effort: Effort) -> Program:
-        network = network_of(point, shape)
-        algorithm = algorithm_of(config_of(point, shape), simulator_of(shape), network)
+        scene = scene_of(point, shape)
+        learner = stage.learner(scene, stage.config)
         world = RandomWorld(shape.population, point.items, shape.history, kind)  # type: ignore[arg-type]
 
         def start(key: jax.Array, world: World) -> Tree:
-            keys = jax.random.split(key, policies)
-            params = [network.init(one, shape.history) for one in keys]
-            return algorithm.init(key, hyper, world, *params)
+            params = tuple(scene.network.init(one, shape.history) for one in jax.random.split(key, policies))
+            return learner.init(key, stage.hyper, Data(world=world), params)
 
         counts, plan = training_work(point, shape, world, policies), str(head.plan_of(point, shape))
-        return _repeated(algorithm, hyper, start, world, point, shape, effort, counts, plan)
+        return _repeated(learner, stage.hyper, start, world, point, shape, effort, counts, plan)
 
     return build
 
@@ -194,7 +185,7 @@ def updates_per_call(counts: Counts, point: Point, shape: Shape, effort: Effort)
 
 
 def _repeated(
-    algorithm: Any,
+    learner: Learner,
     hyper: Any,
     start: Callable[[jax.Array, Any], Tree],
     world: RandomWorld,
@@ -208,8 +199,9 @@ def _repeated(
     updates = updates_per_call(counts, point, shape, effort)
 
     def step(run: Tree, world: World) -> tuple[Tree, Tree]:
+        data = Data(world=world)
         run, metrics = jax.lax.scan(
-            lambda now, _: algorithm.update(now, hyper, world), run, None, length=updates
+            lambda now, _: learner.update(now, hyper, data), run, None, length=updates
         )
         return run, jax.tree.map(jnp.mean, metrics)
 
@@ -217,11 +209,59 @@ def _repeated(
     return Program(world, start, step, steps, counts.times(updates), plan)
 
 
-def _mixture(config: a2c.Config, simulator: Simulator, network: Network) -> adaptive.AdaptiveA2C:
-    sizes = {name: getattr(config, name) for name in a2c.Config.__dataclass_fields__}
-    return adaptive.AdaptiveA2C(adaptive.Config(**sizes, reading="mixture"), simulator, network)
+def methods_workloads() -> dict[str, Workload]:
+    """Every stage of a registered method that learns from users it serves, once where methods share one.
+
+    A stage is named by its method where it is the last one or the method's own: iALP learns before it is measured.
+    """
+    workloads: dict[str, Workload] = {}
+    seen: list[tuple[Any, ...]] = []
+    for name in sorted(names(), key=lambda name: len(get(name).options.builds_on)):  # foundations first
+        entry = get(name)
+        for stage in getattr(options_of([name]), name).stages(_Options([name])):
+            program = (
+                stage.learner,
+                stage.config,
+                jax.tree.structure(stage.hyper),
+                stage.needs,
+                len(stage.after),
+            )
+            if stage.budget is Budget.MEASURE or not _is_built(stage) or program in seen:
+                continue
+            seen.append(program)
+            workloads[name] = Workload(f"{entry.card.title}, learning", entry.card.meaning, training(stage))
+    return workloads
 
 
+def _is_built(stage: Stage) -> bool:
+    """Whether all that a stage reads can be made up here: a world, and parameters of the shared network."""
+    made_up = {Need.USERS, Need.TABLE_WORLD}
+    return (
+        stage.needs <= made_up
+        and stage.fitted is None
+        and all(isinstance(start, (Stage, Untrained)) for start in stage.after)
+    )
+
+
+class _Options:
+    """The default options of methods, as a study has them."""
+
+    def __init__(self, references: list[str]) -> None:
+        self._options = options_of(references)
+
+    def method(self, name: str) -> Any:
+        """The options of one of them, or of one that they build on."""
+        return getattr(self._options, name)
+
+
+def _taught() -> Stage:
+    """iALP's pre-training with its supervised term."""
+    options = get("ialp").options()
+    stage: Stage = replace(options, hyper=options.hyper.replace(supervised=0.5)).pretraining()
+    return stage
+
+
+_LEARNERS = methods_workloads()
 # In the order in which they are measured: a budget that runs out costs the last ones.
 WORKLOADS: dict[str, Workload] = {
     "environment": Workload(
@@ -235,13 +275,11 @@ WORKLOADS: dict[str, Workload] = {
     "serving": Workload(
         "environment + policy", "The policy samples an item for every user; nothing is learnt.", serving
     ),
-    "a2c": Workload(
-        "A2C training", "Serves every user for a rollout, then one gradient step.", training(a2c.A2C, a2c.Hyper())
-    ),
+    "a2c": _LEARNERS.pop("a2c"),
     "a2c_devices": Workload(
-        "A2C training, all devices",
+        "A2C from scratch, learning, all devices",
         "The users of one run shared by all devices (of a CPU: its cores); gradients are added up.",
-        on_devices(training(a2c.A2C, a2c.Hyper())),
+        on_devices(training(get("a2c").options().stages(None)[-1])),
     ),
     "head": Workload(
         "catalogue head", "Logits, a sample, its log-probability and the entropy of every row.", head.acting
@@ -258,19 +296,10 @@ WORKLOADS: dict[str, Workload] = {
         "logits + logsumexp", "The least a softmax can do: the logits and their logsumexp, nothing sampled.",
         head.by_logsumexp,
     ),
-    "ialp": Workload(
-        "iALP pre-training",
-        "The same in the imagined users' world, as the presets run it (no supervised term).",
-        training(a2c.A2C, ialp.Hyper(), "imagined"),
-    ),
-    "a_ialp_ap": Workload(
-        "A-iALP_ap (mixture)",
-        "A frozen and a learning policy both score the catalogue in every turn; one gradient step.",
-        training(_mixture, adaptive.Hyper(), policies=2),
-    ),
+    **_LEARNERS,
     "ialp_taught": Workload(
         "iALP, supervised term",
         "iALP that also imitates a preferred item of every state, drawn from the whole catalogue.",
-        training(ialp.IALP, ialp.Hyper(supervised=0.5), "imagined"),
+        training(_taught()),
     ),
 }  # fmt: skip

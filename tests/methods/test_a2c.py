@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_runs import observations, probe_world, tiny_learner, tiny_network
+from tiny_runs import in_world, observations, probe_world, tiny_learner, tiny_network
 
-from ialp_jax.algorithms import a2c
+from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.worlds.simulator import SimulatorConfig
 
 pytestmark = pytest.mark.usefixtures("batched_keys")
 ITEMS, CAP, SEEDS, UPDATES = 9, 4, 3, 240
-NETWORK = tiny_network(ITEMS)
+NETWORK = tiny_network(ITEMS, block_rows=256)
 HISTORIES = [[ITEMS, 0], [ITEMS, 1]]
 
 learner = tiny_learner(
@@ -23,7 +23,6 @@ learner = tiny_learner(
     rollout=4,
     updates=UPDATES,
     pool=16,
-    block_rows=256,
 )
 
 
@@ -31,11 +30,13 @@ learner = tiny_learner(
 def late_transitions(world, discount, seeds=SEEDS):
     """Trains a few seeds; what they did in the last fifth of the run, averaged per seed."""
 
+    data = in_world(world)
+
     def one_seed(key):
         param_key, key = jax.random.split(key)
-        hyper = a2c.Hyper(learning_rate=2e-2, discount=discount, trace=0.9, entropy=0.01)
-        run = learner.init(key, hyper, world, NETWORK.init(param_key, 2))
-        metrics = jax.lax.scan(lambda run, _: learner.update(run, hyper, world), run, None, length=UPDATES)[1]
+        hyper = ActorCriticHyper(learning_rate=2e-2, discount=discount, trace=0.9, entropy=0.01)
+        run = learner.init(key, hyper, data, (NETWORK.init(param_key, 2),))
+        metrics = jax.lax.scan(lambda run, _: learner.update(run, hyper, data), run, None, length=UPDATES)[1]
         return {name: jnp.mean(metrics[name][-UPDATES // 5 :]) for name in ("reward", "departures")}
 
     return jax.vmap(one_seed)(jax.random.split(jax.random.key(0), seeds))
@@ -86,7 +87,7 @@ def test_values_converge_to_the_exact_ones():
     discount, ratings = 0.8, np.diag([1.0, 0.5, 0.2])
     world = probe_world(ratings, [[0, 0], [1, 1], [2, 2]], floor=0.3, allowed=[[0], [1], [2]])
     world = world.replace(initial_feedback=jnp.asarray([[1.0, 1.0], [0.5, 0.5], [0.2, 0.2]]))
-    network = tiny_network(3)
+    network, data = tiny_network(3), in_world(world)
     tabular = tiny_learner(
         network,
         SimulatorConfig(turn_cap=10, rules=("rating",), repeats="allowed"),
@@ -94,12 +95,12 @@ def test_values_converge_to_the_exact_ones():
         pool=12,
         updates=300,
     )
-    hyper = a2c.Hyper(learning_rate=1e-2, discount=discount)
+    hyper = ActorCriticHyper(learning_rate=1e-2, discount=discount)
 
     @jax.jit
     def learn(key):
-        run = tabular.init(key, hyper, world, network.init(jax.random.key(1), 2))
-        run, _ = jax.lax.scan(lambda run, _: tabular.update(run, hyper, world), run, None, length=400)
+        run = tabular.init(key, hyper, data, (network.init(jax.random.key(1), 2),))
+        run, _ = jax.lax.scan(lambda run, _: tabular.update(run, hyper, data), run, None, length=400)
         start = observations(world.initial_items, world.initial_feedback)
         features = network.begin(run.params, start).features
         return network.value(run.params, features), network.action_value(run.params, features, jnp.arange(3))

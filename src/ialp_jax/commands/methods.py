@@ -1,0 +1,94 @@
+"""Lists the methods, or shows one: its options, stages, needs and where it is from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tyro
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Methods:
+    """Lists the methods that a study can compare, or shows what one of them is."""
+
+    name: tyro.conf.Positional[str | None] = None
+    """A method's name, or a .py file that registers one; all are listed if left out."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Prints a table of all methods, or what there is to know of one."""
+    asked = tyro.cli(Methods, args=arguments, prog="ialp methods")
+    console = Console()
+    if asked.name is None:
+        console.print(_all())
+    else:
+        _show(asked.name, console)
+
+
+def _all() -> Table:
+    from ialp_jax.methods import get, names
+
+    table = Table(
+        "method",
+        "what it is",
+        "learns online",
+        "by default",
+        caption="ialp methods NAME shows one",
+        box=SIMPLE_HEAD,
+    )
+    family = ""
+    for name in names():
+        card = get(name).card
+        if card.family != family:
+            family = card.family
+            table.add_section()
+            table.add_row(f"[bold]{escape(family)}[/bold]")
+        table.add_row(
+            f"  {name}",
+            escape(card.meaning),
+            *("yes" if flag else "" for flag in (card.learns_online, card.default)),
+        )
+    return table
+
+
+def _show(reference: str, console: Console) -> None:
+    from ialp_jax.methods import get
+    from ialp_jax.study.config import StudyConfig
+    from ialp_jax.study.fields import fields_of, held
+    from ialp_jax.study.stages import stages_of
+
+    entry, config = get(reference), StudyConfig(methods=(reference,))
+    console.print(f"[bold]{entry.name}[/bold]: {escape(entry.card.meaning)}", highlight=False)
+    console.print(escape((entry.options.__doc__ or "").strip()), highlight=False)
+    if entry.card.paper:
+        console.print(f"from {escape(entry.card.paper)}", highlight=False)
+    stages = Table(
+        "stage", "needs", "starts from", "spends", title="in the order of training", title_justify="left"
+    )
+    for stage in stages_of(entry, config):
+        needs = ", ".join(sorted(need.label for need in stage.needs)) + (
+            ", offline logs" if stage.fitted else ""
+        )
+        starts = ", ".join(
+            dict.fromkeys(getattr(start, "name", "untrained parameters") for start in stage.after)
+        )
+        stages.add_row(stage.name, needs, starts or "nothing", f"{stage.budget.value} steps")
+    console.print(stages)
+    options = Table(
+        "option", "default", title="options; those of methods that it builds on too", title_justify="left"
+    )
+    for name in fields_of(config):
+        if name.startswith("methods."):
+            options.add_row(
+                f"--{name.replace('_', '-')}",
+                f"{held(config, name):g}"
+                if isinstance(held(config, name), float)
+                else str(held(config, name)),
+            )
+    if options.row_count:
+        console.print(options)
+    for rival in entry.card.rivals:
+        console.print(f"compared with {rival.other} on {rival.metric}: {rival.question}", highlight=False)

@@ -1,0 +1,249 @@
+"""What a method is made of: cards, stages, learners, and the data that a program may read.
+
+A method is a frozen dataclass of typed options, registered under its name (`registry.py`), one file each in `named/`. It
+names its stages; the last one is measured. Everything else (study, sweeps, command line, report, bench) reads that.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, ClassVar, Protocol
+
+from flax import struct
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ialp_jax.data.dataset import Dataset
+from ialp_jax.policies.actor import Flag
+from ialp_jax.policies.actor_critic import Network
+from ialp_jax.serving.sessions import AnyActor
+from ialp_jax.serving.stream import Stream
+from ialp_jax.worlds.simulator import Simulator
+from ialp_jax.worlds.world import World
+
+RunState = Any
+Params = Any
+Hyper = Any
+Metrics = dict[str, Array]
+
+
+class Need(Enum):
+    """An input that a stage reads, prepared only where a chosen stage names it.
+
+    `settings` are the groups of the study's configuration that this input alone is made from; a stage that does not
+    need it does not change with them.
+    """
+
+    USERS = ("users", ())
+    """The users' world, where sessions are served."""
+    TABLE_WORLD = ("table_world", ("preferences",))
+    """The preference table as a world of imagined users."""
+    PRIOR = ("prior", ("preferences", "prior"))
+    """What the preference table says of every user and item."""
+
+    def __init__(self, label: str, settings: tuple[str, ...]) -> None:
+        self.label, self.settings = label, settings
+
+    @property
+    def rests_on_table(self) -> bool:
+        """Whether the preference table's judgements are part of its cost."""
+        return "preferences" in self.settings
+
+
+class Budget(Enum):
+    """Whose simulator steps a stage spends."""
+
+    ONLINE = "online"
+    """The users': the study's online stream."""
+    MEASURE = "measure"
+    """The users', to measure a policy that does not change: a share of the online stream."""
+    PRETRAIN = "pretrain"
+    """Those of another world: the study's pre-training stream."""
+
+
+@dataclass(frozen=True)
+class OfflineFit:
+    """Arrays fitted on the host to the logs of the offline users, for `Data.fitted`.
+
+    Attributes:
+        fit: (dataset, config) -> arrays, a pytree; it may read offline users only.
+        config: hashable numbers of the fit.
+    """
+
+    fit: Callable[[Dataset, Any], Any]
+    config: Any = ()
+
+
+@struct.dataclass
+class Data:
+    """What the program of a stage may read; None where its stage did not ask for it.
+
+    Attributes:
+        world: where sessions are served. Actors are handed `Data` without it (`hidden`): no learner sees the truth.
+        prior: scores of the preference table for every user and item.
+        fitted: what an `OfflineFit` made.
+    """
+
+    world: World | None = None
+    prior: Float[Array, "U N"] | None = None
+    fitted: Any = None
+
+    @property
+    def users_world(self) -> World:
+        """The world of a stage that serves users."""
+        assert self.world is not None, "a stage that serves users needs a world"
+        return self.world
+
+    def hidden(self) -> "Data":
+        """The same without the world: what an actor may know."""
+        return self.replace(world=None)  # type: ignore[attr-defined, no-any-return]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where a learner works: all static.
+
+    Attributes:
+        simulator: rules of a session.
+        network: the network that all methods share.
+        stream: how users are served.
+    """
+
+    simulator: Simulator
+    network: Network
+    stream: Stream
+
+    @property
+    def num_items(self) -> int:
+        """N, size of the catalogue."""
+        return self.network.module.num_items
+
+
+class Learner(Hashable, Protocol):
+    """A program over one run: frozen and hashable, because equal learners share a compiled program."""
+
+    @property
+    def scene(self) -> Scene:
+        """Where it works."""
+
+    @property
+    def updates(self) -> int:
+        """Updates of a whole run."""
+
+    @property
+    def steps(self) -> int:
+        """Simulator steps of one update."""
+
+    def init(self, key: PRNGKeyArray, hyper: Hyper, data: Data, start: tuple[Params, ...]) -> RunState:
+        """The state of a run before its first update; `start` holds the products of `Stage.after`."""
+
+    def update(self, run: RunState, hyper: Hyper, data: Data) -> tuple[RunState, Metrics]:
+        """One update of one run."""
+
+    def actor(self, run: RunState, hyper: Hyper, data: Data, greedy: Flag = False) -> AnyActor:
+        """The policy as it stands; `data` may come without a world."""
+
+    def product(self, run: RunState) -> Params:
+        """What a later stage may start from, and what is exported."""
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """In `Stage.after`: the fresh parameters of the shared network, those of the run's seed."""
+
+
+UNTRAINED = Untrained()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A piece of training as a value: stages with equal keys are one stage, trained once.
+
+    Attributes:
+        name: words for the bar, the table and the page.
+        learner: makes the learner of a scene and a config.
+        config: what decides the program, hashable.
+        hyper: numbers that are data of the program, so that a sweep may give every run its own.
+        needs: inputs that must be in `Data`.
+        after: what `init` starts from: products of other stages, or untrained parameters.
+        fitted: makes `Data.fitted`; None for nothing.
+        budget: whose simulator steps it spends.
+    """
+
+    name: str
+    learner: Callable[[Scene, Any], Learner]
+    config: Any = ()
+    hyper: Any = ()
+    needs: frozenset[Need] = frozenset({Need.USERS})
+    after: tuple["Stage | Untrained", ...] = ()
+    fitted: OfflineFit | None = None
+    budget: Budget = Budget.ONLINE
+
+    @property
+    def before(self) -> tuple["Stage", ...]:
+        """The stages it starts from."""
+        return tuple(start for start in self.after if isinstance(start, Stage))
+
+
+def rest_on_table(stages: Iterable[Stage]) -> bool:
+    """Whether any of the stages reads what was made from the preference table."""
+    return any(need.rests_on_table for stage in stages for need in stage.needs)
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A comparison that a report makes: this method minus `other` on `metric`; `question` is what it answers."""
+
+    other: str
+    metric: str
+    question: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """All that a report says of a method; written into results.json, so that a page needs no registry.
+
+    Attributes:
+        title: its name for people.
+        meaning: one line.
+        family: methods of one family are shown together.
+        learns_online: whether its curve may rise; others are drawn as a level.
+        rivals: what it is compared with.
+        curves: further metrics that are drawn over the run, and their titles.
+        stochastic: whether its greedy version is another policy.
+        reference: whether it is repeated in the pictures of other families.
+        default: whether a study that names no methods runs it.
+        exported: whether its product is the whole policy as parameters of the shared network, for `ialp recommend`.
+        paper: where it is from.
+    """
+
+    title: str
+    meaning: str
+    family: str
+    learns_online: bool
+    rivals: tuple[Rival, ...] = ()
+    curves: Mapping[str, str] = field(default_factory=dict)
+    stochastic: bool = True
+    reference: bool = False
+    default: bool = False
+    exported: bool = False
+    paper: str = ""
+
+
+class Common(Protocol):
+    """What a method may ask of the study it is part of."""
+
+    def method(self, name: str) -> Any:
+        """The options of another method, as the study has them."""
+
+
+class Method(Protocol):
+    """The registered class: a frozen dataclass of options.
+
+    `builds_on` names the methods whose options decide its stages too; a command line then offers them.
+    """
+
+    card: ClassVar[Card]
+    builds_on: ClassVar[tuple[str, ...]]
+
+    def stages(self, study: Common) -> tuple[Stage, ...]:
+        """Its stages in the order of training; the last one is measured."""

@@ -1,0 +1,35 @@
+"""Advantage actor-critic from scratch: learns online only."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
+
+from ialp_jax.learning.hyper import ActorCriticHyper
+from ialp_jax.methods.base import UNTRAINED, Card, Common, Rival, Stage
+from ialp_jax.methods.families import ACTOR_CRITIC
+from ialp_jax.methods.learners.actor_critic import ActorCriticConfig, ActorCriticLearner
+from ialp_jax.methods.options import Flat
+from ialp_jax.methods.registry import register
+
+
+@register("a2c")
+@dataclass(frozen=True)
+class A2C:
+    """Advantage actor-critic from scratch."""
+
+    hyper: Annotated[ActorCriticHyper, Flat] = field(default_factory=ActorCriticHyper)
+    """Numbers of the learner."""
+
+    card: ClassVar[Card] = Card(
+        "A2C from scratch", "learns online only", ACTOR_CRITIC, learns_online=True, reference=True, default=True, exported=True,
+        paper="Mnih et al. 2016, arXiv 1602.01783",
+        rivals=(
+            Rival("random", "final_reward", "Does A2C learn past random?"),
+            Rival("popular", "final_reward", "Does A2C learn past popularity?"),
+        ),
+    )  # fmt: skip
+    builds_on: ClassVar[tuple[str, ...]] = ()
+
+    def stages(self, study: Common) -> tuple[Stage, ...]:
+        """Online learning from untrained parameters."""
+        del study
+        return (Stage("a2c", ActorCriticLearner, ActorCriticConfig(), self.hyper, after=(UNTRAINED,)),)

@@ -1,0 +1,48 @@
+"""iALP: pre-trained in the world of the preference table, then frozen."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
+
+from ialp_jax.methods.base import UNTRAINED, Budget, Card, Common, Need, Rival, Stage
+from ialp_jax.methods.families import PREFERENCES
+from ialp_jax.methods.learners.actor_critic import ActorCriticConfig, ActorCriticLearner
+from ialp_jax.methods.learners.frozen import FrozenNetwork
+from ialp_jax.methods.learners.teaching import TaughtHyper
+from ialp_jax.methods.options import Flat
+from ialp_jax.methods.registry import register
+
+
+def _pretraining_hyper() -> TaughtHyper:
+    # What is left of the entropy is what online learning can explore with.
+    return TaughtHyper(learning_rate=1e-3, entropy=0.05)
+
+
+@register("ialp")
+@dataclass(frozen=True)
+class IALP:
+    """iALP: pre-trained on the preferences, frozen online."""
+
+    hyper: Annotated[TaughtHyper, Flat] = field(default_factory=_pretraining_hyper)
+    """Numbers of pre-training."""
+
+    card: ClassVar[Card] = Card(
+        "iALP, frozen", "pre-trained on the preferences, not adapted", PREFERENCES, learns_online=False, reference=True,
+        default=True, paper="arXiv 2501.13816",
+        rivals=(
+            Rival("a2c", "initial_reward", "Does pre-training help at the start?"),
+            Rival("table_greedy", "mean_reward", "Does RL on the table beat the table alone?"),
+        ),
+    )  # fmt: skip
+    builds_on: ClassVar[tuple[str, ...]] = ()
+
+    def pretraining(self) -> Stage:
+        """Learning in the table's world. Other methods start from this very stage: it is trained once."""
+        config = ActorCriticConfig(taught=self.hyper.supervised > 0.0)
+        return Stage("iALP pre-training", ActorCriticLearner, config, self.hyper, frozenset({Need.TABLE_WORLD}),
+                     (UNTRAINED,), budget=Budget.PRETRAIN)  # fmt: skip
+
+    def stages(self, study: Common) -> tuple[Stage, ...]:
+        """Pre-training, then the policy as it is."""
+        del study
+        first = self.pretraining()
+        return first, Stage("ialp", FrozenNetwork, after=(first,), budget=Budget.MEASURE)

@@ -1,0 +1,298 @@
+"""From logs to what stages read: the users' world, the LLM's imagined users', and what the table says of everyone."""
+
+import dataclasses
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+from rich.console import Console
+
+from ialp_jax.artifacts import InputError
+from ialp_jax.data.dataset import Dataset, histories, offline_popularity, offline_users
+from ialp_jax.methods.base import Data, Need, OfflineFit, Stage, rest_on_table
+from ialp_jax.preferences.completion.completion import CompletedPreferences, LabelRule, complete, labels
+from ialp_jax.preferences.completion.transfer import transfer_scores
+from ialp_jax.preferences.content_vectors import text_vectors, tfidf
+from ialp_jax.preferences.quality.ranking import state_auc
+from ialp_jax.preferences.states import documents, of_users, user_states
+from ialp_jax.preferences.table import PreferenceTable
+from ialp_jax.study.config import StudyConfig
+from ialp_jax.study.table import FinishedTable, content_table, judge_record
+from ialp_jax.worlds.departure import REASONS
+from ialp_jax.worlds.fit.fit import fit_world
+from ialp_jax.worlds.fit.points import sampled_distances
+from ialp_jax.worlds.fit.report import TOP_PERCENTILE, FitReport, affinity_rows
+from ialp_jax.worlds.near import tabulate_near
+from ialp_jax.worlds.preference_world import preference_world
+from ialp_jax.worlds.world import World
+
+
+class Inputs:
+    """What the stages of a study read, each made when it is first asked for, and kept.
+
+    Its files lie in a folder: the dataset, and the content judge's judgements where a table was needed and none was given.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        config: StudyConfig,
+        out: Path,
+        console: Console,
+        finished: FinishedTable | None = None,
+    ) -> None:
+        """Nothing is made yet.
+
+        Args:
+            dataset: the logs.
+            config: how everything is made from them.
+            out: folder for its files.
+            console: where it says what it makes.
+            finished: a preference table that was made beforehand; None has the content judge judge.
+        """
+        self.dataset, self.config, self.finished = dataset, config, finished
+        self._out, self._console = out, console
+        self._fits: dict[OfflineFit, Any] = {}
+
+    @property
+    def made(self) -> list[str]:
+        """Which inputs there are by now, for people."""
+        return [words for name, words in MADE.items() if name in self.__dict__]
+
+    @property
+    def has_table(self) -> bool:
+        """Whether a stage has asked for the preference table."""
+        return "table" in self.__dict__
+
+    @property
+    def given_table(self) -> str | None:
+        """What a table that was made beforehand holds; None without one."""
+        return None if self.finished is None else self.finished.content
+
+    def sources(self, stage: Stage) -> dict[str, str | None]:
+        """What a stage reads that the configuration does not say: the logs, and a table that was made beforehand."""
+        table = self.given_table if rest_on_table([stage]) else None
+        return {"dataset": self.dataset.fingerprint, "table": table}
+
+    @property
+    def world(self) -> World:
+        """The users' world; only its simulator may be met by a policy that trains."""
+        return self._users[0]
+
+    @property
+    def fit(self) -> FitReport:
+        """How well that world fits."""
+        return self._users[1]
+
+    @cached_property
+    def _users(self) -> tuple[World, FitReport]:
+        _keep_dataset(self.dataset, self._out / "dataset")
+        with self._console.status("fitting the users' world"):
+            world, fit = fit_world(self.dataset, self.config.fit, self.config.data.history_length)
+        _check_room(world, self.config)
+        _print_fit(fit, self._console)
+        return tabulate_near(world), fit
+
+    @cached_property
+    def table(self) -> PreferenceTable:
+        """The judgements."""
+        preferences = self.config.preferences
+        if self.finished is not None:
+            table = self.finished.table
+        else:
+            table = content_table(self.dataset, preferences, self._out / "preferences", self._console)
+        return table.shuffled(preferences.candidates.seed) if preferences.shuffle else table
+
+    @cached_property
+    def text_vectors(self) -> Float[np.ndarray, "N e"]:
+        """What the items' texts say; how alike items are in the LLM's world."""
+        return text_vectors(documents(self.dataset), self.config.policy.embedding, self.config.fit.seed)
+
+    @cached_property
+    def completed(self) -> CompletedPreferences:
+        """A score for every judged state and item."""
+        states = of_users(user_states(self.dataset), self.table.users)
+        with self._console.status("completing the preference table"):
+            return complete(
+                self.table, self.config.preferences.unjudged, states=states, item_vectors=self.text_vectors
+            )
+
+    @cached_property
+    def llm_world(self) -> World:
+        """The preference table as a world."""
+        return tabulate_near(_imagine(self))
+
+    @cached_property
+    def table_scores(self) -> Float[np.ndarray, "U N"]:
+        """What the table says about every user of the dataset (judged or by transfer)."""
+        return _scores_of_all(
+            self.dataset, self.completed.scores, self.table.users, self.config.prior.neighbours
+        )
+
+    @cached_property
+    def popularity(self) -> Float[np.ndarray, "N"]:
+        """Interactions of each item in the offline users' logs."""
+        return offline_popularity(self.dataset)
+
+    def fitted(self, fit: OfflineFit) -> Any:
+        """What a method fits to the offline users' logs, once."""
+        if fit not in self._fits:
+            self._fits[fit] = jax.tree.map(jnp.asarray, fit.fit(self.dataset, fit.config))
+        return self._fits[fit]
+
+    def data(self, stage: Stage) -> Data:
+        """What a stage asked for, and nothing else."""
+        worlds = {Need.USERS: "world", Need.TABLE_WORLD: "llm_world"}
+        (served,) = [getattr(self, name) for need, name in worlds.items() if need in stage.needs]
+        return Data(
+            world=served,
+            prior=jnp.asarray(self.table_scores) if Need.PRIOR in stage.needs else None,
+            fitted=None if stage.fitted is None else self.fitted(stage.fitted),
+        )
+
+
+MADE = {"_users": "the users' world", "table": "the preference table", "completed": "its reward model",
+        "llm_world": "the LLM's world", "table_scores": "the table's scores of all users",
+        "text_vectors": "the items' text vectors"}  # fmt: skip
+"""Inputs by attribute, in words."""
+
+
+def world_summary(name: str, inputs: Inputs) -> dict[str, Any]:
+    """What a report says of the users' world."""
+    dataset, fit, config = inputs.dataset, inputs.fit, inputs.config
+    return {
+        "env": name,
+        "source": dataset.source,
+        "users": dataset.num_users,
+        "items": dataset.num_items,
+        "interactions": dataset.num_interactions,
+        "statements": [*dataset.statements, *fit.statements],
+        "fit": {
+            "heldout": fit.held_out,
+            "held_out_interactions": fit.held_out_interactions,
+            "item_mean_share": fit.item_mean_share,
+            "item_mean_auc": fit.item_mean_auc,
+            "popularity_auc": fit.popularity_auc,
+            "popularity_personal_auc": fit.popularity_personal_auc,
+            "popularity_weight": fit.popularity_weight,
+            "rank": config.fit.rank,
+        },
+        "departure": {
+            "rules": config.simulator.rules,
+            "distance_threshold": fit.distance_threshold,
+            "distance_percentile": fit.distance_percentile,
+            "window": config.simulator.window,
+            "turn_cap": config.simulator.turn_cap,
+            "reasons": REASONS[1:],
+        },
+        "reward": {
+            "low": float(inputs.world.rating_low),
+            "high": float(inputs.world.rating_high),
+            "statement": "Rewards are ratings summed over a session; policies train on rating / highest rating.",
+        },
+    }
+
+
+def preference_summary(inputs: Inputs) -> dict[str, Any]:
+    """What a report says of the preference table, and how well it ranks what offline users truly like."""
+    table, completed = inputs.table, inputs.completed
+    affinities = affinity_rows(inputs.world, table.users)
+    personal = affinities - affinities.mean(axis=0)
+    popularity = np.broadcast_to(inputs.popularity, affinities.shape)
+    finished = inputs.finished
+    return {
+        **judge_record(table),
+        "offline_users": offline_users(inputs.dataset),
+        "table": None if finished is None else finished.record(),
+        "quality": None if finished is None else finished.quality,
+        "gate": None if finished is None else finished.gate(),
+        "statements": list(completed.statements),
+        "completion": {
+            "option": completed.option,
+            "heldout": {key: value for key, value in completed.report.items() if key != "config"},
+        },
+        "auc_vs_world": _auc(completed.scores, affinities),
+        "auc_vs_world_personal": _auc(completed.scores, personal),
+        "auc_vs_world_popularity": _auc(popularity, affinities),
+        "auc_vs_world_popularity_personal": _auc(popularity, personal),
+    }
+
+
+def _auc(scores: Float[np.ndarray, "S N"], affinities: Float[np.ndarray, "S N"]) -> float:
+    """Mean over states of the AUC against each one's own top 10 % of the catalogue."""
+    top = affinities >= np.percentile(affinities, TOP_PERCENTILE, axis=1, keepdims=True)
+    return float(np.nanmean(state_auc(scores, top, np.ones_like(top))))
+
+
+def _keep_dataset(dataset: Dataset, directory: Path) -> None:
+    """Writes the dataset unless the same one lies there already."""
+    if directory.exists() and _stored_fingerprint(directory) == dataset.fingerprint:
+        return
+    dataset.save(directory)
+
+
+def _stored_fingerprint(directory: Path) -> str | None:
+    try:
+        return Dataset.load(directory).fingerprint
+    except InputError:
+        return None
+
+
+def _check_room(world: World, config: StudyConfig) -> None:
+    """Where repeats are masked, the longest session must leave something to recommend."""
+    needed = world.initial_items.shape[1] + config.simulator.turn_cap
+    if config.simulator.repeats == "masked" and world.num_items <= needed:
+        raise InputError(
+            f"a catalogue of {world.num_items} items cannot fill {config.simulator.turn_cap} turns without repeats "
+            f"after a history of {world.initial_items.shape[1]}",
+            column="simulator.turn_cap", fix="lower the turn cap, or set simulator.repeats to allowed",
+        )  # fmt: skip
+
+
+def _print_fit(fit: FitReport, console: Console) -> None:
+    rows = ", ".join(f"{name} {accuracy.auc:.3f}" for name, accuracy in fit.held_out.items())
+    console.print(
+        f"users' world: held-out AUC {rows}; item means explain {fit.item_mean_share:.0%} of the ratings"
+    )
+
+
+def _imagine(inputs: Inputs) -> World:
+    """The completed table as a world."""
+    chosen, world, table = inputs.config.preferences, inputs.world, inputs.table
+    completed = inputs.completed
+    rewards = labels(completed, LabelRule(chosen.reward, chosen.fraction, chosen.threshold))
+    items, feedback, _ = histories(inputs.dataset, inputs.config.data.history_length)
+    distances = sampled_distances(inputs.text_vectors, inputs.config.fit.seed)
+    threshold = float(np.percentile(distances, chosen.distance_percentile))
+    departure = dataclasses.replace(
+        world.departure,
+        distance_threshold=jnp.float32(threshold),
+        # Preferences lie in [0, 1]; a floor on the users' raw scale would make every imagined user leave at once.
+        rating_floor=world.feedback(world.departure.rating_floor),
+    )
+    return preference_world(
+        rewards, items[table.users], feedback[table.users], inputs.text_vectors, np.asarray(world.item_categories), departure,
+        completed.judged if completed.option == "candidates" else None,
+    )  # fmt: skip
+
+
+def _scores_of_all(
+    dataset: Dataset, scores: Float[np.ndarray, "S N"], judged_users: Int[np.ndarray, "S"], neighbours: int
+) -> Float[np.ndarray, "U N"]:
+    """What the table says about every user: those it has no row for read their nearest judged neighbours'."""
+    everyone, vectors = (
+        np.zeros((dataset.num_users, dataset.num_items), np.float32),
+        tfidf(documents(dataset)),
+    )
+    offline = user_states(dataset)
+    judged = of_users(offline, judged_users)
+    everyone[judged.users] = scores
+    unjudged = of_users(offline, np.setdiff1d(offline.users, judged.users))
+    for new in (unjudged, user_states(dataset, "online")):
+        if new.users.size:
+            everyone[new.users] = transfer_scores(scores, judged, new, vectors, neighbours)
+    return everyone

@@ -1,0 +1,166 @@
+"""From finished runs to numbers: metrics of every seed, learning curves, costs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from ialp_jax.data.dataset import offline_users
+from ialp_jax.evaluation.metrics import coverage, diversity, novelty
+from ialp_jax.evaluation.statistics import mean_reward, phase_reward
+from ialp_jax.methods.base import Budget, Card, Data, Learner, Stage, rest_on_table
+from ialp_jax.serving.play import PlayedSessions, play
+from ialp_jax.serving.sessions import Ledger
+from ialp_jax.study.config import StudyConfig
+from ialp_jax.study.inputs import Inputs
+from ialp_jax.study.stages import Program
+from ialp_jax.training.loop import Trained, seed_keys
+from ialp_jax.worlds.departure import REASONS
+
+EVALUATION_STREAM = 3
+PHASES = {"initial": 0.05, "final": 0.10}
+"""Shares of the online sessions, in the order in which they began, that `initial_reward` and `final_reward` are of."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a method rests on, per seed; sums over its stages.
+
+    Attributes:
+        online_steps: simulator steps in the users' world.
+        pretraining_steps: simulator steps in other worlds.
+        judgements: judged pairs of the preference table.
+        llm_calls: calls of a language model they took.
+    """
+
+    online_steps: int
+    pretraining_steps: int
+    judgements: int
+    llm_calls: int
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """What one method achieved.
+
+    Attributes:
+        costs: what it took.
+        per_seed: metric -> one value per seed.
+        departures: reason -> sessions of the final evaluation, all seeds.
+        curves: "sessions", "reward", "length" and what the card names -> [R, K].
+    """
+
+    costs: Costs
+    per_seed: dict[str, list[float]]
+    departures: dict[str, int]
+    curves: dict[str, Float[np.ndarray, "R K"]]
+
+
+def costs_of(stages: Sequence[Stage], inputs: Inputs, config: StudyConfig) -> Costs:
+    """What the stages of a method take; the table is looked at only if one of them rests on it."""
+    steps = dict.fromkeys(Budget, 0)
+    for stage in stages:
+        steps[stage.budget] += config.stream(stage.budget).steps
+    table = inputs.table if rest_on_table(stages) else None
+    return Costs(
+        online_steps=steps[Budget.ONLINE] + steps[Budget.MEASURE],
+        pretraining_steps=steps[Budget.PRETRAIN],
+        judgements=0 if table is None else table.num_judgements,
+        llm_calls=0 if table is None else table.costs["calls"],
+    )
+
+
+def measure(
+    card: Card,
+    stages: Sequence[Stage],
+    program: Program,
+    trained: Trained,
+    inputs: Inputs,
+    config: StudyConfig,
+) -> MethodResult:
+    """Measures a finished run: its stream of online sessions, then fresh sessions with the policy it ended with.
+
+    Args:
+        card: of the method.
+        stages: of the method; the last one was run.
+        program: of the last stage.
+        trained: what it led to.
+        inputs: of the study.
+        config: of the study.
+    """
+    ledger = jax.tree.map(np.asarray, trained.run.serving.ledger)
+    sampled = _play(program, trained, config, greedy=False)
+    greedy = _play(program, trained, config, greedy=True) if card.stochastic else sampled
+    per_seed: dict[str, Any] = {
+        **stream_metrics(ledger),
+        "sampled_reward": sampled.total.mean(axis=1),
+        "greedy_reward": greedy.total.mean(axis=1),
+        **_catalogue_metrics(sampled, inputs),
+    }
+    curves = {"sessions": ledger.sessions, "reward": ledger.reward, "length": ledger.length}
+    for name in card.curves:
+        curves[name] = _rebin(trained.metrics[name], ledger.sessions.shape[1])
+    counts = np.bincount(sampled.reason.ravel(), minlength=len(REASONS))
+    return MethodResult(
+        costs=costs_of(stages, inputs, config),
+        per_seed={name: [float(value) for value in values] for name, values in per_seed.items()},
+        departures={name: int(counts[index]) for index, name in enumerate(REASONS) if index},
+        curves=curves,
+    )
+
+
+def stream_metrics(ledger: Ledger) -> dict[str, Float[np.ndarray, "R"]]:
+    """What the stream of online sessions so far shows of every run.
+
+    Raises:
+        InputError: if a run has no finished session.
+    """
+    sessions, reward = np.asarray(ledger.sessions), np.asarray(ledger.reward)
+    length = phase_reward(sessions, np.asarray(ledger.length), last=PHASES["final"])
+    final = phase_reward(sessions, reward, last=PHASES["final"])
+    return {
+        "initial_reward": phase_reward(sessions, reward, first=PHASES["initial"]),
+        "final_reward": final,
+        "mean_reward": mean_reward(sessions, reward),
+        "length": length,
+        "reward_per_turn": final / length,
+    }
+
+
+def _play(program: Program, trained: Trained, config: StudyConfig, greedy: bool) -> PlayedSessions:
+    """Sessions of all seeds with the final policies; users and noise are the same for every method."""
+    played = _compiled_play(program.learner, config.evaluation.sessions, program.hyper_axis)
+    keys = seed_keys(program.seeds, EVALUATION_STREAM)
+    return jax.tree.map(np.asarray, played(keys, trained.run, program.hyper, program.data, greedy))
+
+
+@lru_cache(maxsize=16)
+def _compiled_play(learner: Learner, sessions: int, hyper_axis: int | None) -> Callable[..., PlayedSessions]:
+    """`play` over runs; sampled and greedy sessions of equal learners share the program."""
+
+    def one_run(key: Any, run: Any, hyper: Any, data: Data, greedy: Any) -> PlayedSessions:
+        actor = learner.actor(run, hyper, data.hidden(), greedy)
+        return play(key, actor, learner.scene.simulator, data.users_world, sessions)
+
+    return jax.jit(jax.vmap(one_run, in_axes=(0, 0, hyper_axis, None, None)))
+
+
+def _catalogue_metrics(played: PlayedSessions, inputs: Inputs) -> dict[str, list[float]]:
+    """Coverage, diversity and novelty of every seed's sessions."""
+    vectors, seeds = np.asarray(inputs.world.item_vectors), np.asarray(played.items)
+    known = inputs.popularity / offline_users(inputs.dataset)
+    return {
+        "coverage": [coverage(items, vectors.shape[0]) for items in seeds],
+        "diversity": [diversity(items, vectors) for items in seeds],
+        "novelty": [novelty(items, known) for items in seeds],
+    }
+
+
+def _rebin(values: Float[np.ndarray, "R C"], bins: int) -> Float[np.ndarray, "R K"]:
+    """Values per chunk as values per bin of the same run: each bin shows the chunk at its middle."""
+    middles = ((np.arange(bins) + 0.5) / bins * values.shape[1]).astype(int)
+    return values[:, middles]

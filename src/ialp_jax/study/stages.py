@@ -1,0 +1,198 @@
+"""Stages as a study runs them: which there are, what tells them apart, and their programs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int
+
+from ialp_jax.artifacts import fingerprint, plain
+from ialp_jax.marks import Since, marks_on
+from ialp_jax.methods.base import Budget, Data, Learner, Need, Scene, Stage, Untrained
+from ialp_jax.methods.registry import USER_MODULE, Registered
+from ialp_jax.policies.actor_critic import ActorCritic, Network
+from ialp_jax.study.config import StudyConfig
+from ialp_jax.study.inputs import Inputs
+from ialp_jax.training.loop import seed_keys
+from ialp_jax.worlds.simulator import Simulator
+
+# Purposes of the seeds' keys; all stages of a budget share one, so that the same users arrive.
+PARAMS_STREAM = 0
+STREAMS = {Budget.PRETRAIN: 1, Budget.ONLINE: 2, Budget.MEASURE: 2}
+# Groups of the study's configuration that no stage is made from as a whole: its own stream and options are in its key.
+_APART = ("seeds", "methods", "options", "pretrain", "online", "evaluation", "loop")
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs that share a program.
+
+    Attributes:
+        seeds: of each run, [R].
+        hyper: numbers of each run, every leaf [R]; None if all have the stage's.
+    """
+
+    seeds: Int[np.ndarray, "R"]
+    hyper: Any = None
+
+
+@dataclass(frozen=True)
+class Program:
+    """A stage, ready for the training loop.
+
+    Attributes:
+        learner: what runs.
+        hyper: its numbers.
+        hyper_axis: 0 if every run has its own, None if they share them.
+        seeds: of each run, [R].
+        data: what all runs read.
+        start: makes the initial states of all runs.
+    """
+
+    learner: Learner
+    hyper: Any
+    hyper_axis: int | None
+    seeds: Int[np.ndarray, "R"]
+    data: Data
+    start: Callable[[], Any]
+
+
+def stages_of(entry: Registered, config: StudyConfig) -> tuple[Stage, ...]:
+    """The stages of a method, in the order of training; the last one is measured."""
+    stages: tuple[Stage, ...] = config.method(entry.name).stages(config)
+    return stages
+
+
+def stage_key(stage: Stage, config: StudyConfig, sources: Callable[[Stage], Any]) -> str:
+    """Equal for stages that are one: trained once, resumed and charged by this key alone.
+
+    Args:
+        stage: of a method of the study.
+        config: the study.
+        sources: what the configuration does not say of a stage's inputs (`Inputs.sources`).
+    """
+    return fingerprint(
+        static_key(stage, config), sources(stage), identity(stage.hyper), config.loop.chunk,
+        [_start_key(start, config, sources) for start in stage.after],
+    )  # fmt: skip
+
+
+def _start_key(start: Stage | Untrained, config: StudyConfig, sources: Callable[[Stage], Any]) -> str:
+    return "untrained" if isinstance(start, Untrained) else stage_key(start, config, sources)
+
+
+def static_key(stage: Stage, config: StudyConfig) -> str:
+    """Equal for stages whose programs and inputs are the same: all that decides them but the numbers that are data."""
+    fit = stage.fitted
+    return fingerprint(
+        _source(stage.learner), identity(stage.config), str(jax.tree.structure(stage.hyper)),
+        identity(config.stream(stage.budget)), sorted(need.label for need in stage.needs),
+        None if fit is None else (_source(fit.fit), identity(fit.config)), _start_pattern(stage),
+        {name: identity(getattr(config, name)) for name in settings_of(stage, config)},
+    )  # fmt: skip
+
+
+def _start_pattern(stage: Stage) -> list[int | str]:
+    """What `init` starts from, but for which stages those are: their number among those before, or "untrained"."""
+    before = list(stage.before)
+    return ["untrained" if isinstance(start, Untrained) else before.index(start) for start in stage.after]
+
+
+def settings_of(stage: Stage, config: StudyConfig) -> list[str]:
+    """Groups of the study's configuration that a stage is made from: all but those that other inputs alone need."""
+    asked = {name for need in stage.needs for name in need.settings}
+    others = {name for need in Need for name in need.settings} - asked
+    return [field.name for field in fields(config) if field.name not in (*_APART, *others)]
+
+
+def identity(value: Any) -> Any:
+    """Plain values for a key, without fields that were added later and hold their neutral value."""
+    if is_dataclass(value) and not isinstance(value, type):
+        marks = marks_on(type(value))
+        return {field.name: identity(getattr(value, field.name)) for field in fields(value)
+                if not _idle(marks.get(field.name, ()), getattr(value, field.name))}  # fmt: skip
+    return plain(value)
+
+
+def _idle(marks: Sequence[Any], value: Any) -> bool:
+    return any(isinstance(mark, Since) and mark.neutral == value for mark in marks)
+
+
+def _source(code: Any) -> list[str]:
+    """A class or function by name; what a user's own file registers, by that file's bytes too."""
+    module = code.__module__
+    return [code.__qualname__, module.rpartition("_")[2] if module.startswith(USER_MODULE) else ""]
+
+
+def network_of(num_items: int, config: StudyConfig) -> Network:
+    """The network all methods share."""
+    return Network(ActorCritic(num_items, config.policy))
+
+
+def learner_of(stage: Stage, num_items: int, config: StudyConfig) -> Learner:
+    """The learner of a stage in the scene of a study."""
+    scene = Scene(Simulator(config.simulator), network_of(num_items, config), config.stream(stage.budget))
+    return stage.learner(scene, stage.config)
+
+
+def untrained_params(inputs: Inputs, config: StudyConfig, seeds: Int[np.ndarray, "R"]) -> dict:
+    """Untrained parameters of every run: those of its seed, the same for all methods."""
+    network, length = network_of(inputs.dataset.num_items, config), config.data.history_length
+    vectors = jnp.asarray(inputs.text_vectors) if config.policy.item_start == "text" else None
+    return _compiled_untrained(network, length)(seed_keys(seeds, PARAMS_STREAM), vectors)
+
+
+@lru_cache(maxsize=16)
+def _compiled_untrained(network: Network, length: int) -> Callable[..., dict]:
+    return jax.jit(jax.vmap(lambda key, vectors: network.init(key, length, vectors), in_axes=(0, None)))
+
+
+def study_runs(config: StudyConfig) -> Runs:
+    """One run per seed."""
+    return Runs(np.arange(config.seeds, dtype=np.int32))
+
+
+def program_of(
+    stage: Stage, inputs: Inputs, config: StudyConfig, runs: Runs, products: Callable[[Stage], Any]
+) -> Program:
+    """A stage as a program of some runs.
+
+    Args:
+        stage: what is trained.
+        inputs: prepared as far as it needs them.
+        config: the study; of its numbers, those that `runs` does not give.
+        runs: seeds, and numbers where they differ.
+        products: of the stages before, every leaf [R].
+    """
+    learner = learner_of(stage, inputs.dataset.num_items, config)
+    hyper, axis = (stage.hyper, None) if runs.hyper is None else (runs.hyper, 0)
+    data = inputs.data(stage)
+    starts = tuple(
+        untrained_params(inputs, config, runs.seeds) if isinstance(start, Untrained) else products(start)
+        for start in stage.after
+    )
+    init = _compiled_init(learner, axis)
+    keys = seed_keys(runs.seeds, STREAMS[stage.budget])
+    return Program(learner, hyper, axis, runs.seeds, data, lambda: init(keys, hyper, data, starts))
+
+
+def product_like(stage: Stage, inputs: Inputs, config: StudyConfig, runs: Runs) -> Any:
+    """Zeros in the shape of what a stage leaves, every leaf [R]: where only shapes count."""
+
+    def product() -> Any:
+        program = program_of(
+            stage, inputs, config, runs, lambda source: product_like(source, inputs, config, runs)
+        )
+        return jax.vmap(program.learner.product)(program.start())
+
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(product))
+
+
+@lru_cache(maxsize=32)
+def _compiled_init(learner: Learner, hyper_axis: int | None) -> Callable[..., Any]:
+    """`learner.init` over runs; equal learners share the program."""
+    return jax.jit(jax.vmap(learner.init, in_axes=(0, hyper_axis, None, 0)))
