@@ -15,7 +15,46 @@ LEVELS = {
     "a2c": (1.5, 8.7, 0), "ialp": (7.8, 7.8, 120_000), "a_ialp_ft": (7.7, 8.9, 120_000),
     "a_ialp_ap_mixture": (7.6, 8.95, 120_000), "a_ialp_ap_value": (7.9, 9.4, 120_000),
 }  # fmt: skip
-LEARNERS = ("a2c", "a_ialp_ft", "a_ialp_ap_mixture", "a_ialp_ap_value")
+
+
+def card(title, meaning, family, learns_online=True, rivals=(), **fields):
+    """As a study writes it; `rivals` are (other, metric, question)."""
+    named = [dict(zip(("other", "metric", "question"), rival, strict=True)) for rival in rivals]
+    return {
+        "title": title,
+        "meaning": meaning,
+        "family": family,
+        "learns_online": learns_online,
+        "rivals": named,
+    } | fields
+
+
+FIXED, ACTOR_CRITICS, PREFERENCES = "policies that never learn", "actor-critics", "iALP and its adaptations"
+CARDS = {
+    "random": card("random", "any allowed item, uniformly", FIXED, False),
+    "popular": card("popular", "the offline users' most liked items", FIXED, False,
+                    [("random", "mean_reward", "Is popularity already a strong policy?")]),
+    "table_greedy": card("table greedy", "the preference table's best item, no reinforcement learning", FIXED, False),
+    "oracle": card("oracle", "knows the simulator, looks one step ahead at departures; not a bound", FIXED, False),
+    "a2c": card("A2C from scratch", "learns online only", ACTOR_CRITICS, True,
+                [("random", "final_reward", "Does A2C learn past random?"),
+                 ("popular", "final_reward", "Does A2C learn past popularity?")],
+                reference=True, paper="Mnih et al. 2016, arXiv 1602.01783"),
+    "ialp": card("iALP, frozen", "pre-trained on the preferences, not adapted", PREFERENCES, False,
+                 [("a2c", "initial_reward", "Does pre-training help at the start?"),
+                  ("table_greedy", "mean_reward", "Does RL on the table beat the table alone?")], reference=True),
+    "a_ialp_ft": card("A-iALP_ft", "iALP, fine-tuned online", PREFERENCES, True,
+                      [("a2c", "mean_reward", "Does fine-tuning earn more than A2C overall?")]),
+    "a_ialp_ap_mixture": card("A-iALP_ap mixture", "iALP mixed with an online policy", PREFERENCES, True,
+                              [("a_ialp_ft", "final_reward", "Does the mixture end above fine-tuning?"),
+                               ("a2c", "final_reward", "Does the mixture end above A2C?"),
+                               ("a2c", "mean_reward", "Does the mixture earn more than A2C overall?")],
+                              curves={"weight": "weight of the pre-trained policy"}),
+    "a_ialp_ap_value": card("A-iALP_ap value", "iALP or an online policy, by their values", PREFERENCES, True,
+                            [("a_ialp_ft", "final_reward", "Does value choice end above fine-tuning?"),
+                             ("a2c", "final_reward", "Does value choice end above A2C?"),
+                             ("a2c", "mean_reward", "Does value choice earn more than A2C overall?")]),
+}  # fmt: skip
 
 
 def method_curves(rng, start, end, seeds=SEEDS):
@@ -48,8 +87,33 @@ def method_metrics(rng, curves):
     }
 
 
-def write_fake_run(out: Path, seeds=SEEDS, levels=LEVELS, **world_fields) -> None:
-    """Writes all five input files of a report into `out`."""
+def many_methods(methods, families, seed=3):
+    """Levels and cards of a run of many methods: the classic nine, then invented ones in `families` families."""
+    rng = np.random.default_rng(seed)
+    levels, cards = dict(LEVELS), dict(CARDS)
+    names = [FIXED, ACTOR_CRITICS, PREFERENCES, *(f"family number {index}" for index in range(3, families))]
+    for index in range(methods - len(LEVELS)):
+        name = f"method_{index}"
+        start, end = rng.uniform(1.5, 8), rng.uniform(7, 9.6)
+        rivals = [("a2c", "initial_reward", f"Does {index} help at the start?"), ("popular", "final_reward", f"Does {index} learn?"),
+                  ("a2c", "final_reward", f"Does {index} end above A2C?")]  # fmt: skip
+        levels[name] = (start, end, 0)
+        cards[name] = card(
+            f"Invented learner {index:02}",
+            f"number {index}",
+            names[1:families][::-1][index % (families - 1)],
+            rivals=rivals,
+        )
+    if families == 2:
+        cards = {
+            name: of | {"family": ACTOR_CRITICS} if of["family"] == PREFERENCES else of
+            for name, of in cards.items()
+        }
+    return {"levels": levels, "cards": cards}
+
+
+def write_fake_run(out: Path, seeds=SEEDS, levels=LEVELS, cards=CARDS, **world_fields) -> None:
+    """Writes all five input files of a report into `out`; a level without a card is of an earlier version."""
     rng = np.random.default_rng(7)
     arrays, methods = {"bins": np.linspace(0, STEPS, BINS + 1)}, {}
     for name, (start, end, judgements) in levels.items():
@@ -57,7 +121,7 @@ def write_fake_run(out: Path, seeds=SEEDS, levels=LEVELS, **world_fields) -> Non
         arrays |= {f"{name}/{kind}": values for kind, values in curves.items()}
         counts = rng.multinomial(20_000, [0.5, 0.15, 0.1, 0.05, 0.2]).tolist()
         methods[name] = {
-            "online_steps": STEPS if name in LEARNERS else 0,
+            "online_steps": STEPS if end > start else 0,
             "judgements": judgements,
             "llm_calls": 2 * judgements,
             "per_seed": method_metrics(rng, curves),
@@ -65,6 +129,8 @@ def write_fake_run(out: Path, seeds=SEEDS, levels=LEVELS, **world_fields) -> Non
                 zip(("distance", "rating", "category", "patience", "turn_cap"), counts, strict=True)
             ),
         }
+        if name in cards:
+            methods[name]["card"] = cards[name]
     if "a_ialp_ap_mixture" in levels:
         fall = 0.5 + 0.45 * np.exp(-np.linspace(0, 4, BINS))
         arrays["a_ialp_ap_mixture/weight"] = np.clip(fall + rng.normal(0, 0.02, (seeds, BINS)), 0, 1)

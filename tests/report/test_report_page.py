@@ -8,14 +8,13 @@ from io import StringIO
 
 import numpy as np
 import pytest
-from fake_report_run import LEVELS, fake_llm_preferences, fake_preferences, write_fake_run
+from fake_report_run import CARDS, LEVELS, card, fake_llm_preferences, fake_preferences, write_fake_run
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError, read_arrays, read_json, write_arrays, write_json
 from ialp_jax.report import print_summary, write_report
 from ialp_jax.report.curves import merge_width, session_curve
-from ialp_jax.report.figures import _spread
-from ialp_jax.report.methods import describe, in_order
+from ialp_jax.report.endings import spread
 
 MALICIOUS = '<script>alert("x")</script><img src=http://evil.example/a.png>'
 
@@ -124,18 +123,34 @@ def test_a_model_that_is_no_general_llm_is_a_warning_in_its_own_words(tmp_path):
 
 
 def test_names_from_data_are_escaped_everywhere(tmp_path):
+    rivals = [("a2c", "final_reward", MALICIOUS)]
+    cards = {
+        "a2c": CARDS["a2c"],
+        "$\\frac{$": card(
+            MALICIOUS,
+            MALICIOUS,
+            f"日本語 $x^2$ {MALICIOUS}",
+            True,
+            rivals,
+            curves={"weight": MALICIOUS},
+            paper=MALICIOUS,
+        ),
+    }
     write_fake_run(
         tmp_path,
         levels={"a2c": (1, 2, 0), MALICIOUS: (1, 2, 0), "$\\frac{$": (1, 2, 0)},
+        cards=cards,
         env=MALICIOUS,
         statements=[MALICIOUS],
     )
+    arrays = read_arrays(tmp_path / "curves.npz")
+    write_arrays(tmp_path / "curves.npz", arrays | {"$\\frac{$/weight": arrays["a2c/reward"]})
     write_json(tmp_path / "config.json", {MALICIOUS: MALICIOUS})
     write_json(tmp_path / "preferences.json", fake_preferences() | {"judge": MALICIOUS})
     page = Page(write_report(tmp_path) and page_of(tmp_path))
     assert not {"script", "img"} & set(page.tags)
     assert all(address.startswith("#") for address in page.addresses)
-    assert "&lt;script&gt;" in page_of(tmp_path)
+    assert "&lt;script&gt;" in page_of(tmp_path) and page.tags.count("svg") == 5
 
 
 def test_a_partial_run_is_reported_and_said_to_be_partial(tmp_path):
@@ -147,7 +162,6 @@ def test_a_partial_run_is_reported_and_said_to_be_partial(tmp_path):
     summary = write_report(tmp_path)
     text = page_of(tmp_path)
     for expected in (
-        "This run is partial: no results for popular",
         "no preferences.json",
         "no curves.npz",
         "no config.json",
@@ -156,7 +170,12 @@ def test_a_partial_run_is_reported_and_said_to_be_partial(tmp_path):
     ):
         assert expected in text, expected
     assert [row["method"] for row in summary["comparisons"]] == ["a2c"]
-    assert "no answer yet" in printed(summary)
+    assert "A2C from scratch ended clearly above random" in printed(summary)
+
+
+def test_a_run_in_which_nothing_can_be_compared_says_so(tmp_path):
+    write_fake_run(tmp_path, seeds=2, levels={name: LEVELS[name] for name in ("random", "ialp")})
+    assert "no answer yet" in printed(write_report(tmp_path))
 
 
 def test_a_run_of_chosen_methods_is_partial_only_if_one_of_those_is_missing(tmp_path):
@@ -218,7 +237,7 @@ def test_the_terminal_summary_fits_100_columns_uncut(complete):
     assert "…" not in text
     assert "No LLM judged anything here" in text
     for name in LEVELS:
-        assert describe(name).label in text
+        assert CARDS[name]["title"] in text
 
 
 def test_merging_bins_keeps_sums_and_skips_empty_points():
@@ -241,15 +260,14 @@ def test_bins_left_over_at_the_end_join_the_last_point():
 
 
 def test_labels_move_apart_only_where_they_touch():
-    assert _spread([0.0, 5.0], gap=1.0) == [0.0, 5.0]
-    assert _spread([1.0, 1.0, 9.0], gap=1.0) == [0.5, 1.5, 9.0]
+    assert spread([0.1, 0.6], gap=0.1) == [0.1, 0.6]
+    assert spread([0.2, 0.2, 0.9], gap=0.1) == pytest.approx([0.15, 0.25, 0.9])
 
 
-def test_variants_keep_their_parents_place_and_colour():
-    names = [method.name for method in in_order(["stranger", "ialp_shuffled", "a_ialp_ft", "ialp", "random"])]
-    assert names == ["random", "ialp", "ialp_shuffled", "a_ialp_ft", "stranger"]
-    assert describe("ialp_shuffled").colour == describe("ialp").colour
-    assert describe("ialp_shuffled").frozen
+def test_labels_stay_within_their_panel():
+    assert spread([0.0, 0.01, 1.0], gap=0.2) == pytest.approx([0.1, 0.3, 0.9])
+    assert spread([0.9, 1.0, 1.0], gap=0.2) == pytest.approx([0.5, 0.7, 0.9])
+    assert spread([0.5] * 4, gap=0.9) == pytest.approx([0.125, 0.375, 0.625, 0.875])
 
 
 def test_reading_files_never_imports_jax():

@@ -4,14 +4,17 @@ import json
 
 import numpy as np
 import pytest
-from fake_report_run import LEVELS, write_fake_run
+from fake_report_run import CARDS, LEVELS, write_fake_run
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.report import write_report
+from ialp_jax.report.cards import read_card
 from ialp_jax.report.comparisons import compare
 from ialp_jax.report.headline import headline
 from ialp_jax.report.inputs import read_run
 from ialp_jax.report.summary import build_summary, describe_metric
+
+READ = {name: read_card(card, name, "results.json", "card") for name, card in CARDS.items()}
 
 
 def per_seed(**rewards):
@@ -66,14 +69,16 @@ def test_a_value_that_is_not_finite_blanks_the_metric_and_is_noted(tmp_path):
 
 
 def test_verdicts_have_known_answers():
-    rows = compare(per_seed(ialp=[5, 6, 7, 8, 9], a2c=[1, 2, 3, 4, 5], random=[1.1, 1.9, 3.1, 3.9, 5.0]))
+    rows = compare(
+        READ, per_seed(ialp=[5, 6, 7, 8, 9], a2c=[1, 2, 3, 4, 5], random=[1.1, 1.9, 3.1, 3.9, 5.0])
+    )
     by_pair = {(row["method"], row["other"], row["metric"]): row for row in rows}
     first = by_pair["ialp", "a2c", "initial_reward"]
     assert (first["mean"], first["low"], first["high"], first["verdict"]) == (4, 4, 4, "higher")
     assert (first["seeds_above"], first["seeds"]) == (5, 5)
     assert by_pair["a2c", "random", "final_reward"]["verdict"] == "not clear"
-    swapped = compare(per_seed(a2c=[5, 6, 7, 8, 9], ialp=[1, 2, 3, 4, 5]))
-    assert swapped[0]["verdict"] == "lower"
+    swapped = compare(READ, per_seed(a2c=[5, 6, 7, 8, 9], ialp=[1, 2, 3, 4, 5]))
+    assert [(row["method"], row["verdict"]) for row in swapped] == [("ialp", "lower")]
 
 
 def test_the_headline_turns_with_the_numbers(fake_run):
@@ -82,9 +87,11 @@ def test_the_headline_turns_with_the_numbers(fake_run):
     run.per_seed["ialp"], run.per_seed["a2c"] = run.per_seed["a2c"], run.per_seed["ialp"]
     turned = headline(build_summary(run))
     assert "clearly less (-" in turned[0]
-    assert "A-iALP_ap mixture ended clearly above A-iALP_ft" in turned[1]
+    assert any("A-iALP_ap mixture ended clearly above A-iALP_ft" in sentence for sentence in turned)
     run.per_seed["a2c"] = run.per_seed["random"]
-    assert "A2C did not clearly end above random (+0.00" in headline(build_summary(run))[-1]
+    last = headline(build_summary(run))[-1]
+    assert "A2C from scratch did not clearly end above random (+0.00" in last
+    assert "popular" in last and "the budget is too small to judge it" in last
 
 
 def rewritten(folder, change):
@@ -109,16 +116,21 @@ def test_what_the_phases_are_is_read_from_the_run_and_said_everywhere(tmp_path):
 
 
 def test_runs_of_earlier_versions_are_read(tmp_path):
-    """They had no phases, and called the mean reward "auc"."""
+    """They had no phases and no cards, and called the mean reward "auc"."""
 
     def earlier(results):
         results.pop("phases", None)
         for method in results["methods"].values():
             method["per_seed"]["auc"] = method["per_seed"].pop("mean_reward")
+            del method["card"]
 
     summary = build_summary(read_run(rewritten(tmp_path, earlier)))
     assert summary["phases"] == {"initial": 0.05, "final": 0.1}
     assert summary["methods"]["a2c"]["mean_reward"]["mean"] > 0 and "auc" not in summary["methods"]["a2c"]
+    assert summary["comparisons"] == [] and any("no card of any method" in note for note in summary["notes"])
+    write_report(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "a_ialp_ap_mixture" in page and "eight of the pre-trained policy" in page
 
 
 @pytest.mark.parametrize(

@@ -409,6 +409,27 @@ def test_the_report_of_a_sweep_never_imports_jax():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_the_page_of_a_sweep_says_what_the_methods_card_says(known):
+    card = {"title": "A2C from scratch", "meaning": "learns online only", "family": "actor-critics",
+            "learns_online": True, "paper": "Nobody 1900"}  # fmt: skip
+    write_json(known / "sweep.json", sweep_json([LOG, GAMMA], card=card))
+    assert write_sweep_report(known)["card"]["title"] == "A2C from scratch"
+    assert "sweep of A2C from scratch</h1>" in page_of(
+        known
+    ) and "learns online only (Nobody 1900)" in page_of(known)
+
+
+def test_a_sweep_without_a_card_goes_by_the_methods_name(known):
+    write_sweep_report(known)
+    assert "sweep of a2c</h1>" in page_of(known)
+
+
+def test_a_malformed_card_of_a_sweep_is_refused(known):
+    write_json(known / "sweep.json", sweep_json([LOG, GAMMA], card={"title": "A2C"}))
+    with pytest.raises(InputError, match=r"sweep\.json, column card\.learns_online: expected true or false"):
+        write_sweep_report(known)
+
+
 def test_sweeps_of_earlier_versions_are_read(tmp_path):
     """They called the mean reward "auc"."""
     wanted = read_sweep(write_sweep(tmp_path, known_rows(), sweep_json([LOG, GAMMA]))).runs

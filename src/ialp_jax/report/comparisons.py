@@ -1,69 +1,62 @@
 """The paired differences that decide: which method, against which, on which metric."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from ialp_jax.evaluation.statistics import paired_difference
+from ialp_jax.report.cards import Card
+from ialp_jax.report.methods import described
 
 
-@dataclass(frozen=True)
-class Question:
-    """`method` minus `other` on `metric`; `text` is what the difference answers."""
+def compare(
+    cards: Mapping[str, Card], per_seed: Mapping[str, Mapping[str, Float[np.ndarray, " R"]]]
+) -> list[dict[str, Any]]:
+    """Answers every question of the cards whose two methods have finite values for all seeds.
 
-    text: str
-    method: str
-    other: str
-    metric: str
-
-
-QUESTIONS = (
-    Question("Does pre-training help at the start?", "ialp", "a2c", "initial_reward"),
-    Question("Does RL on the table beat the table alone?", "ialp", "table_greedy", "mean_reward"),
-    Question("Does the mixture end above fine-tuning?", "a_ialp_ap_mixture", "a_ialp_ft", "final_reward"),
-    Question("Does value choice end above fine-tuning?", "a_ialp_ap_value", "a_ialp_ft", "final_reward"),
-    Question("Does the mixture end above A2C?", "a_ialp_ap_mixture", "a2c", "final_reward"),
-    Question("Does value choice end above A2C?", "a_ialp_ap_value", "a2c", "final_reward"),
-    Question("Does the mixture earn more than A2C overall?", "a_ialp_ap_mixture", "a2c", "mean_reward"),
-    Question("Does value choice earn more than A2C overall?", "a_ialp_ap_value", "a2c", "mean_reward"),
-    Question("Does fine-tuning earn more than A2C overall?", "a_ialp_ft", "a2c", "mean_reward"),
-    Question("Does A2C learn past random?", "a2c", "random", "final_reward"),
-    Question("Does A2C learn past popularity?", "a2c", "popular", "final_reward"),
-    Question("Is popularity already a strong policy?", "popular", "random", "mean_reward"),
-)
-
-
-def compare(per_seed: dict[str, dict[str, Float[np.ndarray, " R"]]]) -> list[dict[str, Any]]:
-    """Answers every question whose two methods have finite values for all seeds.
+    Args:
+        cards: method -> card; its rivals are the questions. The first of two that compare the same counts.
+        per_seed: method -> metric -> one value per seed.
 
     Returns:
-        Rows of `question, method, other, metric, mean, low, high, seeds_above, seeds, verdict`: the
-        interquartile mean of the per-seed differences with its interval (`low`, `high` None for one seed), in
-        how many seeds the difference is above zero, and "higher", "lower" (the interval excludes zero) or
-        "not clear".
+        Rows of `question, method, other, metric` and the fields of `difference`, in the report's order of methods.
     """
+    questions: dict[tuple[str, str, str], str] = {}
+    for name in described(cards):
+        for rival in cards[name]["rivals"]:
+            questions.setdefault((name, rival["other"], rival["metric"]), rival["question"])
     rows = []
-    for question in QUESTIONS:
-        first = per_seed.get(question.method, {}).get(question.metric)
-        second = per_seed.get(question.other, {}).get(question.metric)
+    for (method, other, metric), question in questions.items():
+        first = per_seed.get(method, {}).get(metric)
+        second = per_seed.get(other, {}).get(metric)
         if first is None or second is None or not np.isfinite(first - second).all():
             continue
-        found = paired_difference(first, second)
-        verdict = ("higher" if found.mean > 0 else "lower") if found.excludes_zero else "not clear"
-        rows.append(
-            {
-                "question": question.text,
-                "method": question.method,
-                "other": question.other,
-                "metric": question.metric,
-                "mean": found.mean,
-                "low": found.low if first.size > 1 else None,
-                "high": found.high if first.size > 1 else None,
-                "seeds_above": int((first > second).sum()),
-                "seeds": int(first.size),
-                "verdict": verdict,
-            }
-        )
+        names = {"question": question, "method": method, "other": other, "metric": metric}
+        rows.append(names | difference(first, second))
     return rows
+
+
+def difference(first: Float[np.ndarray, " R"], second: Float[np.ndarray, " R"]) -> dict[str, Any]:
+    """What first minus second, seed by seed, shows.
+
+    Args:
+        first: finite values, one per seed.
+        second: those of the same seeds.
+
+    Returns:
+        `mean, low, high, seeds_above, seeds, verdict`: the interquartile mean of the per-seed differences with its
+        interval (`low`, `high` None for one seed), in how many seeds the difference is above zero, and "higher",
+        "lower" (the interval excludes zero) or "not clear".
+    """
+    paired = paired_difference(first, second)
+    verdict = ("higher" if paired.mean > 0 else "lower") if paired.excludes_zero else "not clear"
+    return {
+        "mean": paired.mean,
+        "low": paired.low if first.size > 1 else None,
+        "high": paired.high if first.size > 1 else None,
+        "seeds_above": int((first > second).sum()),
+        "seeds": int(first.size),
+        "verdict": verdict,
+    }

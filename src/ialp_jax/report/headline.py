@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from ialp_jax.report.methods import describe
-from ialp_jax.report.phases import initial_sessions
+from ialp_jax.report.accounts import accounts
+from ialp_jax.report.overview import overview
 
-Rows = dict[tuple[str, str, str], dict[str, Any]]
-"""Comparisons by (method, other, metric)."""
+MOST_ACCOUNTS, MOST_COMPARISONS = 8, 20
 
 
 def world_statement(summary: dict[str, Any]) -> str:
@@ -54,63 +53,23 @@ def preference_statements(preferences: dict[str, Any]) -> list[str]:
 
 
 IN_BRACKETS = "In brackets: the paired difference in reward per session and its 95 % interval over seeds."
+CLEARLY = (
+    "Clearly: the 95 % interval of the paired difference over seeds excludes zero. Who earned the most was chosen by the "
+    "seeds that measured it, so its value probably overstates what it will reach again."
+)
 
 
 def headline(summary: dict[str, Any]) -> list[str]:
     """The run's answer in a few sentences, from the numbers alone; says so where nothing can be compared."""
-    found = {(row["method"], row["other"], row["metric"]): row for row in summary["comparisons"]}
-    sentences = [
-        _beginning(summary, found),
-        *(_reading(name, found) for name in ("a_ialp_ap_mixture", "a_ialp_ap_value")),
-        _learning(found),
-    ]
-    answers = [sentence for sentence in sentences if sentence]
-    return answers or [
-        "The methods that would have to be compared are not all here, so there is no answer yet."
-    ]
+    sentences = overview(summary) if _needs_overview(summary) else accounts(summary)
+    return sentences or ["No two methods that decide a question are both here, so there is no answer yet."]
 
 
-def _difference(row: dict[str, Any]) -> str:
-    interval = "one seed" if row["low"] is None else f"{row['low']:+.2f} to {row['high']:+.2f}"
-    return f"{row['mean']:+.2f}, {interval}"
+def footnote(summary: dict[str, Any]) -> str:
+    """How to read the sentences of `headline`."""
+    return CLEARLY if _needs_overview(summary) else IN_BRACKETS
 
 
-def _beginning(summary: dict[str, Any], found: Rows) -> str:
-    """What pre-training was worth before anything was learnt online."""
-    row = found.get(("ialp", "a2c", "initial_reward"))
-    if row is None:
-        return ""
-    first, second = (summary["methods"][name]["initial_reward"]["mean"] for name in ("ialp", "a2c"))
-    verdict = {"higher": "clearly more", "lower": "clearly less"}.get(row["verdict"], "no clear difference")
-    return (
-        f"In the {initial_sessions(summary['phases'])} {describe('ialp').label} earned {first:.2f} per session and "
-        f"{describe('a2c').label} {second:.2f}: {verdict} ({_difference(row)})."
-    )
-
-
-def _reading(name: str, found: Rows) -> str:
-    """One reading of A-iALP_ap: its end against fine-tuning and A2C, its whole run against A2C."""
-    phases = {
-        "final_reward": ("ended", ["a_ialp_ft", "a2c"]),
-        "mean_reward": ("over the whole run was", ["a2c"]),
-    }
-    words = {"higher": "clearly above", "lower": "clearly below"}
-    parts = []
-    for metric, (when, others) in phases.items():
-        rows = [found[name, other, metric] for other in others if (name, other, metric) in found]
-        against = [
-            f"{words.get(row['verdict'], 'not clearly different from')} {describe(row['other']).label} "
-            f"({_difference(row)})"
-            for row in rows
-        ]
-        if against:
-            parts.append(f"{when} {' and '.join(against)}")
-    return f"{describe(name).label} {'; '.join(parts)}." if parts else ""
-
-
-def _learning(found: Rows) -> str:
-    """Whether the learner from scratch learned at all, without which the rest says little."""
-    row = found.get(("a2c", "random", "final_reward"))
-    if row is None or row["verdict"] == "higher":
-        return ""
-    return f"A2C did not clearly end above random ({_difference(row)}): the budget is too small to judge it."
+def _needs_overview(summary: dict[str, Any]) -> bool:
+    """Whether an account of every method would be longer than a reader takes in."""
+    return len(summary["comparisons"]) > MOST_COMPARISONS or len(accounts(summary)) > MOST_ACCOUNTS

@@ -8,23 +8,23 @@ from markupsafe import Markup
 
 from ialp_jax.artifacts import versions
 from ialp_jax.evaluation.statistics import interval_coverage
-from ialp_jax.report import figures
+from ialp_jax.report import panels, rows
 from ialp_jax.report.curves import merge_width
 from ialp_jax.report.headline import (
-    IN_BRACKETS,
+    footnote,
     headline,
     judge_statement,
     preference_statements,
     world_statement,
 )
 from ialp_jax.report.inputs import RunFiles
-from ialp_jax.report.methods import in_order
+from ialp_jax.report.methods import described
 from ialp_jax.report.quality import quality_facts, quality_table
 from ialp_jax.report.tables import (
     METRICS,
-    comparison_rows,
+    comparison_groups,
     count,
-    method_rows,
+    method_groups,
     metric_meaning,
     number,
     present_metrics,
@@ -53,7 +53,7 @@ def render_page(run: RunFiles, summary: dict[str, Any]) -> str:
     return environment.get_template("template.html").render(
         summary=summary,
         headline=headline(summary),
-        in_brackets=IN_BRACKETS,
+        footnote=footnote(summary),
         world=world_statement(summary),
         world_facts=facts(
             run.world, skip={"env", "source", "users", "items", "interactions", "statements", "fit"}
@@ -66,13 +66,15 @@ def render_page(run: RunFiles, summary: dict[str, Any]) -> str:
         quality=quality_table(run.preferences.get("quality")),
         quality_facts=quality_facts(run.preferences.get("quality"), run.preferences.get("gate")),
         figures=draw(run, summary),
+        further=[(title, Markup(svg)) for title, svg in panels.further_curves(run) if svg],  # noqa: S704
+        most_bands=panels.MOST_BANDS,
         merged=None if run.bins is None else merged_statement(run),
         metrics=[
             (METRICS.get(name, name), metric_meaning(name, run.phases)) for name in present_metrics(summary)
         ],
-        rows=method_rows(summary),
-        methods=in_order(list(run.per_seed)),
-        comparisons=comparison_rows(summary),
+        groups=method_groups(summary),
+        methods=list(described(run.cards).values()),
+        comparisons=comparison_groups(summary),
         departures=departure_table(run),
         heldout=heldout_table(run.world.get("fit", {}).get("heldout", {})),
         fit_facts=facts(run.world.get("fit", {}), skip={"heldout"}),
@@ -85,11 +87,10 @@ def render_page(run: RunFiles, summary: dict[str, Any]) -> str:
 def draw(run: RunFiles, summary: dict[str, Any]) -> dict[str, Markup]:
     """The figures that can be drawn, by name, as markup (matplotlib escapes the text in them)."""
     drawn = {
-        "reward": figures.learning_curves(run, summary, "reward", "mean_reward", "reward per session"),
-        "length": figures.learning_curves(run, summary, "length", "length", "turns per session"),
-        "initial_final": figures.initial_final(run, summary),
-        "departures": figures.departure_reasons(run),
-        "weights": figures.mixture_weights(run),
+        "reward": panels.learning_curves(run, summary, "reward", "mean_reward", "reward per session"),
+        "length": panels.learning_curves(run, summary, "length", "length", "turns per session"),
+        "initial_final": rows.initial_final(run, summary),
+        "departures": rows.departure_reasons(run),
     }
     return {name: Markup(svg) for name, svg in drawn.items() if svg}  # noqa: S704
 
@@ -118,24 +119,25 @@ def facts(source: dict[str, Any], skip: set[str]) -> list[tuple[str, str]]:
 def heldout_table(heldout: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The world's fit beside its baselines: `columns` and `rows` of (name, values)."""
     columns = list(dict.fromkeys(metric for row in heldout.values() for metric in row))
-    rows = [
+    values = [
         (name.replace("_", " "), [number(row.get(metric)) for metric in columns])
         for name, row in heldout.items()
     ]
-    return {"columns": columns, "rows": rows}
+    return {"columns": columns, "rows": values}
 
 
 def departure_table(run: RunFiles) -> dict[str, Any]:
     """Counted ends of sessions: `columns` (reasons) and `rows` of (label, counts)."""
-    methods = [method for method in in_order(list(run.results)) if run.results[method.name].get("departures")]
-    reasons = list(
-        dict.fromkeys(reason for method in methods for reason in run.results[method.name]["departures"])
-    )
-    rows = [
-        (method.label, [count(run.results[method.name]["departures"].get(reason, 0)) for reason in reasons])
-        for method in methods
+    counts = [
+        (method.label, run.results[method.name]["departures"])
+        for method in described(run.cards).values()
+        if run.results[method.name].get("departures")
     ]
-    return {"columns": [figures.REASONS.get(reason, (reason, ""))[0] for reason in reasons], "rows": rows}
+    reasons = list(dict.fromkeys(reason for _, ended in counts for reason in ended))
+    return {
+        "columns": [rows.REASONS.get(reason, (reason, ""))[0] for reason in reasons],
+        "rows": [(label, [count(ended.get(reason, 0)) for reason in reasons]) for label, ended in counts],
+    }
 
 
 def merged_statement(run: RunFiles) -> str:

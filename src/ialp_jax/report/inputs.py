@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from ialp_jax.artifacts import InputError, read_arrays, read_json
-from ialp_jax.report.methods import EXPECTED
+from ialp_jax.report.cards import Card, read_card
 from ialp_jax.report.phases import UNRECORDED, Phases
 
-CURVES = ("sessions", "reward", "length", "weight")
+SESSION_CURVES = ("sessions", "reward", "length")
 RENAMED = {"auc": "mean_reward"}
 """Metrics of files that earlier versions wrote, by the names they had."""
 RUN_AGAIN = "finish the run, or run it again"
@@ -28,9 +28,10 @@ class RunFiles:
         seeds: number of paired seeds R.
         budget: `results.json`'s budget.
         results: method -> `online_steps`, `judgements`, `llm_calls`, `departures`, as in `results.json`.
+        cards: method -> what a report says of it.
         per_seed: method -> metric -> [R]; NaN where the run had no value.
         bins: [K+1] edges in online simulator steps; None where there are no curves.
-        curves: "METHOD/sessions", "/reward", "/length", "/weight" -> [R, K].
+        curves: "METHOD/sessions", "/reward", "/length" and what the method's card names -> [R, K].
         notes: sentences about what is missing.
         phases: shares of the online sessions that "initial" and "final" are of.
     """
@@ -41,6 +42,7 @@ class RunFiles:
     seeds: int
     budget: dict[str, Any]
     results: dict[str, dict[str, Any]]
+    cards: dict[str, Card]
     per_seed: dict[str, dict[str, Float[np.ndarray, " R"]]]
     bins: Float[np.ndarray, " K+1"] | None
     curves: dict[str, Float[np.ndarray, "R K"]]
@@ -56,18 +58,13 @@ def read_run(out: Path) -> RunFiles:
     """
     world = _object(out / "world.json", needed=("env", "source"))
     results_path = out / "results.json"
-    results = _object(results_path, needed=("budget", "methods"))
+    results, seeds = _results(results_path)
     budget, methods = results["budget"], results["methods"]
-    if not isinstance(budget, dict) or not isinstance(methods, dict) or not methods:
-        raise InputError(
-            "budget and methods must be objects, methods not empty", file=results_path, fix=RUN_AGAIN
-        )
-    seeds = budget.get("seeds")
-    if not isinstance(seeds, int) or seeds < 1:
-        raise InputError(
-            f"not a number of seeds: {seeds!r}", file=results_path, column="budget.seeds", fix=RUN_AGAIN
-        )
     per_seed = {name: _per_seed(results_path, name, method, seeds) for name, method in methods.items()}
+    cards = {
+        name: read_card(method.get("card"), name, results_path, f"methods.{name}.card")
+        for name, method in methods.items()
+    }
     notes = []
     preferences, config = {}, {}
     if (out / "preferences.json").exists():
@@ -81,13 +78,25 @@ def read_run(out: Path) -> RunFiles:
     bins: np.ndarray | None = None
     curves: dict[str, np.ndarray] = {}
     if (out / "curves.npz").exists():
-        bins, curves = _curves(out / "curves.npz", seeds)
+        bins, curves = _curves(out / "curves.npz", seeds, cards)
     else:
         notes.append("There is no curves.npz: no learning curve is drawn.")
-    notes += _gaps(per_seed, config)
+    notes += [*_strangers(methods), *_gaps(per_seed, config)]
     return RunFiles(
-        world, preferences, config, seeds, budget, methods, per_seed, bins, curves, tuple(notes), read_phases(results_path, results)
+        world, preferences, config, seeds, budget, methods, cards, per_seed, bins, curves, tuple(notes), read_phases(results_path, results)
     )  # fmt: skip
+
+
+def _results(path: Path) -> tuple[dict[str, Any], int]:
+    """The content of `results.json` and its number of seeds R."""
+    results = _object(path, needed=("budget", "methods"))
+    budget, methods = results["budget"], results["methods"]
+    if not isinstance(budget, dict) or not isinstance(methods, dict) or not methods:
+        raise InputError("budget and methods must be objects, methods not empty", file=path, fix=RUN_AGAIN)
+    seeds = budget.get("seeds")
+    if not isinstance(seeds, int) or seeds < 1:
+        raise InputError(f"not a number of seeds: {seeds!r}", file=path, column="budget.seeds", fix=RUN_AGAIN)
+    return results, seeds
 
 
 def read_phases(path: Path, stored: dict[str, Any]) -> Phases:
@@ -129,12 +138,13 @@ def _per_seed(path: Path, name: str, method: Any, seeds: int) -> dict[str, np.nd
     return numbers
 
 
-def _curves(path: Path, seeds: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _curves(path: Path, seeds: int, cards: dict[str, Card]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     arrays = read_arrays(path)
     bins = arrays.pop("bins", np.empty(0))
     if bins.ndim != 1 or bins.size < 2 or not (np.diff(bins) > 0).all():
         raise InputError("expected at least two increasing edges", file=path, column="bins", fix=RUN_AGAIN)
-    curves = {name: array for name, array in arrays.items() if name.rpartition("/")[2] in CURVES}
+    read = {f"{name}/{kind}" for name, card in cards.items() for kind in (*SESSION_CURVES, *card["curves"])}
+    curves = {name: array for name, array in arrays.items() if name in read}
     for name, array in curves.items():
         if array.shape != (seeds, bins.size - 1):
             raise InputError(f"expected shape {(seeds, bins.size - 1)} [seeds, bins], found {array.shape}",
@@ -142,11 +152,21 @@ def _curves(path: Path, seeds: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     return bins, curves
 
 
+def _strangers(methods: dict[str, Any]) -> list[str]:
+    """A sentence about the methods that have no card."""
+    strangers = [name for name, method in methods.items() if method.get("card") is None]
+    if not strangers:
+        return []
+    which = "any method" if len(strangers) == len(methods) else ", ".join(strangers)
+    return [
+        f"results.json has no card of {which}: what it is and what it is compared with is not known here."
+    ]
+
+
 def _gaps(per_seed: dict[str, dict[str, np.ndarray]], config: dict[str, Any]) -> list[str]:
-    """Sentences about absent values, and about absent methods among those that the run was to compare."""
+    """Sentences about absent values, and about absent methods among those that the configuration names."""
     notes = []
-    expected = config.get("study", {}).get("methods", EXPECTED)
-    absent = [name for name in expected if name not in per_seed]
+    absent = [name for name in config.get("study", {}).get("methods", ()) if name not in per_seed]
     if absent:
         notes.append(f"This run is partial: no results for {', '.join(absent)}.")
     for name, metrics in per_seed.items():

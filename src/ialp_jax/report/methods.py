@@ -1,6 +1,30 @@
-"""What the report knows about a method: its name for people, its line, and whether it learns online."""
+"""How a report shows a method: its name for people, its family and its line, all made from its card."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ialp_jax.report.cards import Card
+
+Dash = str | tuple[float, tuple[float, ...]]
+GREY = "#8A8A8A"
+FAMILY_SHADES = (
+    ("#0072B2", "#98AFCE", "#5F8CBD"),
+    ("#D55E00", "#E19D8A", "#A84800"),
+    ("#009E73", "#81B9A0", "#007353"),
+    ("#CC79A7", "#8D5273", "#D69DBB"),
+    ("#E69F00", "#885D00", "#B77E00"),
+    ("#8C7BD0", "#B0A7DC", "#695C9D"),
+    ("#56B4E9", "#306B8C", "#4491BC"),
+    ("#A9702A", "#C6A893", "#8A5B21"),
+)
+"""A hue per family, the first ones Okabe and Ito's colour-blind safe ones, each in three steps of lightness that are
+readable on white and on dark paper."""
+DASHES: tuple[Dash, ...] = (
+    (0, (5, 1.5)), (0, (1, 1.3)), (0, (6, 1.5, 1, 1.5)), (0, (2.5, 1)), (0, (9, 2)), (0, (6, 1.2, 1, 1.2, 1, 1.2)),
+    (0, (3, 1.2, 3, 1.2, 1, 1.2)),
+)  # fmt: skip
+"""So that a line can be told without its colour. Learners have the solid line besides. Neither number, seven or eight,
+has a factor in common with that of the shades: lines of one family that share a dash differ in lightness."""
 
 
 @dataclass(frozen=True)
@@ -10,67 +34,57 @@ class Method:
     Attributes:
         name: as in `results.json`.
         label: for people.
-        colour: from Okabe and Ito's colour-blind safe palette, readable on light and dark paper.
-        dash: matplotlib line style, so that the line is known without its colour.
+        family: methods of one family are shown together.
+        colour: the family's hue, in a lightness of the method's own.
+        dash: matplotlib line style.
         frozen: True if nothing is learnt online; drawn as a level, not a curve.
         meaning: one line for the table's legend.
+        reference: True if it is repeated in the pictures of other families.
     """
 
     name: str
     label: str
+    family: str
     colour: str
-    dash: str | tuple[int, tuple[int, ...]]
+    dash: Dash
     frozen: bool
     meaning: str
+    reference: bool
 
 
-KNOWN = (
-    Method("random", "random", "#8A8A8A", (0, (1, 2)), True, "any allowed item, uniformly"),
-    Method("popular", "popular", "#A9702A", (0, (4, 2)), True, "the offline users' most liked items"),
-    Method("table_greedy", "table greedy", "#56B4E9", (0, (4, 2, 1, 2)), True,
-           "the preference table's best item, no reinforcement learning"),
-    Method("oracle", "oracle", "#8C7BD0", (0, (6, 3)), True,
-           "knows the simulator, looks one step ahead at departures; not a bound"),
-    Method("a2c", "A2C from scratch", "#0072B2", "-", False, "learns online only"),
-    Method("ialp", "iALP, frozen", "#009E73", (0, (8, 2)), True,
-           "pre-trained on the preferences, not adapted"),
-    Method("a_ialp_ft", "A-iALP_ft", "#E69F00", (0, (7, 1, 1, 1)), False, "iALP, fine-tuned online"),
-    Method("a_ialp_ap_mixture", "A-iALP_ap mixture", "#D55E00", (0, (5, 1)), False,
-           "iALP mixed with an online policy"),
-    Method("a_ialp_ap_value", "A-iALP_ap value", "#CC79A7", (0, (3, 1)), False,
-           "iALP or an online policy, by their values"),
-)  # fmt: skip
-EXPECTED = tuple(method.name for method in KNOWN)
+def described(cards: Mapping[str, Card]) -> dict[str, Method]:
+    """Method by name, in the report's order.
 
-
-def describe(name: str) -> Method:
-    """The known method, a variant of the longest known name it starts with (`ialp_shuffled`), or a stranger.
-
-    A variant keeps its parent's colour and kind; a stranger is drawn as a learner in grey.
+    Families stand in the order in which they first appear in `cards`, methods of one family in the order of `cards`.
     """
-    by_name = {method.name: method for method in KNOWN}
-    if name in by_name:
-        return by_name[name]
-    parents = [method for method in KNOWN if name.startswith(method.name + "_")]
-    if not parents:
-        return Method(name, name, "#8A8A8A", (0, (2, 1)), False, "not one of the report's known methods")
-    parent = max(parents, key=lambda method: len(method.name))
-    variant = name.removeprefix(parent.name + "_").replace("_", " ")
-    return replace(
-        parent,
+    families: dict[str, list[str]] = {}
+    for name, card in cards.items():
+        families.setdefault(card["family"], []).append(name)
+    return {
+        name: _method(name, cards[name], FAMILY_SHADES[hue % len(FAMILY_SHADES)], place)
+        for hue, names in enumerate(families.values())
+        for place, name in enumerate(names)
+    }
+
+
+def by_family(methods: Iterable[Method]) -> list[tuple[str, list[Method]]]:
+    """Each family and its methods, in the order given."""
+    families: dict[str, list[Method]] = {}
+    for method in methods:
+        families.setdefault(method.family, []).append(method)
+    return list(families.items())
+
+
+def _method(name: str, card: Card, shades: tuple[str, ...], place: int) -> Method:
+    dashes = ("-", *DASHES) if card["learns_online"] else DASHES
+    paper = f" ({card['paper']})" if card["paper"] else ""
+    return Method(
         name=name,
-        label=f"{parent.label} ({variant})",
-        dash=":",
-        meaning=f"{parent.label}, variant: {variant}",
+        label=card["title"],
+        family=card["family"],
+        colour=shades[place % len(shades)],
+        dash=dashes[place % len(dashes)],
+        frozen=not card["learns_online"],
+        meaning=card["meaning"] + paper,
+        reference=card["reference"],
     )
-
-
-def in_order(names: list[str]) -> list[Method]:
-    """Descriptions of `names`: the known methods and their variants in the report's order, strangers last."""
-    order = {name: place for place, name in enumerate(EXPECTED)}
-
-    def place(method: Method) -> tuple[int, str]:
-        parent = max((known for known in EXPECTED if method.name.startswith(known)), key=len, default="")
-        return order.get(parent, len(order)), method.name
-
-    return sorted((describe(name) for name in names), key=place)

@@ -25,7 +25,7 @@ PREFERENCES = (
 def build_summary(run: RunFiles) -> dict[str, Any]:
     """The content of `summary.json`: world, preferences, budget, every method's metrics, and what decides.
 
-    Every metric is {"mean", "low", "high", "per_seed"}. `low` and `high` are None for a single seed, which
+    Every method has its "card" (`cards.Card`) besides its metrics. Every metric is {"mean", "low", "high", "per_seed"}. `low` and `high` are None for a single seed, which
     has no interval; all three numbers are None where a seed has no finite value (None in "per_seed").
     "comparisons" are the rows of `comparisons.compare`, "notes" say what is missing.
     """
@@ -40,9 +40,10 @@ def build_summary(run: RunFiles) -> dict[str, Any]:
         "methods": {
             name: {metric: describe_metric(values) for metric, values in metrics.items()}
             | _pick(run.results[name], "online_steps", "judgements", "llm_calls")
+            | {"card": run.cards[name]}
             for name, metrics in run.per_seed.items()
         },
-        "comparisons": compare(run.per_seed),
+        "comparisons": compare(run.cards, run.per_seed),
         "notes": list(run.notes),
     }
 

@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ialp_jax.report.headline import IN_BRACKETS, headline, judge_statement, world_statement
-from ialp_jax.report.methods import describe, in_order
+from ialp_jax.report.accounts import summary_methods
+from ialp_jax.report.headline import footnote, headline, judge_statement, world_statement
+from ialp_jax.report.methods import Method, by_family
 from ialp_jax.report.phases import Phases, final_sessions, initial_sessions
 
 METRICS = {
@@ -25,6 +26,8 @@ METRICS = {
 }
 TERMINAL_WIDE = ("initial_reward", "final_reward", "mean_reward")
 TERMINAL_NARROW = ("length", "reward_per_turn", "coverage")
+TERMINAL_COMPARISONS = 20
+LABEL_WIDTH = 24  # characters; a longer name goes on in the next line
 
 
 def metric_meaning(name: str, phases: Phases) -> str:
@@ -75,34 +78,47 @@ def cell(found: dict[str, Any] | None) -> Cell:
 
 def present_metrics(summary: dict[str, Any]) -> list[str]:
     """The metrics any method has, the known ones first, in the table's order."""
-    found = {
-        name for method in summary["methods"].values() for name in method if isinstance(method[name], dict)
+    present = {
+        name
+        for method in summary["methods"].values()
+        for name, value in method.items()
+        if isinstance(value, dict) and "per_seed" in value
     }
-    return [*(name for name in METRICS if name in found), *sorted(found - set(METRICS))]
+    return [*(name for name in METRICS if name in present), *sorted(present - set(METRICS))]
 
 
-def method_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows of the main table: `method` (a `Method`), `cells` by metric, `steps`, `judgements`, `llm_calls`."""
-    return [
-        {
-            "method": method,
-            "cells": [
-                cell(summary["methods"][method.name].get(metric)) for metric in present_metrics(summary)
-            ],
-            "steps": count(summary["methods"][method.name].get("online_steps")),
-            "judgements": count(summary["methods"][method.name].get("judgements")),
-            "llm_calls": count(summary["methods"][method.name].get("llm_calls")),
-        }
-        for method in in_order(list(summary["methods"]))
-    ]
+def method_groups(summary: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The main table: each family and its rows of `method` (a `Method`), `cells` by metric, `steps`, `judgements`,
+    `llm_calls`.
+    """
+    metrics = present_metrics(summary)
+
+    def row(method: Method) -> dict[str, Any]:
+        values = summary["methods"][method.name]
+        costs = {name: count(values.get(name)) for name in ("judgements", "llm_calls")}
+        cells = [cell(values.get(metric)) for metric in metrics]
+        return {"method": method, "cells": cells, "steps": count(values.get("online_steps"))} | costs
+
+    families = by_family(summary_methods(summary).values())
+    return [(family, [row(method) for method in members]) for family, members in families]
+
+
+def comparison_groups(summary: dict[str, Any]) -> list[tuple[str, list[dict[str, str]]]]:
+    """The table of differences: each family and the rows of its methods (see `comparison_rows`)."""
+    methods = summary_methods(summary)
+    groups: dict[str, list[dict[str, str]]] = {}
+    for row, shown in zip(summary["comparisons"], comparison_rows(summary), strict=True):
+        groups.setdefault(methods[row["method"]].family, []).append(shown)
+    return list(groups.items())
 
 
 def comparison_rows(summary: dict[str, Any]) -> list[dict[str, str]]:
     """Rows of the table of differences: `question, what, difference, interval, seeds, verdict`."""
+    methods = summary_methods(summary)
     return [
         {
             "question": row["question"],
-            "what": f"{describe(row['method']).label} - {describe(row['other']).label}, "
+            "what": f"{methods[row['method']].label} - {methods[row['other']].label}, "
             f"{METRICS.get(row['metric'], row['metric'])}",
             "difference": signed(row["mean"]),
             "interval": "" if row["low"] is None else f"[{signed(row['low'])}, {signed(row['high'])}]",
@@ -119,11 +135,15 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     console.print(escape(world_statement(summary)))
     print_judge(summary["preferences"], console)
     console.print(_method_table(summary))
-    if summary["comparisons"]:
+    if len(summary["comparisons"]) > TERMINAL_COMPARISONS:
+        console.print(
+            f"The {len(summary['comparisons'])} paired differences that decide are in report.html and summary.json."
+        )
+    elif summary["comparisons"]:
         console.print(_comparison_table(summary))
     for sentence in headline(summary):
         console.print("• " + escape(sentence))
-    console.print(f"[dim]{IN_BRACKETS}[/dim]")
+    console.print(f"[dim]{escape(footnote(summary))}[/dim]")
     for note in summary["notes"]:
         console.print(escape(note), style="yellow")
     console.print(f"[dim]{escape(summary['statistic'])}[/dim]")
@@ -140,21 +160,29 @@ def _method_table(summary: dict[str, Any]) -> Table:
     budget = summary["budget"]
     title = f"{budget['seeds']} seeds, {count(budget['online_steps'])} online steps"
     table = Table(title=title, box=None, padding=(0, 1, 0, 0), title_justify="left", header_style="bold")
-    table.add_column("method", no_wrap=True, max_width=24)
+    table.add_column("method", overflow="fold", max_width=LABEL_WIDTH)
     for metric in TERMINAL_WIDE:
         table.add_column(METRICS[metric], justify="right", no_wrap=True)
     for metric in TERMINAL_NARROW:
         table.add_column(METRICS[metric].replace("reward / turn", "r/turn"), justify="right", no_wrap=True)
-    for method in in_order(list(summary["methods"])):
-        found = summary["methods"][method.name]
-        wide = [cell(found.get(metric)) for metric in TERMINAL_WIDE]
-        narrow = [cell(found.get(metric)) for metric in TERMINAL_NARROW]
-        table.add_row(
-            escape(method.label),
-            *(f"{part.value} [dim]{escape(part.interval)}[/dim]" for part in wide),
-            *(part.value for part in narrow),
-        )
+    families = by_family(summary_methods(summary).values())
+    indent = " " if len(families) > 1 else ""
+    for family, members in families:
+        if indent:
+            table.add_row(f"[bold]{escape(family)}[/bold]")
+        for method in members:
+            table.add_row(indent + escape(method.label), *_terminal_cells(summary["methods"][method.name]))
     return table
+
+
+def _terminal_cells(metrics: dict[str, Any]) -> list[str]:
+    """A method's numbers, the first few with intervals."""
+    wide = [cell(metrics.get(metric)) for metric in TERMINAL_WIDE]
+    narrow = [cell(metrics.get(metric)) for metric in TERMINAL_NARROW]
+    return [
+        *(f"{part.value} [dim]{escape(part.interval)}[/dim]" for part in wide),
+        *(part.value for part in narrow),
+    ]
 
 
 def _comparison_table(summary: dict[str, Any]) -> Table:

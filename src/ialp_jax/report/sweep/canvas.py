@@ -1,6 +1,5 @@
 """What the sweep's figures share: a sheet to draw on and colours that serve a white page and a dark one."""
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -9,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from ialp_jax.report.figures import INK, new_figure
+from ialp_jax.report.figures import INK, blank_figure
 
 PAPER = "#fdfcfb"  # replaced by the page's own background
 RUN, MIDDLE, BEST, STOPPED = "#8A8A8A", "#0072B2", "#D55E00", "#8A8A8A"
@@ -21,12 +20,7 @@ COLOURS = ListedColormap(matplotlib.colormaps["plasma"]([0.12 + 0.70 * step / 39
 @contextmanager
 def sheet(name: str, width: float, height: float) -> Iterator[tuple[Figure, Callable[[], str]]]:
     """An empty figure, and a function that turns it into SVG whose ids all start with `name`."""
-    with new_figure(name, width, height) as (axes, done), warnings.catch_warnings():
-        # The reader's browser has the letters that the font used for measuring lacks.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure = axes.figure
-        assert isinstance(figure, Figure)
-        axes.remove()
+    with blank_figure(name, width, height) as (figure, done):
         yield figure, lambda: done().replace(PAPER, "var(--paper)")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from ialp_jax.artifacts import InputError, read_json
+from ialp_jax.report.cards import Card, read_card
 from ialp_jax.report.inputs import RENAMED, read_phases
 
 RUN_AGAIN = "finish the sweep, or run it again"
@@ -22,6 +23,7 @@ class SweepFiles:
 
     Attributes:
         sweep: `sweep.json`: what was searched, how, and on what.
+        card: what a report says of the method.
         runs: `results.parquet`: a row per setting and seed, sorted by both.
         seeds: the seeds of the runs, ascending; their number is R.
         timings: `timings.parquet`: a row per executed unit; None where it is missing.
@@ -30,6 +32,7 @@ class SweepFiles:
     """
 
     sweep: dict[str, Any]
+    card: Card
     runs: pl.DataFrame
     seeds: tuple[int, ...]
     timings: pl.DataFrame | None
@@ -61,6 +64,7 @@ def read_sweep(out: Path) -> SweepFiles:
     sweep = _sweep(out / "sweep.json")
     sweep["objective"] = RENAMED.get(sweep["objective"], sweep["objective"])
     sweep["phases"] = read_phases(out / "sweep.json", sweep)
+    card = read_card(sweep.get("card"), str(sweep["method"]), out / "sweep.json", "card")
     path = out / "results.parquet"
     columns = ["setting", "seed", "label", "complete", "command", f"metric.{sweep['objective']}"]
     runs = _table(path, [*columns, *(f"axis.{axis['name']}" for axis in sweep["axes"])])
@@ -77,7 +81,7 @@ def read_sweep(out: Path) -> SweepFiles:
     timings, rungs = _optional(out / "timings.parquet", TIMINGS), _optional(out / "rungs.parquet", RUNGS)
     if timings is None:
         notes.append("There is no timings.parquet: how long the sweep took is not known here.")
-    return SweepFiles(sweep, runs.sort("setting", "seed"), seeds, timings, rungs, tuple(notes))
+    return SweepFiles(sweep, card, runs.sort("setting", "seed"), seeds, timings, rungs, tuple(notes))
 
 
 def _sweep(path: Path) -> dict[str, Any]:

@@ -37,6 +37,7 @@ def build_summary(
         "environment": files.sweep["environment"],
         "data": files.sweep.get("data"),
         "method": files.sweep["method"],
+        "card": files.card,
         "objective": files.objective,
         "objective_name": METRICS.get(files.objective, files.objective),
         "objective_meaning": metric_meaning(files.objective, files.sweep["phases"]),
