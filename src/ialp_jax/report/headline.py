@@ -30,6 +30,8 @@ def judge_statement(preferences: dict[str, Any]) -> tuple[str, str]:
         ("alarm" | "warning" | "plain", sentence): alarm for a test double, warning where no LLM judged or it
         is not known.
     """
+    if preferences.get("unused"):
+        return "plain", "No method here rests on a preference table."
     judge, model = preferences.get("judge") or "unknown", preferences.get("model") or "unknown"
     if preferences.get("test_double"):
         return "alarm", (

@@ -23,7 +23,7 @@ class RunFiles:
 
     Attributes:
         world: `world.json`: what the simulated users are.
-        preferences: `preferences.json`; empty where the run has none.
+        preferences: `preferences.json`; {"unused": True} where no method rests on a table, empty where the run has none.
         config: `config.json`, the resolved configuration; empty where missing.
         seeds: number of paired seeds R.
         budget: `results.json`'s budget.
@@ -69,6 +69,8 @@ def read_run(out: Path) -> RunFiles:
     preferences, config = {}, {}
     if (out / "preferences.json").exists():
         preferences = _object(out / "preferences.json", needed=())
+    elif not any(method.get("judgements", True) for method in methods.values()):
+        preferences = {"unused": True}
     else:
         notes.append("There is no preferences.json: what the preference table was is not known here.")
     if (out / "config.json").exists():

@@ -17,7 +17,7 @@ STATISTIC = (
 
 PREFERENCES = (
     "judge", "is_llm", "model", "revision", "test_double", "statement", "pairs", "rejected", "calls", "prompt_tokens",
-    "computed_tokens", "auc_vs_world", "gate",
+    "computed_tokens", "auc_vs_world", "gate", "unused",
 )  # fmt: skip
 """What `summary.json` keeps of `preferences.json`; None where the run did not record it."""
 
@@ -25,8 +25,8 @@ PREFERENCES = (
 def build_summary(run: RunFiles) -> dict[str, Any]:
     """The content of `summary.json`: world, preferences, budget, every method's metrics, and what decides.
 
-    Every method has its "card" (`cards.Card`) besides its metrics. Every metric is {"mean", "low", "high", "per_seed"}. `low` and `high` are None for a single seed, which
-    has no interval; all three numbers are None where a seed has no finite value (None in "per_seed").
+    Every method has its "card" (`cards.Card`) and its costs besides its metrics. Every metric is {"mean", "low", "high",
+    "per_seed"}. `low` and `high` are None for a single seed, which has no interval; all three numbers are None where a seed has no finite value (None in "per_seed").
     "comparisons" are the rows of `comparisons.compare`, "notes" say what is missing.
     """
     return {
@@ -39,7 +39,7 @@ def build_summary(run: RunFiles) -> dict[str, Any]:
         "statistic": STATISTIC,
         "methods": {
             name: {metric: describe_metric(values) for metric, values in metrics.items()}
-            | _pick(run.results[name], "online_steps", "judgements", "llm_calls")
+            | _pick(run.results[name], "online_steps", "pretraining_steps", "judgements", "llm_calls")
             | {"card": run.cards[name]}
             for name, metrics in run.per_seed.items()
         },

@@ -99,8 +99,8 @@ def bucket_rows(timings: pl.DataFrame) -> list[tuple[str, ...]]:
         pl.len().alias("units"), pl.col("runs").min().alias("fewest"), pl.col("runs").max().alias("most"),
         pl.col("idle_copies", "steps", "seconds", "compile_seconds").sum(),
     )  # fmt: skip
-    # Pre-training comes first, as it is run; buckets keep the order in which they were planned.
-    for row in grouped.sort(pl.col("stage") != "pretraining", maintain_order=True).iter_rows(named=True):
+    # In the order in which they were planned: what others start from comes first.
+    for row in grouped.iter_rows(named=True):
         runs = count(row["fewest"]) + ("" if row["fewest"] == row["most"] else f" to {count(row['most'])}")
         speed = count(row["steps"] / row["seconds"]) if row["seconds"] > 0 else "-"
         rows.append(
