@@ -20,7 +20,8 @@ from ialp_jax.methods.named.a_ialp_ap_mixture import mixture_actor
 from ialp_jax.methods.named.a_ialp_ap_value import value_actor
 from ialp_jax.policies.actor import policy_actor
 from ialp_jax.policies.catalogue import mask_logits
-from ialp_jax.serving.sessions import draw_pool, draw_rollout, empty_ledger, open_sessions, serve
+from ialp_jax.serving.ledger import empty_ledger
+from ialp_jax.serving.sessions import draw_pool, draw_rollout, open_sessions, serve
 from ialp_jax.worlds.simulator import SimulatorConfig
 from ialp_jax.worlds.types import Observation
 

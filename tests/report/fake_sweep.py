@@ -45,9 +45,9 @@ def write_sweep(out: Path, rows, sweep, timings=True, rungs=None) -> Path:
     pl.DataFrame(rows, infer_schema_length=None).write_parquet(out / "results.parquet")
     if timings:
         pl.DataFrame([
+            {"unit": "p0", "stage": "pretraining", "bucket": "fedcba9876543210", "runs": 4, "idle_copies": 0, "seconds": 2.0, "compile_seconds": 1.5, "steps": 1000},
             {"unit": "o0", "stage": "online", "bucket": "0123456789abcdef", "runs": 8, "idle_copies": 0, "seconds": 4.0, "compile_seconds": 2.5, "steps": 8000},
             {"unit": "o1", "stage": "online", "bucket": "0123456789abcdef", "runs": 6, "idle_copies": 2, "seconds": 4.0, "compile_seconds": 0.0, "steps": 6000},
-            {"unit": "p0", "stage": "pretraining", "bucket": "fedcba9876543210", "runs": 4, "idle_copies": 0, "seconds": 2.0, "compile_seconds": 1.5, "steps": 1000},
         ]).write_parquet(out / "timings.parquet")  # fmt: skip
     if rungs is not None:
         pl.DataFrame(rungs).write_parquet(out / "rungs.parquet")

@@ -162,15 +162,22 @@ def test_a_partial_run_is_reported_and_said_to_be_partial(tmp_path):
     summary = write_report(tmp_path)
     text = page_of(tmp_path)
     for expected in (
-        "no preferences.json",
+        "No method here rests on a preference table",
         "no curves.npz",
         "no config.json",
         "simulated users fitted to real logs",
-        "judged the preferences is not recorded",
     ):
         assert expected in text, expected
     assert [row["method"] for row in summary["comparisons"]] == ["a2c"]
     assert "A2C from scratch ended clearly above random" in printed(summary)
+
+
+def test_a_table_that_a_method_rests_on_and_nobody_described_is_missed(tmp_path):
+    write_fake_run(tmp_path, seeds=2, levels={name: LEVELS[name] for name in ("random", "ialp")})
+    (tmp_path / "preferences.json").unlink()
+    write_report(tmp_path)
+    for expected in ("no preferences.json", "judged the preferences is not recorded"):
+        assert expected in page_of(tmp_path), expected
 
 
 def test_a_run_in_which_nothing_can_be_compared_says_so(tmp_path):

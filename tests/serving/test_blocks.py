@@ -10,15 +10,8 @@ from random_worlds import random_world
 
 from ialp_jax.policies.fixed import RandomPolicy, fixed_actor
 from ialp_jax.serving.blocks import LEAST, MOST, in_blocks, users_at_once
-from ialp_jax.serving.sessions import (
-    StreamClock,
-    draw_pool,
-    draw_rollout,
-    empty_ledger,
-    open_sessions,
-    serve,
-    serve_turn,
-)
+from ialp_jax.serving.ledger import StreamClock, empty_ledger
+from ialp_jax.serving.sessions import draw_pool, draw_rollout, open_sessions, serve, serve_turn
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
 
 USERS, POOL, TURNS = 12, 5, 30

@@ -12,7 +12,8 @@ from tiny_runs import in_world, tiny_learner, tiny_network, tiny_params
 from ialp_jax.methods.named.a_ialp_ap_mixture import MixtureHyper, MixtureLearner
 from ialp_jax.methods.named.random import RandomServer
 from ialp_jax.policies.fixed import RandomPolicy, fixed_actor
-from ialp_jax.serving.sessions import StreamClock, draw_pool, draw_rollout, empty_ledger, open_sessions, serve
+from ialp_jax.serving.ledger import StreamClock, empty_ledger
+from ialp_jax.serving.sessions import draw_pool, draw_rollout, open_sessions, serve
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
 
 USERS, POOL, TURNS, CAP, BINS = 5, 3, 17, 4, 6

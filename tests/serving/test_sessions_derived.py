@@ -10,18 +10,8 @@ from random_worlds import world_arrays, world_from
 from simulator_twin import SimulatorTwin
 
 from ialp_jax.policies.fixed import RandomPolicy, fixed_actor
-from ialp_jax.serving.sessions import (
-    Actor,
-    Endings,
-    Ledger,
-    StreamClock,
-    draw_pool,
-    draw_rollout,
-    empty_ledger,
-    open_sessions,
-    record,
-    serve,
-)
+from ialp_jax.serving.ledger import Endings, Ledger, StreamClock, empty_ledger, record
+from ialp_jax.serving.sessions import Actor, draw_pool, draw_rollout, open_sessions, serve
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
 
 USERS, POOL, TURNS, CAP = 6, 4, 40, 5

@@ -13,6 +13,7 @@ from flax import struct
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ialp_jax.data.dataset import Dataset
+from ialp_jax.learning.logged import LoggedSessions
 from ialp_jax.policies.actor import Flag
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.serving.sessions import AnyActor
@@ -39,6 +40,10 @@ class Need(Enum):
     """The preference table as a world of imagined users."""
     PRIOR = ("prior", ("preferences", "prior"))
     """What the preference table says of every user and item."""
+    RECORDED = ("recorded", ("logged",))
+    """Sessions of offline users under a stated logging policy, in their own simulator."""
+    LOGS = ("logs", ())
+    """The offline users' own interactions as sessions."""
 
     def __init__(self, label: str, settings: tuple[str, ...]) -> None:
         self.label, self.settings = label, settings
@@ -58,6 +63,8 @@ class Budget(Enum):
     """The users', to measure a policy that does not change: a share of the online stream."""
     PRETRAIN = "pretrain"
     """Those of another world: the study's pre-training stream."""
+    NONE = "none"
+    """Nobody's: gradient steps on what was logged before."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +86,13 @@ class Data:
 
     Attributes:
         world: where sessions are served. Actors are handed `Data` without it (`hidden`): no learner sees the truth.
+        logged: what offline users did before.
         prior: scores of the preference table for every user and item.
         fitted: what an `OfflineFit` made.
     """
 
     world: World | None = None
+    logged: LoggedSessions | None = None
     prior: Float[Array, "U N"] | None = None
     fitted: Any = None
 
@@ -131,7 +140,7 @@ class Learner(Hashable, Protocol):
 
     @property
     def steps(self) -> int:
-        """Simulator steps of one update."""
+        """Simulator steps of one update; 0 where it serves nobody."""
 
     def init(self, key: PRNGKeyArray, hyper: Hyper, data: Data, start: tuple[Params, ...]) -> RunState:
         """The state of a run before its first update; `start` holds the products of `Stage.after`."""

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ialp_jax.serving.sessions import AnyActor, keys_of_turns, recommend, select
+from ialp_jax.serving.sessions import AnyActor, keys_of_turns, select, take_turn
 from ialp_jax.worlds.simulator import Simulator, sample_noise
 from ialp_jax.worlds.world import World
 
@@ -43,19 +43,15 @@ def play(
         jax.random.split(reset_key, sessions), world
     )
     turns = simulator.config.turn_cap
-    transition_of = jax.vmap(simulator.transition, (0, 0, 0, None))
 
     def turn(carry, drawn):  # type: ignore[no-untyped-def]
         state, reason, recall = carry
-        act_keys, noise = drawn
-        situation = jax.vmap(simulator.situation, (0, None))(state, world)
-        item, _ = recommend(actor, act_keys, recall, state, situation, world)
-        following, outcome = transition_of(state, item, noise, world)
-        remembered = actor.advance(recall, item, outcome.feedback, outcome.appended)
+        keys, noise = drawn
+        now = take_turn(keys, noise, state, recall, actor, simulator, world)
         over = reason > 0
-        paid = jnp.where(over, 0.0, outcome.reward)
-        kept = select(over, carry, (following, outcome.reason, remembered))
-        return kept, (jnp.where(over, world.num_items, item), paid, ~over)
+        paid = jnp.where(over, 0.0, now.timestep.reward)
+        kept = select(over, carry, (now.state, now.timestep.reason, now.recall))
+        return kept, (jnp.where(over, world.num_items, now.action), paid, ~over)
 
     carry = (opened, timestep.reason, actor.begin(timestep.observation))
     drawn = (keys_of_turns(actor, act_key, turns, sessions), sample_noise(step_key, (turns, sessions)))

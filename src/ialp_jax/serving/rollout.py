@@ -7,16 +7,8 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from ialp_jax.serving.sessions import (
-    AnyActor,
-    Ledger,
-    Sessions,
-    Transition,
-    draw_pool,
-    empty_ledger,
-    open_sessions,
-    serve,
-)
+from ialp_jax.serving.ledger import Ledger, empty_ledger
+from ialp_jax.serving.sessions import AnyActor, Sessions, Transition, draw_pool, open_sessions, serve
 from ialp_jax.serving.shares import once, total
 from ialp_jax.serving.stream import Stream
 from ialp_jax.worlds.simulator import Simulator

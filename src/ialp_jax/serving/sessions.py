@@ -1,4 +1,4 @@
-"""Many users at once, one session after the other: auto-reset from a pool, and the ledger of finished sessions."""
+"""Many users at once, one session after the other: auto-reset from a pool."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,9 +10,10 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ialp_jax.serving.blocks import in_blocks, users_at_once
+from ialp_jax.serving.ledger import Endings, Ledger, StreamClock, record
 from ialp_jax.serving.shares import PerUser, draw, gather, share_count, user_keys
 from ialp_jax.worlds.simulator import Simulator, sample_noise
-from ialp_jax.worlds.types import Noise, Observation, Situation, State
+from ialp_jax.worlds.types import Noise, Observation, Situation, State, TimeStep
 from ialp_jax.worlds.world import World
 
 Recall = Any
@@ -74,19 +75,6 @@ def recommend(
 def keys_of_turns(actor: AnyActor, key: PRNGKeyArray, turns: int, users: int) -> PRNGKeyArray:
     """The keys of several turns, stacked."""
     return jax.vmap(lambda one: actor.keys(one, users))(jax.random.split(key, turns))
-
-
-@struct.dataclass
-class Ledger:
-    """Sums over finished sessions by the bin in which they started. K bins of equal length in online steps.
-
-    Sessions that start so late that one of full length would not finish within the budget are left out: otherwise
-    the last bins would hold only the short ones.
-    """
-
-    sessions: Float[Array, "K"]
-    reward: Float[Array, "K"]
-    length: Float[Array, "K"]
 
 
 @struct.dataclass
@@ -160,56 +148,6 @@ def open_sessions(pool: Pool, simulator: Simulator, world: World) -> Sessions:
     return Sessions(state, pool.recall, jnp.zeros(pool.user.shape))
 
 
-def empty_ledger(bins: int) -> Ledger:
-    """A ledger without sessions."""
-    zeros = jnp.zeros(bins)
-    return Ledger(zeros, zeros, zeros)
-
-
-class StreamClock(NamedTuple):
-    """Length of the whole stream of turns (per user), for the ledger's bins."""
-
-    turns: int
-    bins: int
-    turn_cap: int
-
-    def bin_of(self, turn: Int[Array, "*s"]) -> Int[Array, "*s"]:
-        """Bin of a start turn; out of range (dropped) if a full session would not fit before the end."""
-        late = turn > self.turns - self.turn_cap
-        return jnp.where(late, self.bins, (turn * self.bins) // self.turns)
-
-    def reach(self, turns: int) -> int:
-        """Most bins in which sessions that end within so many turns in a row can have started."""
-        return min(self.bins, (turns + self.turn_cap) * self.bins // self.turns + 2)
-
-
-class Endings(NamedTuple):
-    """What the ledger needs of every turn of a rollout; reward and length count where a session ended."""
-
-    done: Bool[Array, "T B"]
-    reward: Float[Array, "T B"]  # raw rewards of the session up to this turn
-    length: Int[Array, "T B"]  # recommendations of the session up to this turn
-
-
-def record(ledger: Ledger, endings: Endings, first_turn: Int[Array, ""], clock: StreamClock) -> Ledger:
-    """Adds the sessions that ended within a rollout: one sum over turns and users for each bin within reach."""
-    turns = endings.done.shape[0]
-    started = first_turn + 1 + jnp.arange(turns, dtype=jnp.int32)[:, None] - endings.length
-    where = jnp.where(endings.done, clock.bin_of(started), clock.bins)
-    earliest = jnp.maximum(first_turn + 1 - clock.turn_cap, 0) * clock.bins // clock.turns
-    bins = earliest + jnp.arange(clock.reach(turns), dtype=jnp.int32)
-
-    def add(sums: Float[Array, "K"], values: Array) -> Float[Array, "K"]:
-        one_bin = lambda index: jnp.sum(jnp.where(where == index, values, 0.0))  # noqa: E731
-        return sums.at[bins].add(jax.vmap(one_bin)(bins), mode="drop")
-
-    return Ledger(
-        sessions=add(ledger.sessions, jnp.float32(1.0)),
-        reward=add(ledger.reward, endings.reward),
-        length=add(ledger.length, endings.length.astype(jnp.float32)),
-    )
-
-
 class Randomness(NamedTuple):
     """All randomness of a rollout of T turns."""
 
@@ -234,6 +172,42 @@ def draw_rollout(key: PRNGKeyArray, turns: int, users: int, pool: int, actor: An
     )
 
 
+class Turn(NamedTuple):
+    """What happened in one turn of B users.
+
+    situation: what might be seen and recommended.
+    action: what was recommended.
+    extras: what the actor kept of the decision.
+    state: of the simulator afterwards, before any reset.
+    timestep: what the recommendation led to.
+    recall: what the actor remembers afterwards.
+    """
+
+    situation: Situation
+    action: Int[Array, "B"]
+    extras: Extras
+    state: State
+    timestep: TimeStep
+    recall: Recall
+
+
+def take_turn(
+    keys: PRNGKeyArray,
+    noise: Noise,
+    state: State,
+    recall: Recall,
+    actor: AnyActor,
+    simulator: Simulator,
+    world: World,
+) -> Turn:
+    """Recommends one item to each of B users: what rollouts, plays and recordings are made of."""
+    situation = jax.vmap(simulator.situation, (0, None))(state, world)
+    action, extras = recommend(actor, keys, recall, state, situation, world)
+    reached, timestep = jax.vmap(simulator.transition, (0, 0, 0, None))(state, action, noise, world)
+    remembered = actor.advance(recall, action, timestep.feedback, timestep.appended)
+    return Turn(situation, action, extras, reached, timestep, remembered)
+
+
 def serve_turn(
     randomness: Randomness,
     sessions: Sessions,
@@ -243,28 +217,29 @@ def serve_turn(
     world: World,
 ) -> tuple[Sessions, tuple[Transition, Endings]]:
     """Recommends one item to each of B users and replaces those whose session ended by users of the pool."""
-    before = jax.vmap(simulator.situation, (0, None))(sessions.state, world)
-    action, extras = recommend(actor, randomness.act, sessions.recall, sessions.state, before, world)
-    transition_of = jax.vmap(simulator.transition, (0, 0, 0, None))
-    state, timestep = transition_of(sessions.state, action, randomness.step, world)
-    recall = actor.advance(sessions.recall, action, timestep.feedback, timestep.appended)
+    turn = take_turn(
+        randomness.act, randomness.step, sessions.state, sessions.recall, actor, simulator, world
+    )
+    timestep = turn.timestep
     reward, done = sessions.reward + timestep.reward, timestep.done
     transition = Transition(
         recall=sessions.recall,
-        reached=recall,
-        excluded=before.excluded,
-        allowed=before.allowed,
-        action=action,
+        reached=turn.recall,
+        excluded=turn.situation.excluded,
+        allowed=turn.situation.allowed,
+        action=turn.action,
         reward=timestep.reward / world.rating_high,
         feedback=timestep.feedback,
         appended=timestep.appended,
         terminated=timestep.terminated,
         done=done,
-        extras=extras,
+        extras=turn.extras,
     )
     newcomers = jax.tree.map(lambda leaf: leaf[randomness.arrivals], pool)
-    following = select(done, open_sessions(newcomers, simulator, world), Sessions(state, recall, reward))
-    return following, (transition, Endings(done, reward, state.turn))
+    following = select(
+        done, open_sessions(newcomers, simulator, world), Sessions(turn.state, turn.recall, reward)
+    )
+    return following, (transition, Endings(done, reward, turn.state.turn))
 
 
 def serve(

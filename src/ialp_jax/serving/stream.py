@@ -5,7 +5,7 @@ from typing import Annotated
 
 from ialp_jax.marks import Yardstick
 from ialp_jax.ranges import Count
-from ialp_jax.serving.sessions import StreamClock
+from ialp_jax.serving.ledger import StreamClock
 
 
 @dataclass(frozen=True)

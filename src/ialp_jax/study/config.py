@@ -18,6 +18,7 @@ from ialp_jax.preferences.candidates import CandidateConfig
 from ialp_jax.preferences.quality.gate import GateConfig
 from ialp_jax.ranges import Count, Percentile, PositiveShare, check_ranges
 from ialp_jax.serving.stream import Stream
+from ialp_jax.study.logged import LoggedConfig
 from ialp_jax.training.loop import LoopConfig
 from ialp_jax.worlds.fit.config import FitConfig
 from ialp_jax.worlds.simulator import SimulatorConfig
@@ -101,6 +102,8 @@ class StudyConfig:
     """The LLM's world."""
     prior: PriorConfig = PriorConfig()
     """The table as scores of every user and item."""
+    logged: LoggedConfig = LoggedConfig()
+    """Sessions of offline users, for methods that learn from logs."""
     policy: PolicyConfig = PolicyConfig()
     """The network, the same for all methods."""
     pretrain: Stream = Stream()
@@ -139,6 +142,8 @@ class StudyConfig:
             return self.pretrain
         if budget is Budget.ONLINE:
             return self.online
+        if budget is Budget.NONE:
+            return Stream()  # nobody is served
         share = max(1, round(self.online.updates * self.evaluation.fixed_share / self.loop.chunk))
         return replace(self.online, updates=share * self.loop.chunk)
 

@@ -1,6 +1,7 @@
 """From logs to what stages read: the users' world, the LLM's imagined users', and what the table says of everyone."""
 
 import dataclasses
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.dataset import Dataset, histories, offline_popularity, offline_users
+from ialp_jax.learning.logged import LoggedSessions
 from ialp_jax.methods.base import Data, Need, OfflineFit, Stage, rest_on_table
 from ialp_jax.preferences.completion.completion import CompletedPreferences, LabelRule, complete, labels
 from ialp_jax.preferences.completion.transfer import transfer_scores
@@ -21,6 +23,7 @@ from ialp_jax.preferences.quality.ranking import state_auc
 from ialp_jax.preferences.states import documents, of_users, user_states
 from ialp_jax.preferences.table import PreferenceTable
 from ialp_jax.study.config import StudyConfig
+from ialp_jax.study.logged import history_sessions, kept, recorded_sessions
 from ialp_jax.study.table import FinishedTable, content_table, judge_record
 from ialp_jax.worlds.departure import REASONS
 from ialp_jax.worlds.fit.fit import fit_world
@@ -28,6 +31,7 @@ from ialp_jax.worlds.fit.points import sampled_distances
 from ialp_jax.worlds.fit.report import TOP_PERCENTILE, FitReport, affinity_rows
 from ialp_jax.worlds.near import tabulate_near
 from ialp_jax.worlds.preference_world import preference_world
+from ialp_jax.worlds.simulator import Simulator
 from ialp_jax.worlds.world import World
 
 
@@ -138,6 +142,33 @@ class Inputs:
         """Interactions of each item in the offline users' logs."""
         return offline_popularity(self.dataset)
 
+    @cached_property
+    def recorded(self) -> LoggedSessions:
+        """Sessions of offline users under the stated logging policy."""
+        config, simulator = self.config.logged, Simulator(self.config.simulator)
+        with self._console.status("recording sessions of offline users"):
+            return kept(
+                self._out / "logged" / "recorded", [config, self.config.simulator, self.config.fit, self.config.data],
+                {"dataset": self.dataset.fingerprint},
+                "Recorded: a stated logging policy served offline users in their own simulator; propensities are exact.",
+                lambda: recorded_sessions(self.world, simulator, self.popularity, user_states(self.dataset).users, config),
+            )  # fmt: skip
+
+    @cached_property
+    def logs(self) -> LoggedSessions:
+        """The offline users' own interactions."""
+        rules, length = self.config.simulator, self.config.data.history_length
+        return kept(
+            self._out / "logged" / "logs", [rules, length], {"dataset": self.dataset.fingerprint},
+            "From the logs: nobody recommended these items and nobody left; propensities are not known.",
+            lambda: history_sessions(self.dataset, length, rules.turn_cap, rules.repeats == "masked"),
+        )  # fmt: skip
+
+    def logged_steps(self, stages: Iterable[Stage]) -> int:
+        """Simulator steps that the recorded sessions took which these stages read."""
+        needed = any(Need.RECORDED in stage.needs for stage in stages)
+        return int(jnp.sum(self.recorded.length)) if needed else 0
+
     def fitted(self, fit: OfflineFit) -> Any:
         """What a method fits to the offline users' logs, once."""
         if fit not in self._fits:
@@ -146,18 +177,19 @@ class Inputs:
 
     def data(self, stage: Stage) -> Data:
         """What a stage asked for, and nothing else."""
-        worlds = {Need.USERS: "world", Need.TABLE_WORLD: "llm_world"}
-        (served,) = [getattr(self, name) for need, name in worlds.items() if need in stage.needs]
+        made = {need: getattr(self, name) for need, name in _INPUTS.items() if need in stage.needs}
         return Data(
-            world=served,
+            world=made.get(Need.USERS, made.get(Need.TABLE_WORLD)),
+            logged=made.get(Need.RECORDED, made.get(Need.LOGS)),
             prior=jnp.asarray(self.table_scores) if Need.PRIOR in stage.needs else None,
             fitted=None if stage.fitted is None else self.fitted(stage.fitted),
         )
 
 
+_INPUTS = {Need.USERS: "world", Need.TABLE_WORLD: "llm_world", Need.RECORDED: "recorded", Need.LOGS: "logs"}
 MADE = {"_users": "the users' world", "table": "the preference table", "completed": "its reward model",
         "llm_world": "the LLM's world", "table_scores": "the table's scores of all users",
-        "text_vectors": "the items' text vectors"}  # fmt: skip
+        "text_vectors": "the items' text vectors", "recorded": "recorded sessions", "logs": "the logs as sessions"}  # fmt: skip
 """Inputs by attribute, in words."""
 
 

@@ -13,11 +13,11 @@ from ialp_jax.data.dataset import offline_users
 from ialp_jax.evaluation.metrics import coverage, diversity, novelty
 from ialp_jax.evaluation.statistics import mean_reward, phase_reward
 from ialp_jax.methods.base import Budget, Card, Data, Learner, Stage, rest_on_table
+from ialp_jax.serving.ledger import Ledger
 from ialp_jax.serving.play import PlayedSessions, play
-from ialp_jax.serving.sessions import Ledger
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.inputs import Inputs
-from ialp_jax.study.stages import Program
+from ialp_jax.study.stages import Program, learner_of
 from ialp_jax.training.loop import Trained, seed_keys
 from ialp_jax.worlds.departure import REASONS
 
@@ -33,12 +33,14 @@ class Costs:
     Attributes:
         online_steps: simulator steps in the users' world.
         pretraining_steps: simulator steps in other worlds.
+        logged_steps: simulator steps of the recorded sessions that it learns from.
         judgements: judged pairs of the preference table.
         llm_calls: calls of a language model they took.
     """
 
     online_steps: int
     pretraining_steps: int
+    logged_steps: int
     judgements: int
     llm_calls: int
 
@@ -64,11 +66,13 @@ def costs_of(stages: Sequence[Stage], inputs: Inputs, config: StudyConfig) -> Co
     """What the stages of a method take; the table is looked at only if one of them rests on it."""
     steps = dict.fromkeys(Budget, 0)
     for stage in stages:
-        steps[stage.budget] += config.stream(stage.budget).steps
+        learner = learner_of(stage, inputs.dataset.num_items, config)
+        steps[stage.budget] += learner.steps * learner.updates
     table = inputs.table if rest_on_table(stages) else None
     return Costs(
         online_steps=steps[Budget.ONLINE] + steps[Budget.MEASURE],
         pretraining_steps=steps[Budget.PRETRAIN],
+        logged_steps=inputs.logged_steps(stages),
         judgements=0 if table is None else table.num_judgements,
         llm_calls=0 if table is None else table.costs["calls"],
     )

@@ -81,6 +81,9 @@ class Study:
         started = time.monotonic()
         self.config.check_chunks()
         methods = self.methods
+        for stages in methods.values():  # users that the devices cannot share are refused before any work
+            for stage in stages:
+                self.layout(stage.budget)
         needs_table = any(rest_on_table(stages) for stages in methods.values())
         if needs_table:
             self.config.preferences.check_source(finished=self.prefs is not None)

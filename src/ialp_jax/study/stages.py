@@ -22,7 +22,7 @@ from ialp_jax.worlds.simulator import Simulator
 
 # Purposes of the seeds' keys; all stages of a budget share one, so that the same users arrive.
 PARAMS_STREAM = 0
-STREAMS = {Budget.PRETRAIN: 1, Budget.ONLINE: 2, Budget.MEASURE: 2}
+STREAMS = {Budget.PRETRAIN: 1, Budget.ONLINE: 2, Budget.MEASURE: 2, Budget.NONE: 4}  # 3: evaluation
 # Groups of the study's configuration that no stage is made from as a whole: its own stream and options are in its key.
 _APART = ("seeds", "methods", "options", "pretrain", "online", "evaluation", "loop")
 

@@ -1,0 +1,81 @@
+"""Sessions of offline users that were logged before anything was learnt."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from ialp_jax.learning.experience import Experience
+from ialp_jax.serving.shares import draw
+from ialp_jax.worlds.types import Observation
+
+
+@struct.dataclass
+class LoggedSessions:
+    """S sessions under a logging policy, left-aligned and padded to L turns; rewards as online, rating / highest rating.
+
+    Attributes:
+        window: what the user's history showed in every turn, [S, L, H].
+        action: recommended item; N where padded.
+        reward: rating divided by the highest rating.
+        feedback: rating scaled to [0, 1].
+        appended: whether the item entered the history.
+        log_propensity: log mu(a|s); 0 where it is not known.
+        length: turns of a session.
+        terminated: whether the user left at its end; else it was cut, or the log ends there.
+        turns: session and turn of each of the R turns that are no padding.
+        exact: whether propensities were recorded; else nobody knows them.
+        masked: whether nothing is recommended twice, nor what the history at the start shows.
+    """
+
+    window: Observation
+    action: Int[Array, "S L"]
+    reward: Float[Array, "S L"]
+    feedback: Float[Array, "S L"]
+    appended: Bool[Array, "S L"]
+    log_propensity: Float[Array, "S L"]
+    length: Int[Array, "S"]
+    terminated: Bool[Array, "S"]
+    turns: Int[Array, "R 2"]
+    exact: bool = struct.field(pytree_node=False, default=True)
+    masked: bool = struct.field(pytree_node=False, default=True)
+
+    def rows(self, numbers: Int[Array, "B"], num_items: int) -> Experience:
+        """The turns of these numbers, 0 to R - 1, as rows of experience."""
+        session, turn = self.turns[numbers, 0], self.turns[numbers, 1]
+        take = lambda leaf: leaf[session, turn]  # noqa: E731
+        last = turn == self.length[session] - 1
+        return Experience(
+            window=jax.tree.map(take, self.window),
+            excluded=self._excluded(session, turn, num_items),
+            allowed=jnp.zeros((numbers.shape[0], 0), jnp.int32),
+            action=take(self.action),
+            reward=take(self.reward),
+            feedback=take(self.feedback),
+            appended=take(self.appended),
+            terminated=last & self.terminated[session],
+            log_propensity=take(self.log_propensity),
+        )
+
+    def sample(self, key: PRNGKeyArray, batch: int, num_items: int) -> Experience:
+        """`batch` turns drawn uniformly with replacement; this device's part of them where devices share users."""
+        numbers = draw(partial(jax.random.randint, minval=0, maxval=self.turns.shape[0]), key, (batch,))
+        return self.rows(numbers, num_items)
+
+    def _excluded(self, session: Int[Array, "B"], turn: Int[Array, "B"], num_items: int) -> Int[Array, "B E"]:
+        """The history at the start and what was recommended before; derived, so that it need not be stored."""
+        if not self.masked:
+            return jnp.zeros((session.shape[0], 0), jnp.int32)
+        earlier = jnp.arange(self.action.shape[1]) < turn[:, None]
+        before = jnp.where(earlier, self.action[session], num_items)
+        return jnp.concatenate([self.window.items[session, 0], before], axis=1)
+
+
+def turns_of(length: Int[np.ndarray, "S"]) -> Int[np.ndarray, "R 2"]:
+    """Session and turn of every turn that is no padding, in order."""
+    sessions = np.repeat(np.arange(len(length)), length)
+    begins = np.repeat(np.cumsum(length) - length, length)
+    return np.stack([sessions, np.arange(len(sessions)) - begins], axis=1).astype(np.int32)
