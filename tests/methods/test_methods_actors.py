@@ -7,7 +7,7 @@ from random_worlds import random_world
 from tiny_runs import in_world, tiny_learner, tiny_network, tiny_params, tiny_scene
 
 from ialp_jax.methods import get, names
-from ialp_jax.methods.base import Data
+from ialp_jax.methods.base import UNTRAINED, Data
 from ialp_jax.methods.learners.teaching import taught_actor
 from ialp_jax.policies.actor import policy_actor
 from ialp_jax.policies.fixed import OraclePolicy, oracle_actor
@@ -25,14 +25,24 @@ STAGES = {f"{name}: {stage.name}": (name, stage) for name in names()
           for stage in stages_of(get(name), StudyConfig(methods=(name,)))}  # fmt: skip
 
 
+def begun(stage, data):
+    """A run of a stage, started from runs of those before it that have learnt nothing."""
+    learner = stage.learner(tiny_scene(NETWORK), stage.config)
+    starts = tuple(
+        tiny_params(NETWORK) if start is UNTRAINED
+        else start.learner(tiny_scene(NETWORK), start.config).product(begun(start, data))
+        for start in stage.after
+    )  # fmt: skip
+    return learner.init(jax.random.key(0), stage.hyper, data, starts)
+
+
 @pytest.mark.parametrize("title", STAGES)
 def test_an_actor_is_traced_from_situations_alone(title):
     """The shapes below are all it is given: what a recommender sees of three users."""
     name, stage = STAGES[title]
     learner = stage.learner(tiny_scene(NETWORK), stage.config)
     data = Data(world=WORLD, prior=jnp.ones((6, ITEMS)), fitted=jnp.ones((1, ITEMS)))
-    starts = tuple(tiny_params(NETWORK) for _ in stage.after)
-    run = jax.eval_shape(lambda key: learner.init(key, stage.hyper, data, starts), jax.random.key(0))
+    run = jax.eval_shape(lambda: begun(stage, data))
     ints, floats = (
         lambda *shape, kind=kind: jax.ShapeDtypeStruct(shape, kind) for kind in (jnp.int32, jnp.float32)
     )

@@ -38,7 +38,11 @@ def another_value(config, name):
     if value is None:
         return 2 if int in get_args(kind) else 0.5
     return (
-        not value if isinstance(value, bool) else 2 * value + 1 if isinstance(value, int) else value / 2 + 0.1
+        not value
+        if isinstance(value, bool)
+        else 2 * value + 1
+        if isinstance(value, int)
+        else 0.8 * value + 0.11
     )
 
 

@@ -61,7 +61,7 @@ def experience_of(transitions: Transition, window: Observation, log_propensity: 
 
 def rows_of(experience: Experience) -> Experience:
     """[T, B] as rows [T x B]."""
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), experience)
+    return jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]), experience)
 
 
 def joined(first: Experience, second: Experience) -> Experience:

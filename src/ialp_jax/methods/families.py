@@ -2,7 +2,9 @@
 
 FIXED = "policies that never learn"
 ACTOR_CRITIC = "actor-critics"
+VALUE_BASED = "value-based"
+OFFLINE = "learners from logs"
 PREFERENCES = "iALP and its adaptations"
 
-ORDER = (FIXED, ACTOR_CRITIC, PREFERENCES)
+ORDER = (FIXED, ACTOR_CRITIC, VALUE_BASED, OFFLINE, PREFERENCES)
 """In which they are listed; others come after them."""

@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ialp_jax.artifacts import InputError, Value
-from ialp_jax.methods.registry import get, names
 
 Kind = Literal["grid", "random", "sobol", "halving", "adaptive"]
 Objective = Literal[
@@ -279,6 +278,8 @@ class _Reader:
 
     def method(self, stored: Any) -> str:
         """A method that has options; a file by its absolute path, read from the folder of the sweep's file."""
+        from ialp_jax.methods.registry import get, names  # JAX, which nothing else that reads a space needs
+
         if not isinstance(stored, str):
             raise self.error("method", f"{stored!r} is no name", "give the name of a method")
         reference = str((self.file.parent / stored).resolve()) if stored.endswith(".py") else stored

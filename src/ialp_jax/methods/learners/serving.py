@@ -3,11 +3,17 @@
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 from jaxtyping import PRNGKeyArray
 
 from ialp_jax.methods.base import Data, Scene
 from ialp_jax.serving.rollout import Served, Serving, open_stream, serve_rollout
 from ialp_jax.serving.sessions import AnyActor
+
+
+def learning_key(key: PRNGKeyArray) -> PRNGKeyArray:
+    """Randomness of a run's gradient steps, apart from that of its users, who must be the same for every learner."""
+    return jax.random.fold_in(key, 1)
 
 
 @dataclass(frozen=True)

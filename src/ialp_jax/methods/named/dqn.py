@@ -1,0 +1,208 @@
+"""Double deep Q-learning over the catalogue: replay of windows, a lagging copy, epsilon-greedy exploration."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from ialp_jax.learning.critics import one_step_target
+from ialp_jax.learning.experience import Experience, experience_of
+from ialp_jax.learning.optimiser import gradient_step, optimiser, remaining
+from ialp_jax.learning.replay import Replay, empty_replay
+from ialp_jax.learning.row_losses import follow, window_features
+from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Rival, Stage
+from ialp_jax.methods.families import VALUE_BASED
+from ialp_jax.methods.learners.serving import ServingLearner, learning_key
+from ialp_jax.methods.options import Flat
+from ialp_jax.methods.registry import register
+from ialp_jax.policies.actor import Flag, item_distribution
+from ialp_jax.policies.actor_critic import Network, Recall
+from ialp_jax.policies.catalogue import ItemDistribution, catalogue_distribution
+from ialp_jax.policies.fixed import RandomPolicy
+from ialp_jax.ranges import Count, Rate, Share, Weight
+from ialp_jax.serving.rollout import Serving
+from ialp_jax.serving.sessions import Actor, Transition
+from ialp_jax.serving.shares import average, draw, user_keys
+from ialp_jax.worlds.types import Observation, Situation
+
+
+@struct.dataclass
+class DQNHyper:
+    """Numbers of Q-learning."""
+
+    learning_rate: Rate = 1e-3
+    """Step size of Adam."""
+    discount: Share = 0.95
+    """gamma."""
+    explore_start: Share = 1.0
+    """epsilon at the start: share of recommendations that are uniform."""
+    explore_end: Share = 0.02
+    """epsilon that is left at the end."""
+    explore_share: Weight = 0.3
+    """Share of the run over which epsilon falls linearly."""
+    target_rate: Share = 0.01
+    """Share by which the lagging copy follows in every gradient step."""
+    gradient_norm: Rate = 10.0
+    """Gradients are scaled down to at most this global norm."""
+
+
+@dataclass(frozen=True)
+class DQNConfig:
+    """What decides the program."""
+
+    gradient_steps: Count = 8
+    """Gradient steps after every rollout."""
+    rows: Count = 4
+    """Replayed turns of every user in each of them."""
+    kept_turns: Count = 512
+    """Turns of every user that are kept for replay."""
+
+
+@struct.dataclass
+class DQNState:
+    """Everything that changes during a run."""
+
+    params: dict
+    target: dict
+    optimiser: optax.OptState
+    serving: Serving
+    replay: Replay
+    learn_key: PRNGKeyArray
+
+
+def values_at(
+    network: Network, params: dict, features: Float[Array, "R h"], items: Int[Array, "R"]
+) -> Float[Array, "R"]:
+    """Q(s, a) = V(s) + <W h, e_a> + b_a at one item per row: the policy head's scores are the action values."""
+    query = network.query(params, features)
+    embeddings, bias = network.catalogue(params)
+    return network.value(params, features) + jnp.sum(query * embeddings[items], axis=1) + bias[items]
+
+
+def q_loss(
+    params: dict, target: dict, network: Network, rows: Experience, hyper: DQNHyper
+) -> tuple[Float[Array, ""], dict[str, Array]]:
+    """Half the squared error to r + gamma (1 - terminated) Q^(s', argmax_a Q(s', a)) (arXiv 1509.06461, eq. 4).
+
+    The best item of s' is that of the learning parameters among those that may be recommended there, its value the
+    lagging copy's. Where nothing is left to recommend, the session is over or about to be cut.
+    """
+    action_value = values_at(network, params, window_features(network, params, rows.window), rows.action)
+    after = rows.window_after()
+    best = jax.lax.stop_gradient(_best(network, params, after, rows))
+    next_value = values_at(network, target, window_features(network, target, after), best)
+    goal = one_step_target(rows.reward, jax.lax.stop_gradient(next_value), rows.terminated, hyper.discount)
+    loss = 0.5 * jnp.mean((goal - action_value) ** 2)
+    return loss, {"loss": loss, "action_value": jnp.mean(action_value)}
+
+
+def _best(network: Network, params: dict, window: Observation, rows: Experience) -> Int[Array, "R"]:
+    query = network.query(params, window_features(network, params, window))
+    plan = network.head_plan(query.shape[0])
+    after = (rows.excluded_after(), rows.allowed)
+    distribution: ItemDistribution = catalogue_distribution(plan, query, *network.catalogue(params), *after)
+    best: Int[Array, "R"] = distribution.mode()
+    return best
+
+
+def exploring_actor(network: Network, params: dict, epsilon: Float[Array, ""] | float) -> Actor:
+    """The item of the highest Q, or with probability epsilon any permitted one; keeps the window it acted on."""
+    anything = RandomPolicy(network.module.num_items)
+
+    def act(key: PRNGKeyArray, recall: Any, situation: Situation) -> tuple[Array, Observation]:
+        del recall
+        explore_key, item_key = jax.random.split(key)
+        features = window_features(network, params, situation.observation)
+        best = item_distribution(network, params, Recall(features), situation).mode()
+        users = best.shape[0]
+        uniform = jax.vmap(anything.act)(user_keys(item_key, users), situation)
+        explores = draw(jax.random.uniform, explore_key, (users,)) < epsilon
+        return jnp.where(explores, uniform, best), situation.observation
+
+    return Actor(lambda observation: (), lambda *interaction: (), act)
+
+
+@dataclass(frozen=True)
+class DQNLearner(ServingLearner):
+    """Serves users epsilon-greedily and learns from what it remembers of them."""
+
+    config: DQNConfig = DQNConfig()
+
+    def init(self, key: PRNGKeyArray, hyper: DQNHyper, data: Data, start: tuple[dict]) -> DQNState:
+        """Opens B sessions with an empty memory."""
+        (params,) = start
+        actor = exploring_actor(self.scene.network, params, hyper.explore_start)
+        serving = self.open(key, actor, data)
+        served = jax.eval_shape(lambda: self.serve(serving, actor, data).transitions)
+        replay = empty_replay(jax.eval_shape(_experience, served), self.config.kept_turns)
+        return DQNState(params, params, optimiser().init(params), serving, replay, learning_key(key))
+
+    def update(self, run: DQNState, hyper: DQNHyper, data: Data) -> tuple[DQNState, dict[str, Array]]:
+        """Serves `rollout` turns to every user, then takes gradient steps on replayed turns."""
+        served = self.serve(run.serving, self.actor(run, hyper, data.hidden()), data)
+        replay = run.replay.add(_experience(served.transitions))
+        learn_key, steps_key = jax.random.split(run.learn_key)
+
+        def step(parts: Any, step_key: PRNGKeyArray) -> tuple[Any, dict[str, Array]]:
+            params, target, state = parts
+            rows = replay.sample(step_key, self.config.rows)
+            loss = jax.grad(q_loss, has_aux=True)
+            gradients, metrics = average(loss(params, target, self.scene.network, rows, hyper))
+            params, state = gradient_step(params, state, gradients, hyper)
+            return (params, follow(target, params, hyper.target_rate), state), metrics
+
+        keys = jax.random.split(steps_key, self.config.gradient_steps)
+        parts, metrics = jax.lax.scan(step, (run.params, run.target, run.optimiser), keys)
+        metrics = {name: jnp.mean(values) for name, values in metrics.items()}
+        metrics["reward"] = average(jnp.mean(served.transitions.reward))
+        metrics["epsilon"] = self._epsilon(run, hyper)
+        return DQNState(*parts, served.serving, replay, learn_key), metrics
+
+    def actor(self, run: DQNState, hyper: DQNHyper, data: Data, greedy: Flag = False) -> Actor:
+        """As it explores now, or the best item."""
+        del data
+        epsilon = jnp.where(greedy, 0.0, self._epsilon(run, hyper))
+        return exploring_actor(self.scene.network, run.params, epsilon)
+
+    def product(self, run: DQNState) -> dict:
+        """Its parameters."""
+        return run.params
+
+    def _epsilon(self, run: DQNState, hyper: DQNHyper) -> Float[Array, ""]:
+        left = remaining(run.serving.update, self.updates, hyper.explore_share)
+        return hyper.explore_end + (hyper.explore_start - hyper.explore_end) * left
+
+
+def _experience(transitions: Transition) -> Experience:
+    return experience_of(transitions, transitions.extras, jnp.zeros(transitions.reward.shape))
+
+
+@register("dqn")
+@dataclass(frozen=True)
+class DQN:
+    """Double deep Q-learning from scratch."""
+
+    config: Annotated[DQNConfig, Flat] = DQNConfig()
+    """Its gradient steps and its memory."""
+    hyper: Annotated[DQNHyper, Flat] = field(default_factory=DQNHyper)
+    """Its numbers."""
+
+    card: ClassVar[Card] = Card(
+        "DQN", "double Q-learning with replay, learns online only", VALUE_BASED, learns_online=True,
+        paper="van Hasselt et al. 2015, arXiv 1509.06461", curves={"epsilon": "share of uniform recommendations"},
+        rivals=(
+            Rival("random", "final_reward", "Does DQN learn past random?"),
+            Rival("a2c", "final_reward", "Does DQN end above A2C?"),
+            Rival("a2c", "mean_reward", "Does DQN earn more than A2C overall?"),
+        ),
+    )  # fmt: skip
+    builds_on: ClassVar[tuple[str, ...]] = ()
+
+    def stages(self, study: Common) -> tuple[Stage, ...]:
+        """Online learning from untrained parameters."""
+        del study
+        return (Stage("dqn", DQNLearner, self.config, self.hyper, after=(UNTRAINED,)),)
