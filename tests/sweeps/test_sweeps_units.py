@@ -37,13 +37,11 @@ def another_value(config, name):
         return next(choice for choice in get_args(kind) if choice != value)
     if value is None:
         return 2 if int in get_args(kind) else 0.5
-    return (
-        not value
-        if isinstance(value, bool)
-        else 2 * value + 1
-        if isinstance(value, int)
-        else 0.8 * value + 0.11
-    )
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return 2 * value + 1
+    return next(number for number in (value / 2 + 0.1, 0.8 * value + 0.13) if number != value)
 
 
 def buckets(method, config):

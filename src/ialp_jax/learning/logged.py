@@ -69,7 +69,7 @@ class LoggedSessions:
         """The history at the start and what was recommended before; derived, so that it need not be stored."""
         if not self.masked:
             return jnp.zeros((session.shape[0], 0), jnp.int32)
-        earlier = jnp.arange(self.action.shape[1]) < turn[:, None]
+        earlier = jnp.arange(self.action.shape[1])[None] < turn[:, None]
         before = jnp.where(earlier, self.action[session], num_items)
         return jnp.concatenate([self.window.items[session, 0], before], axis=1)
 

@@ -24,7 +24,8 @@ def logging_actor(
     def act_one(key: PRNGKeyArray, situation: Situation) -> tuple[Array, Array]:
         permitted = situation.action_mask(popularity.shape[0])
         popular = jnp.where(permitted, weights, 0.0)
-        chances = (1.0 - floor) * popular / jnp.sum(popular) + floor * permitted / jnp.sum(permitted)
+        uniform = permitted.astype(jnp.float32)
+        chances = (1.0 - floor) * popular / jnp.sum(popular) + floor * uniform / jnp.sum(uniform)
         logits = jnp.where(permitted, jnp.log(chances), -jnp.inf)
         item = jax.random.categorical(key, logits).astype(jnp.int32)
         return item, logits[item]
