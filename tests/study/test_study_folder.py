@@ -16,7 +16,7 @@ from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.folder import RESULT_FILES
 from ialp_jax.study.inputs import Inputs
 from ialp_jax.study.run import Study, Training
-from ialp_jax.study.stages import stages_of
+from ialp_jax.study.stages import check_chunks, stages_of
 from ialp_jax.training.loop import LoopConfig
 
 
@@ -128,6 +128,10 @@ def test_other_versions_of_the_packages_are_said(tmp_path, monkeypatch):
         ("online.updates", {"online": Stream(updates=15)}),
         ("pretrain.updates", {"pretrain": Stream(updates=15)}),
         ("loop.chunk", {"loop": LoopConfig(chunk=0)}),
+        (
+            "behaviour cloning.updates",
+            {"methods": ("bc",), "loop": LoopConfig(chunk=32), "online": Stream(updates=160)},
+        ),
     ],
 )
 def test_odd_chunks_are_refused_before_anything_starts(tmp_path, field, changes):
@@ -139,7 +143,7 @@ def test_odd_chunks_are_refused_before_anything_starts(tmp_path, field, changes)
 def test_chunks_are_judged_by_the_presets_own_updates(monkeypatch):
     """3,910 updates of `full` are 230 chunks of 17; the bare defaults, 400, are not whole ones."""
     checked = []
-    monkeypatch.setattr(Study, "run", lambda one, console: checked.append(one.config.check_chunks()))
+    monkeypatch.setattr(Study, "run", lambda one, console: checked.append(check_chunks(one.config)))
     train.run(["steam", "--preset", "full", "--loop.chunk", "17"])
     assert checked == [None]
 

@@ -147,20 +147,6 @@ class StudyConfig:
         share = max(1, round(self.online.updates * self.evaluation.fixed_share / self.loop.chunk))
         return replace(self.online, updates=share * self.loop.chunk)
 
-    def check_chunks(self) -> None:
-        """Refuses updates that are not whole chunks, before any work; a preset's own numbers are not known earlier.
-
-        Raises:
-            InputError: naming the field.
-        """
-        chunk = self.loop.chunk
-        for name, updates in (("pretrain", self.pretrain.updates), ("online", self.online.updates)):
-            if updates % chunk:
-                raise InputError(f"{updates} updates are not a multiple of the chunk of {chunk}",
-                                 column=f"{name}.updates",
-                                 fix=f"use {updates - updates % chunk + chunk} updates, or another loop.chunk",
-                                 )  # fmt: skip
-
 
 def preset(environment: Environment, name: Preset) -> StudyConfig:
     """The study of an environment at one of two sizes: quick (minutes on two cores) or full."""

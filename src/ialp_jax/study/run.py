@@ -21,7 +21,7 @@ from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.folder import CHECKPOINTS, POLICY, StudyFolder
 from ialp_jax.study.inputs import Inputs, preference_summary, world_summary
 from ialp_jax.study.measure import PHASES, MethodResult, measure
-from ialp_jax.study.stages import Program, program_of, stage_key, stages_of, study_runs
+from ialp_jax.study.stages import Program, check_chunks, program_of, stage_key, stages_of, study_runs
 from ialp_jax.study.table import FinishedTable, finished_table, judge_record
 from ialp_jax.training.distributed import barrier, is_primary
 from ialp_jax.training.loop import Trained, train
@@ -79,7 +79,7 @@ class Study:
 
     def _run(self, console: Console) -> dict[str, Any]:
         started = time.monotonic()
-        self.config.check_chunks()
+        check_chunks(self.config)
         methods = self.methods
         for stages in methods.values():  # users that the devices cannot share are refused before any work
             for stage in stages:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
-from ialp_jax.artifacts import fingerprint, plain
+from ialp_jax.artifacts import InputError, fingerprint, plain
 from ialp_jax.marks import Since, marks_on
 from ialp_jax.methods.base import Budget, Data, Learner, Need, Scene, Stage, Untrained
 from ialp_jax.methods.registry import USER_MODULE, Registered
@@ -149,6 +149,24 @@ def untrained_params(inputs: Inputs, config: StudyConfig, seeds: Int[np.ndarray,
 @lru_cache(maxsize=16)
 def _compiled_untrained(network: Network, length: int) -> Callable[..., dict]:
     return jax.jit(jax.vmap(lambda key, vectors: network.init(key, length, vectors), in_axes=(0, None)))
+
+
+def check_chunks(config: StudyConfig) -> None:
+    """Refuses stages whose updates are not whole chunks, before any work; a preset's own numbers are not known earlier.
+
+    Raises:
+        InputError: naming the field.
+    """
+    chunk = config.loop.chunk
+    for entry in config.entries:
+        for stage in stages_of(entry, config):
+            updates = learner_of(stage, 1, config).updates
+            if updates % chunk:
+                owner = stage.name if stage.budget is Budget.NONE else stage.budget.value
+                raise InputError(f"{updates} updates are not a multiple of the chunk of {chunk}",
+                                 column=f"{owner}.updates",
+                                 fix=f"use {updates - updates % chunk + chunk} updates, or another loop.chunk",
+                                 )  # fmt: skip
 
 
 def study_runs(config: StudyConfig) -> Runs:

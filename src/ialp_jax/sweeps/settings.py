@@ -10,7 +10,7 @@ from ialp_jax.marks import Only, UsersWorld, Yardstick
 from ialp_jax.methods.base import Budget
 from ialp_jax.methods.registry import get
 from ialp_jax.study.fields import apply, beside, checked, held, kind_of, marks_of
-from ialp_jax.study.stages import settings_of, stages_of
+from ialp_jax.study.stages import check_chunks, settings_of, stages_of
 from ialp_jax.sweeps.search import axis_points
 from ialp_jax.sweeps.space import Axis, Space
 
@@ -59,7 +59,7 @@ def check_space(space: Space, config: "StudyConfig", file: Path | None = None) -
     for name in (*space.fixed, *(axis.name for axis in space.axes)):
         _refuse_idle(space, config, name, file)
     base = apply(config, space.fixed, file)
-    base.check_chunks()
+    check_chunks(base)
     fixed = {name: checked(config, name, value, file) for name, value in space.fixed.items()}
     suited = replace(
         space, fixed=fixed, axes=tuple(_checked_axis(space, base, axis, file) for axis in space.axes)
@@ -113,7 +113,7 @@ def _checked_axis(space: Space, base: "StudyConfig", axis: Axis, file: Path | No
 
 def _try_values(base: "StudyConfig", name: str, values: tuple[Value, ...], file: Path | None) -> None:
     for value in values:
-        apply(base, {name: value}, file).check_chunks()
+        check_chunks(apply(base, {name: value}, file))
 
 
 def _refuse_yardstick(space: Space, base: "StudyConfig", axis: Axis, file: Path | None) -> None:
