@@ -1,15 +1,25 @@
 """Adam with its step size as data, and weights that fall during a run."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from ialp_jax.learning.hyper import ActorCriticHyper
-
 Tree = Any
+
+
+class StepHyper(Protocol):
+    """What a gradient step needs of a learner's numbers."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Step size of Adam."""
+
+    @property
+    def gradient_norm(self) -> float:
+        """Gradients are scaled down to at most this global norm."""
 
 
 def optimiser() -> optax.GradientTransformation:
@@ -18,7 +28,7 @@ def optimiser() -> optax.GradientTransformation:
 
 
 def gradient_step(
-    params: Tree, state: optax.OptState, gradients: Tree, hyper: ActorCriticHyper
+    params: Tree, state: optax.OptState, gradients: Tree, hyper: StepHyper
 ) -> tuple[Tree, optax.OptState]:
     """One step of Adam on gradients clipped by their global norm."""
     scale = jnp.minimum(1.0, hyper.gradient_norm / (optax.tree.norm(gradients) + 1e-12))
