@@ -37,9 +37,10 @@ def another_value(config, name):
         return next(choice for choice in get_args(kind) if choice != value)
     if value is None:
         return 2 if int in get_args(kind) else 0.5
-    return (
-        not value if isinstance(value, bool) else 2 * value + 1 if isinstance(value, int) else value / 2 + 0.1
-    )
+    if isinstance(value, bool):
+        return not value
+    # No default may be its own other value, as 2 * 0.17 would be.
+    return 2 * value + 1 if isinstance(value, int) else value / 2 + 0.17
 
 
 def buckets(method, config):
