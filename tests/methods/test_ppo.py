@@ -50,7 +50,8 @@ def test_one_epoch_in_one_piece_is_a2cs_step(encoder):
     learner = learner_of(encoder, PPOConfig(epochs=1, minibatches=1))
     network, run = learner.scene.network, begun(learner, hyper)
     now = served(learner, run, hyper)
-    assert now.done.any() and not now.done.all() and not now.appended.all()
+    truncated = now.done & ~now.terminated
+    assert now.terminated.any() and truncated.any() and not now.done.all() and not now.appended.all()
     a2c = ActorCriticHyper(entropy=0.3, value_weight=0.7, action_value_weight=0.0, discount=0.9, trace=0.8)
 
     @jax.jit
