@@ -24,6 +24,7 @@ def actor_critic_loss(
     behaviour_log_prob: Float[Array, "T B"] | None,
     hyper: ActorCriticHyper,
     taught: tuple[Int[Array, "T B"], Float[Array, ""] | float] | None = None,
+    prior: tuple[Float[Array, "T B"], Float[Array, ""] | float] | None = None,
 ) -> tuple[Float[Array, ""], tuple[dict[str, Float[Array, ""]], Targets]]:
     """Policy gradient with entropy bonus, squared errors of V and Q.
 
@@ -32,6 +33,15 @@ def actor_critic_loss(
     with the targets of `advantage_targets`. Features and the head's statistics are the rollout's own, and gradients
     flow back through its recurrence; the backward pass of the catalogue head runs once for all turns, recomputing
     the logits in blocks.
+
+    With a prior policy p the return is that of r - lambda KL(pi || p) = E_a[r + lambda log p(a|s)] + lambda H(pi(.|s)).
+    Of the KL, log p is known at the executed action only, the entropy exactly, so where r stands above stands
+
+        r + lambda log p(a|s) + lambda H(pi(.|s)),
+
+    a constant of the gradient, and lambda mean(H(pi)) / std(A) is added to -L for what the gradient has of the entropy
+    itself. V(s) so has the entropy of its own state in it, V = lambda log sum_a p(a|s) exp(Q(s,a) / lambda) at the
+    optimum, where Q has not; what the network calls Q(s, a) has it too, so that A = Q - V has mean 0 under the policy.
 
     Args:
         params: parameters of the learning policy.
@@ -44,6 +54,7 @@ def actor_critic_loss(
         hyper: weights.
         taught: an item a teacher prefers in each state (-1 for none), and the weight c_s of the supervised term
             -c_s mean(log pi(item|s)); None for no such term.
+        prior: log p(a|s) of the executed actions, and lambda; None for the plain return.
 
     Returns:
         (loss, (metrics, targets)).
@@ -60,6 +71,7 @@ def actor_critic_loss(
         statistics,
         behaviour_log_prob,
         taught and taught[0],
+        prior and prior[0],
     )
     chex.assert_tree_shape_prefix(per_turn, (turns, users))
     rows, next_rows, flat, known = jax.tree.map(
@@ -78,10 +90,13 @@ def actor_critic_loss(
     if behaviour_log_prob is not None:
         ratios = jnp.exp(jax.lax.stop_gradient(log_prob).reshape(shape) - behaviour_log_prob)
     next_values = network.value(params, next_rows)
+    rewards = transitions.reward
+    if prior is not None:
+        rewards = rewards + prior[1] * (prior[0] + entropy.reshape(shape))
     frozen = jax.lax.stop_gradient((values.reshape(shape), next_values.reshape(shape)))
     targets = jax.lax.stop_gradient(
         advantage_targets(
-            transitions.reward,
+            rewards,
             *frozen,
             transitions.terminated,
             transitions.done,
@@ -92,7 +107,8 @@ def actor_critic_loss(
         )
     )
     # A scale only: dividing by the spread makes step size and entropy weight independent of the reward's unit.
-    advantages = targets.advantages / (deviation(targets.advantages) + 1e-6)
+    spread = deviation(targets.advantages) + 1e-6
+    advantages = targets.advantages / spread
     policy_loss = -jnp.mean(advantages.reshape(-1) * log_prob)
     value_loss = 0.5 * jnp.mean((values - targets.values.reshape(-1)) ** 2)
     action_value_loss = 0.5 * jnp.mean((action_values - targets.action_values.reshape(-1)) ** 2)
@@ -111,6 +127,9 @@ def actor_critic_loss(
         "return_spread": deviation(targets.action_values),
         "departures": jnp.mean(transitions.done.astype(jnp.float32)),
     }
+    if prior is not None:
+        loss = loss - prior[1] / spread * jnp.mean(entropy)
+        metrics["kl"] = -jnp.mean(prior[0] + entropy.reshape(shape))
     return loss, (metrics, targets)
 
 
