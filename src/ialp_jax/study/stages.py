@@ -151,6 +151,11 @@ def _compiled_untrained(network: Network, length: int) -> Callable[..., dict]:
     return jax.jit(jax.vmap(lambda key, vectors: network.init(key, length, vectors), in_axes=(0, None)))
 
 
+def own_numbers(stages: Sequence[Stage]) -> Any:
+    """The numbers of stages that differ in nothing else, for runs that each have their own: every leaf [R], float32."""
+    return jax.tree.map(lambda *values: jnp.asarray(values, jnp.float32), *(stage.hyper for stage in stages))
+
+
 def study_runs(config: StudyConfig) -> Runs:
     """One run per seed."""
     return Runs(np.arange(config.seeds, dtype=np.int32))
