@@ -26,7 +26,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ialp_jax.artifacts import InputError, Value
+from ialp_jax.artifacts import InputError, Value, plain
 from ialp_jax.methods.registry import get, names
 
 Kind = Literal["grid", "random", "sobol", "halving", "adaptive"]
@@ -145,6 +145,15 @@ def read_space(path: Path) -> Space:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"not valid TOML ({error})", file=path, fix="mend that place") from error
     return _Reader(path).space(stored)
+
+
+def space_of(stored: Mapping[str, Any], folder: Path) -> Space:
+    """The same from what such a file would hold; a method's file is looked for in `folder`.
+
+    Raises:
+        InputError: as `read_space`.
+    """
+    return _Reader(folder / "space").space(plain(stored))
 
 
 def rung_shares(search: Search) -> list[float]:

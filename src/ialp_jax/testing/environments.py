@@ -1,6 +1,5 @@
 """The conformance kit of environments: what `ialp check` asks of one, as tests, with few users."""
 
-import inspect
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from ialp_jax.environments import Environment
 from ialp_jax.environments.check import check_environment
 from ialp_jax.environments.check_arrays import CheckResult
 from ialp_jax.study.config import preset
+from ialp_jax.testing.references import located
 
 
 class EnvironmentTests:
@@ -47,11 +47,7 @@ class EnvironmentTests:
 
     def _environment(self) -> tuple[str, Environment]:
         """Its name, and the environment with few users."""
-        reference = self.environment
-        if reference.endswith(".py"):
-            beside = Path(inspect.getfile(type(self))).parent / reference
-            reference = str(beside if beside.is_file() else Path(reference))
-        name, whole = environments.get(reference)
+        name, whole = environments.get(located(self.environment, type(self)))
         synthetic = replace(
             whole.synthetic,
             num_users=min(whole.synthetic.num_users, self.users),

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ialp_jax.artifacts import Value, plain
+from ialp_jax.artifacts import InputError, Value
 from ialp_jax.marks import Yardstick
 from ialp_jax.study.fields import apply, hashable, held, marks_of, record_of
 from ialp_jax.sweeps.settings import check_space
@@ -16,17 +16,20 @@ from ialp_jax.testing.trial import Trial
 
 
 def lost_in_json(trial: Trial) -> list[str]:
-    """Options, at their defaults and at other values, that are not read back as they were recorded."""
+    """Options, at their defaults and at other values, that are not read back as they were recorded, and why."""
     lost = []
     for name in own_options(trial):
-        for value in (held(trial.config, name), *other_values(trial.config, name)):
-            config = trial.having({name: value}).config
-            record = json.loads(json.dumps(plain(record_of(config))))["options"][trial.entry.name]
-            changes = {
-                f"methods.{trial.entry.name}.{option}": hashable(stored) for option, stored in record.items()
-            }
-            if apply(trial.config, changes).options != config.options:
-                lost.append(f"{name} = {value!r}")
+        changed = [trial.having({name: value}).config for value in other_values(trial.config, name)]
+        for config in (trial.config, *changed):
+            record = record_of(config)["options"][trial.entry.name]
+            value = record[name.removeprefix(f"methods.{trial.entry.name}.")]
+            try:
+                read = held(apply(trial.config, {name: hashable(json.loads(json.dumps(value)))}), name)
+            except (InputError, TypeError) as error:
+                lost.append(f"{name}: {error}")
+                continue
+            if read != held(config, name):
+                lost.append(f"{name}: {held(config, name)!r} became {read!r}")
     return lost
 
 
@@ -42,7 +45,7 @@ def lost_in_toml(trial: Trial, folder: Path | None = None) -> list[str]:
     for name in own_options(trial):
         needed = dict(conditions(trial.config, name))
         now = trial.having(needed).config
-        values = [held(now, name), *other_values(now, name)]
+        values = [value for value in (held(now, name), *other_values(now, name)) if _writable(value)]
         if len(values) < 2 or any(isinstance(mark, Yardstick) for mark in marks_of(now, name)):
             continue  # nothing to search: it is fixed in the files of the others
         fixed = {

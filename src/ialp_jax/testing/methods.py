@@ -1,6 +1,5 @@
 """The conformance kit of methods: what every one must keep to, whoever wrote it."""
 
-import inspect
 import tempfile
 from collections.abc import Mapping
 from functools import cached_property
@@ -19,6 +18,7 @@ from ialp_jax.serving.stream import Stream
 from ialp_jax.study.measure import fresh_sessions
 from ialp_jax.testing.files import lost_in_json, lost_in_toml
 from ialp_jax.testing.numbers import idle_options, recompiling, variants_of, without_effect
+from ialp_jax.testing.references import located
 from ialp_jax.testing.serving import forbidden, renumbered_choices
 from ialp_jax.testing.tiny import CHUNK, SMALL, STREAM, paying_items
 from ialp_jax.testing.trial import Trial, apart, leaves_of, row, words_of
@@ -48,7 +48,7 @@ class MethodTests:
     @cached_property
     def trial(self) -> Trial:
         """The method in the world of fifty users."""
-        return Trial.small(self._reference())
+        return Trial.small(located(self.method, type(self)))
 
     def test_options_survive_json(self) -> None:
         """What config.json records of the options gives the same options."""
@@ -152,7 +152,7 @@ class MethodTests:
         if not self.trial.entry.card.learns_online:
             pytest.skip("its card says that it does not learn online")
         online = Stream(users=32, rollout=4, updates=self.learning_updates, pool=16, bins=4)
-        trial = Trial.paying(self._reference(), online).having(self.learning_options)
+        trial = Trial.paying(located(self.method, type(self)), online).having(self.learning_options)
         program = trial.program(trial.stages[-1], range(self.seeds))
         played = fresh_sessions(program, trial.run(program).run, trial.config, greedy=False)
         pays = paying_items(program.learner.scene.num_items)
@@ -162,13 +162,6 @@ class MethodTests:
             f"after {self.learning_updates} updates {shares.round(2)} of the items it recommends pay, by seed; "
             f"at random {chance:.2f} do. Wanted: a mean above {chance + LEARNT:.2f}"
         )
-
-    def _reference(self) -> str:
-        """The method's name, or its file by an absolute path."""
-        if not self.method.endswith(".py"):
-            return self.method
-        beside = Path(inspect.getfile(type(self))).parent / self.method
-        return str((beside if beside.is_file() else Path(self.method)).resolve())
 
     def _unprivileged(self) -> list[Stage]:
         """Its stages whose actors are not shown the truth by their type; skips the test where there is none.

@@ -50,7 +50,7 @@ class Variants:
 
 def variants_of(trial: Trial, stage: Stage) -> list[Variants]:
     """What the method's options can give one of its stages as other numbers, by what these options need."""
-    place = trial.stages.index(stage)
+    place = trial.place(stage)
     by_need: dict[tuple[Change, ...], dict[str, list[Stage]]] = {(): {}}
     for name in own_options(trial):
         needed = conditions(trial.config, name)

@@ -38,7 +38,8 @@ def _candidates(kind: Any, now: Any) -> list[Any]:
     if kind is int:
         return [number + 1, 2 * number, number // 2, number - 1]
     if kind is float:
-        return list(dict.fromkeys([number * 10.0, number * 0.1, number + 0.25, number - 0.25, 0.5 * number]))
+        near = [number * 10.0, number * 0.1, number + 0.25, number - 0.25, 0.5 * number]
+        return [*dict.fromkeys(near), math.inf]
     return []
 
 
@@ -64,7 +65,7 @@ def conditions(config: StudyConfig, name: str) -> tuple[Change, ...]:
 def moved_stage(trial: Trial, stage: Stage, change: Change) -> Stage | None:
     """The stage with a changed option, where that changes its numbers and nothing of its program; None otherwise."""
     changed = trial.having(dict([change]))
-    place = trial.stages.index(stage)
+    place = trial.place(stage)
     if len(changed.stages) != len(trial.stages):
         return None
     other = changed.stages[place]

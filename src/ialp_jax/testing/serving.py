@@ -1,5 +1,6 @@
 """What users are shown: nothing that must not be recommended, and the same items however these are numbered."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -49,7 +50,7 @@ def _forbidden_in(played: PlayedSessions, world: World) -> int:
 
 
 def renumbered_choices(trial: Trial, stage: Stage) -> tuple[int, list[str]]:
-    """Whether a trained stage's greedy items do not depend on how items are numbered.
+    """Whether a stage's greedy items do not depend on how items are numbered.
 
     Items get other numbers, in the situations and in everything that has an entry per item in the run's state and in
     the data that actors may read. What is then recommended must be the same items by their new numbers. Situations in
@@ -59,20 +60,26 @@ def renumbered_choices(trial: Trial, stage: Stage) -> tuple[int, list[str]]:
         How many choices were compared, and what is wrong, in words.
     """
     program = trial.program(stage, [0])
-    run, num_items = row(trial.alone(stage).run, 0), program.learner.scene.num_items
-    new = np.random.default_rng(0).permutation(num_items)
-    turns = _two_turns(program.learner.scene.simulator, program.data.users_world)
-    before = _greedy_items(program, run, program.data.hidden(), turns)
-    after = _greedy_items(
-        program, renumbered(run, new), renumbered(program.data.hidden(), new), _renumbered_turns(turns, new)
+    new = np.random.default_rng(0).permutation(program.learner.scene.num_items)
+    turns, known = (
+        _two_turns(program.learner.scene.simulator, program.data.users_world),
+        program.data.hidden(),
     )
-    settled = (before == before[0]).all(axis=0)
-    wrong = settled & (after != new[before[0]]).any(axis=0)
-    problems = [] if not wrong.any() else [
-        f"{stage.name}: {wrong.sum()} of {settled.sum()} greedy items depend on how items are numbered (do equal items "
-        "go by their numbers? then draw among them, as `policies.fixed.choose` does)"
-    ]  # fmt: skip
-    return int(settled.sum()), problems
+    choose = _greedy_choice(program)
+    compared, problems = 0, []
+    for when, states in (("at the start", program.start()), ("at the end", trial.alone(stage).run)):
+        run = row(states, 0)
+        before = choose(run, known, turns)
+        after = choose(renumbered(run, new), renumbered(known, new), _renumbered_turns(turns, new))
+        settled = (before == before[0]).all(axis=0)
+        wrong = settled & (after != new[before[0]]).any(axis=0)
+        compared += int(settled.sum())
+        if wrong.any():
+            problems.append(
+                f"{stage.name}: {wrong.sum()} of {settled.sum()} greedy items {when} of a run depend on how items are "
+                "numbered (if equal items go by their numbers, draw among them, as `policies.fixed.choose` does)"
+            )
+    return compared, problems
 
 
 def renumbered(tree: Any, new: Int[np.ndarray, "N"]) -> Any:
@@ -101,8 +108,7 @@ def _two_turns(simulator: Simulator, world: World) -> Turns:
     items = jax.vmap(RandomPolicy(world.num_items).act)(keys, first)
     noise = sample_noise(noise_key, (USERS,))
     _, second = jax.vmap(simulator.transition, (0, 0, 0, None))(states, items, noise, world)
-    plain = Situation(first.user, first.observation, first.excluded, first.allowed)
-    return plain, items, second
+    return _plain(first), items, second
 
 
 def _renumbered_turns(turns: Turns, new: Int[np.ndarray, "N"]) -> Turns:
@@ -116,19 +122,25 @@ def _renumbered_turns(turns: Turns, new: Int[np.ndarray, "N"]) -> Turns:
     return renamed(turns[0]), names[turns[1]], renamed(turns[2])
 
 
-def _greedy_items(program: Program, run: Any, data: Any, turns: Turns) -> Int[np.ndarray, "D 2*S"]:
-    """What is recommended in both situations, with several keys."""
-    first, between, second = turns
+def _greedy_choice(program: Program) -> Callable[[Any, Any, Turns], Int[np.ndarray, "D 2*S"]]:
+    """(run, data, turns) -> what is recommended in both situations, with each of several keys."""
 
-    def both(key: Array, run: Any, data: Any) -> Array:
+    def both(key: Array, run: Any, data: Any, turns: Turns) -> Array:
+        first, between, second = turns
         actor = program.learner.actor(run, program.hyper, data, True)
         assert isinstance(actor, Actor)
         keys = [actor.keys(one, USERS) for one in jax.random.split(key)]
         recall = actor.begin(first.observation)
         items, _ = actor.act(keys[0], recall, first)
         recall = actor.advance(recall, between, second.feedback, second.appended)
-        return jnp.concatenate([items, actor.act(keys[1], recall, Situation(
-            second.user, second.observation, second.excluded, second.allowed))[0]])  # fmt: skip
+        following, _ = actor.act(keys[1], recall, _plain(second))
+        return jnp.concatenate([items, following])
 
     draws = jax.random.split(jax.random.key(2), DRAWS)
-    return np.asarray(jax.jit(jax.vmap(both, (0, None, None)))(draws, run, data))
+    compiled = jax.jit(jax.vmap(both, (0, None, None, None)))
+    return lambda run, data, turns: np.asarray(compiled(draws, run, data, turns))
+
+
+def _plain(step: TimeStep) -> Situation:
+    """The situation alone, without what led to it."""
+    return Situation(step.user, step.observation, step.excluded, step.allowed)

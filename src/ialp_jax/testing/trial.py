@@ -72,6 +72,10 @@ class Trial:
         }
         return [stage for stage in self.stages if self.key(stage) not in others]
 
+    def place(self, stage: Stage) -> int:
+        """Of a stage among all of the method; stages go by their names."""
+        return [other.name for other in self.stages].index(stage.name)
+
     def key(self, stage: Stage) -> str:
         """What the stage is known by."""
         return stage_key(stage, self.config, self.inputs.sources)
