@@ -4,32 +4,25 @@ import csv
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from marked_blocks import MARKED_PAGES, ROOT, marked_block, marked_blocks
 
 from ialp_jax import environments
 from ialp_jax.data.build import DataConfig
 
-ROOT = Path(__file__).resolve().parents[1]
-MARKED = re.compile(r"^<!-- test: ([\w-]+) -->\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-BLOCKS = {
-    name: (language, code) for name, language, code in MARKED.findall((ROOT / "README.md").read_text("utf-8"))
-}
+block = partial(marked_block, "README.md")
 
 
-def block(name, language="python"):
-    assert name in BLOCKS, f"README.md has no block below <!-- test: {name} -->"
-    assert BLOCKS[name][0] == language
-    return BLOCKS[name][1]
-
-
-def test_every_marked_python_block_is_python():
-    assert BLOCKS
-    for name, (language, code) in BLOCKS.items():
+@pytest.mark.parametrize("page", MARKED_PAGES)
+def test_every_marked_python_block_is_python(page):
+    assert marked_blocks(page)
+    for name, (language, code) in marked_blocks(page).items():
         if language == "python":
-            compile(code, f"README.md:{name}", "exec")
+            compile(code, f"{page}:{name}", "exec")
 
 
 def write_logs(folder):

@@ -1,4 +1,4 @@
-"""No learner sees the truth: every actor of the registry is traced without a world, from what a recommender may see."""
+"""Who is shown the truth: the oracle and, in the table's world, the teacher. The kit traces all others without a world."""
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +15,10 @@ from ialp_jax.serving.sessions import Actor, PrivilegedActor
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.stages import stages_of
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
-from ialp_jax.worlds.types import Observation, Situation
 
 ITEMS, USERS = 14, 3
 WORLD = random_world(users=6, items=ITEMS, history=4)
 NETWORK = tiny_network(ITEMS)
-PRIVILEGED = {"oracle"}
-STAGES = {f"{name}: {stage.name}": (name, stage) for name in names()
-          for stage in stages_of(get(name), StudyConfig(methods=(name,)))}  # fmt: skip
 
 
 def begun(stage, data):
@@ -36,29 +32,20 @@ def begun(stage, data):
     return learner.init(jax.random.key(0), stage.hyper, data, starts)
 
 
-@pytest.mark.parametrize("title", STAGES)
-def test_an_actor_is_traced_from_situations_alone(title):
-    """The shapes below are all it is given: what a recommender sees of three users."""
-    name, stage = STAGES[title]
-    learner = stage.learner(tiny_scene(NETWORK), stage.config)
-    data = Data(world=WORLD, prior=jnp.ones((6, ITEMS)), fitted=jnp.ones((1, ITEMS)))
-    run = jax.eval_shape(lambda: begun(stage, data))
-    ints, floats = (
-        lambda *shape, kind=kind: jax.ShapeDtypeStruct(shape, kind) for kind in (jnp.int32, jnp.float32)
-    )
-    seen = Observation(ints(USERS, 4), floats(USERS, 4))
-    situation = Situation(ints(USERS), seen, ints(USERS, 7), ints(USERS, 0))
+@pytest.mark.parametrize("name", names())
+def test_the_oracle_alone_is_shown_the_truth(name):
+    """The kit asks of all others that they act without it (`testing.methods`)."""
+    for stage in stages_of(get(name), StudyConfig(methods=(name,))):
+        learner = stage.learner(tiny_scene(NETWORK), stage.config)
+        data = Data(world=WORLD, prior=jnp.ones((6, ITEMS)), fitted=jnp.ones((1, ITEMS)))
+        privileged = []
 
-    def turn(key, run, situation):
-        actor = learner.actor(run, stage.hyper, data.hidden())
-        assert isinstance(actor, PrivilegedActor if name in PRIVILEGED else Actor)
-        if name in PRIVILEGED:
-            return situation.user
-        recall = actor.begin(situation.observation)
-        return actor.act(actor.keys(key, USERS), recall, situation)[0]
+        def kind(learner=learner, stage=stage, data=data, privileged=privileged):
+            actor = learner.actor(begun(stage, data), stage.hyper, data.hidden())
+            privileged.append(isinstance(actor, PrivilegedActor))
 
-    items = jax.eval_shape(turn, jax.random.key(0), run, situation)
-    assert items.shape == (USERS,) and items.dtype == jnp.int32
+        jax.eval_shape(kind)
+        assert privileged == [name == "oracle"], stage.name
 
 
 def test_data_without_a_world_has_none():

@@ -1,4 +1,4 @@
-"""An environment of fifty invented users, as a user's own file, for whole studies and sweeps."""
+"""An environment of fifty invented users, as a user's own file, for whole studies and sweeps; and sizes to match."""
 
 TINY = """
 from ialp_jax.data.build import DataConfig
@@ -16,3 +16,10 @@ def tiny():
         simulator=SimulatorConfig(turn_cap=4),
     )
 """
+
+SHAPE = {"users": 8, "rollout": 4, "pool": 4}
+FIXED = {
+    "policy.embedding": 4, "policy.hidden": 4, "evaluation.sessions": 8, "loop.chunk": 2, "online.updates": 12,
+    "online.bins": 4, "pretrain.updates": 8, **{f"online.{name}": value for name, value in SHAPE.items()},
+    **{f"pretrain.{name}": value for name, value in SHAPE.items()},
+}  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jax
 from rich.console import Console
-from tiny_study import TINY
+from tiny_study import FIXED, TINY
 
 from ialp_jax import environments
 from ialp_jax.study.config import preset
@@ -18,12 +18,6 @@ from ialp_jax.sweeps.run import SweepJob
 from ialp_jax.sweeps.settings import check_space
 from ialp_jax.sweeps.space import Axis, Search, Space
 
-SHAPE = {"users": 8, "rollout": 4, "pool": 4}
-FIXED = {
-    "policy.embedding": 4, "policy.hidden": 4, "evaluation.sessions": 8, "loop.chunk": 2, "online.updates": 12,
-    "online.bins": 4, "pretrain.updates": 8, **{f"online.{name}": value for name, value in SHAPE.items()},
-    **{f"pretrain.{name}": value for name, value in SHAPE.items()},
-}  # fmt: skip
 LIMIT = 600  # seconds; only met if something hangs
 RATES = Axis("methods.a2c.learning_rate", values=(0.001, 0.003, 0.01))
 

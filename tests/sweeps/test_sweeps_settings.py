@@ -18,8 +18,9 @@ from ialp_jax.study.arguments import parse
 from ialp_jax.study.command import command
 from ialp_jax.study.config import StudyConfig, preset
 from ialp_jax.study.fields import apply, fields_of, kind_of
+from ialp_jax.sweeps.reading import read_space
 from ialp_jax.sweeps.settings import affects, check_space
-from ialp_jax.sweeps.space import Axis, Search, Space, read_space
+from ialp_jax.sweeps.space import Axis, Search, Space
 
 STEAM = preset(environments.get("steam")[1], "quick")
 ENTROPY = Axis("methods.a2c.entropy", (0.01, 0.1))

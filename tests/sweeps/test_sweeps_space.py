@@ -10,9 +10,10 @@ from ialp_jax import environments
 from ialp_jax.artifacts import InputError
 from ialp_jax.methods import get, names
 from ialp_jax.study.config import preset
+from ialp_jax.sweeps.reading import read_space
 from ialp_jax.sweeps.search import advice, initial_settings, rungs
 from ialp_jax.sweeps.settings import check_space
-from ialp_jax.sweeps.space import Axis, Search, Space, read_space, rung_shares
+from ialp_jax.sweeps.space import Axis, Search, Space, rung_shares
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "experiments" / "sweeps").glob("*.toml"))
 HEAD = 'method = "a2c"\n[search]\n'

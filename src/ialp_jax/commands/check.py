@@ -26,16 +26,12 @@ def run(arguments: Sequence[str]) -> None:
     """Prints one line per check; exit status 1 if any failed."""
     asked = tyro.cli(Check, args=arguments, prog="ialp check")
     name, environment = environments.get(asked.env)
-    from ialp_jax.environments.check import check_world
-    from ialp_jax.worlds.fit.fit import fit_world
-    from ialp_jax.worlds.simulator import Simulator
+    from ialp_jax.environments.check import check_environment
 
     console = Console()
     dataset = environment.dataset(asked.data, environment.data, name)
-    with console.status("fitting the users"):
-        world, _ = fit_world(dataset, environment.fit, environment.data.history_length)
-    with console.status("checking"):
-        results = check_world(Simulator(environment.simulator), world)
+    with console.status("fitting the users, then checking"):
+        results = check_environment(environment, dataset)
     table = Table("check", "", "detail", title=f"{name}: {dataset.num_users:,} users, {dataset.num_items:,} items, "
                   f"{dataset.source}")  # fmt: skip
     for result in results:

@@ -46,7 +46,7 @@ class Sweep:
 
 def run(arguments: Sequence[str]) -> None:
     """Parses the command line and runs the sweep."""
-    from ialp_jax.sweeps.space import read_space
+    from ialp_jax.sweeps.reading import read_space
 
     file = _space_file(arguments)
     methods = None if file is None else (read_space(file).method,)  # its options are those that there are
@@ -69,32 +69,17 @@ def _space_file(arguments: Sequence[str]) -> Path | None:
 
 def _job(asked: Sweep, name: str, base: StudyConfig):  # type: ignore[no-untyped-def]
     from ialp_jax.artifacts import InputError
-    from ialp_jax.study import fields
-    from ialp_jax.sweeps import definition, plan, settings, space
+    from ialp_jax.sweeps.define import define
+    from ialp_jax.sweeps.plan import Limits
+    from ialp_jax.sweeps.reading import read_space
     from ialp_jax.sweeps.run import SweepJob
 
     if asked.space is None:
         raise InputError("no sweep was named", column="--space",
                          fix="give a file, for example experiments/sweeps/quick_a2c.toml")  # fmt: skip
-    read = space.read_space(asked.space)
-    for field, key in (("seeds", "seeds"), ("methods", "method")):
-        if getattr(asked.study, field) != getattr(base, field):
-            raise InputError(
-                f"the sweep's file decides it, by `{key}`", column=f"--{field}", fix="write it there"
-            )
-    given = definition.changed_fields(asked.study, base)
-    for taken in {*read.fixed, *(axis.name for axis in read.axes)} & set(given):
-        raise InputError("the sweep's file decides it", column=taken, fix="leave it out here, or there")
-    changes = definition.changed_fields(fields.apply(asked.study, read.fixed, asked.space), base)
-    sweep = definition.Sweep(
-        env=str(Path(asked.env).resolve()) if asked.env.endswith(".py") else asked.env,
-        preset=asked.preset,
-        data=None if asked.data is None else asked.data.resolve(),
-        prefs=None if asked.prefs is None else asked.prefs.resolve(),
-        changes=changes,
-        space=settings.check_space(read, asked.study, asked.space),
-    )
+    sweep = define(asked.env, asked.preset, asked.data, asked.prefs, asked.study, base, read_space(asked.space),
+                   asked.space)  # fmt: skip
     memory = None if asked.memory_gb is None else asked.memory_gb * 1e9
-    limits = plan.Limits(asked.runs_per_program, memory, asked.devices)
+    limits = Limits(asked.runs_per_program, memory, asked.devices)
     out = asked.out or Path("sweeps") / f"{name}-{asked.space.stem}"
     return SweepJob(sweep, out, limits, asked.engine, asked.fresh)

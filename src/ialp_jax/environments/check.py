@@ -8,10 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from ialp_jax.data.dataset import Dataset
 from ialp_jax.environments.check_arrays import ARRAY_CHECKS, Check, CheckResult, result
+from ialp_jax.environments.registry import Environment
 from ialp_jax.policies.fixed import RandomPolicy, fixed_actor
 from ialp_jax.serving.play import play
 from ialp_jax.worlds.departure import REASONS
+from ialp_jax.worlds.fit.fit import fit_world
 from ialp_jax.worlds.simulator import Simulator
 from ialp_jax.worlds.world import World
 
@@ -37,6 +40,12 @@ def check_world(simulator: Simulator, world: World) -> list[CheckResult]:
     if not results[-1].passed:
         return [*results, CheckResult("sessions", False, "not played: states must keep their types")]
     return results + [check(simulator, world) for check in SESSION_CHECKS]
+
+
+def check_environment(environment: Environment, dataset: Dataset) -> list[CheckResult]:
+    """Fits an environment's users to logs, and runs every check on the world that comes of it."""
+    world, _ = fit_world(dataset, environment.fit, environment.data.history_length)
+    return check_world(Simulator(environment.simulator), world)
 
 
 def _signature(tree: Any) -> Any:

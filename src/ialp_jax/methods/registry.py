@@ -63,11 +63,7 @@ def register(name: str) -> Callable[[Class], Class]:
         if name in _registered:
             raise InputError(f"a method {name!r} is registered already, in {_file_of(_registered[name])}", file=file,
                              fix="choose another name")  # fmt: skip
-        if (
-            not is_dataclass(options)
-            or not hasattr(options, "stages")
-            or not isinstance(getattr(options, "card", None), Card)
-        ):
+        if not _is_method(options):
             raise InputError(f"the class registered as {name!r} is no method", file=file,
                              fix="make it a frozen dataclass with `card` and `stages`")  # fmt: skip
         if not hasattr(options, "builds_on"):
@@ -76,6 +72,15 @@ def register(name: str) -> Callable[[Class], Class]:
         return options
 
     return keep
+
+
+def _is_method(options: Any) -> bool:
+    frozen = is_dataclass(options) and options.__dataclass_params__.frozen  # type: ignore[union-attr]
+    return (
+        frozen
+        and callable(getattr(options, "stages", None))
+        and isinstance(getattr(options, "card", None), Card)
+    )
 
 
 def names() -> list[str]:
@@ -136,7 +141,11 @@ def _discover() -> None:
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
     for point in importlib.metadata.entry_points(group=GROUP):
-        point.load()
+        try:
+            point.load()
+        except ImportError as error:
+            raise InputError(f"the entry point {point.name!r} of {GROUP} cannot be imported ({error})", file=point.value,
+                             fix="mend or uninstall the package that offers it") from error  # fmt: skip
 
 
 def _file_of(entry: Registered) -> Path:
@@ -170,7 +179,8 @@ def _read_file(path: Path, source: str) -> Registered:
         for name in [name for name in _registered if name not in before]:
             added[name] = _registered.pop(name)
     if len(added) != 1:
-        raise InputError(f"the file registers {len(added)} methods", file=path,
+        several = f"{len(added)} methods, {' and '.join(added)}"
+        raise InputError(f"the file registers {several if added else 'no method'}", file=path,
                          fix='decorate one class with @register("name")')  # fmt: skip
     (entry,) = added.values()
     return Registered(entry.name, entry.options, source)

@@ -168,7 +168,10 @@ def _strangers(methods: dict[str, Any]) -> list[str]:
 def _gaps(per_seed: dict[str, dict[str, np.ndarray]], config: dict[str, Any]) -> list[str]:
     """Sentences about absent values, and about absent methods among those that the configuration names."""
     notes = []
-    absent = [name for name in config.get("study", {}).get("methods", ()) if name not in per_seed]
+    asked = config.get("methods") or config.get("study", {}).get(
+        "methods", ()
+    )  # by name; earlier runs: as it was given
+    absent = [name for name in asked if name not in per_seed]
     if absent:
         notes.append(f"This run is partial: no results for {', '.join(absent)}.")
     for name, metrics in per_seed.items():

@@ -174,11 +174,10 @@ def _converted(kind: Any, value: Any) -> Value:
         raise ValueError("a list")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if type(value) is kind and not (kind is float and not math.isfinite(value)):
+    if type(value) is kind and not (kind is float and math.isnan(value)):  # infinity is a matter of ranges
         return value
-    raise ValueError(
-        {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text"}[kind]
-    )
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    raise ValueError(words.get(kind, f"a {getattr(kind, '__name__', kind)}, which no file or flag can give"))
 
 
 def held(config: Any, name: str) -> Any:

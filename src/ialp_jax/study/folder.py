@@ -67,8 +67,12 @@ class StudyFolder:
 
     def _record(self, keys: Keys) -> dict[str, Any]:
         study = record_of(self.config) | {"loop": {"chunk": self.config.loop.chunk}}
+        references = {
+            entry.name: reference
+            for entry, reference in zip(self.config.entries, self.config.methods, strict=True)
+        }
         return plain({
-            "environment": self.environment, "dataset": self.dataset, "table": self.table, "study": study,
+            "methods": references, "environment": self.environment, "dataset": self.dataset, "table": self.table, "study": study,
             "stages": keys, "versions": versions(), "data": None if self.data is None else str(self.data.resolve()),
             "devices": [device.device_kind for device in jax.devices()],
         })  # fmt: skip

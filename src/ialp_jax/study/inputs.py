@@ -13,22 +13,20 @@ from jaxtyping import Float, Int
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.data.dataset import Dataset, histories, offline_popularity, offline_users
+from ialp_jax.data.dataset import Dataset, histories, offline_popularity
 from ialp_jax.learning.logged import LoggedSessions
 from ialp_jax.methods.base import Data, Need, OfflineFit, Stage, rest_on_table
 from ialp_jax.preferences.completion.completion import CompletedPreferences, LabelRule, complete, labels
 from ialp_jax.preferences.completion.transfer import transfer_scores
 from ialp_jax.preferences.content_vectors import text_vectors, tfidf
-from ialp_jax.preferences.quality.ranking import state_auc
 from ialp_jax.preferences.states import documents, of_users, user_states
 from ialp_jax.preferences.table import PreferenceTable
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.logged import history_sessions, kept, recorded_sessions
-from ialp_jax.study.table import FinishedTable, content_table, judge_record
-from ialp_jax.worlds.departure import REASONS
+from ialp_jax.study.table import FinishedTable, content_table
 from ialp_jax.worlds.fit.fit import fit_world
 from ialp_jax.worlds.fit.points import sampled_distances
-from ialp_jax.worlds.fit.report import TOP_PERCENTILE, FitReport, affinity_rows
+from ialp_jax.worlds.fit.report import FitReport
 from ialp_jax.worlds.near import tabulate_near
 from ialp_jax.worlds.preference_world import preference_world
 from ialp_jax.worlds.simulator import Simulator
@@ -191,73 +189,6 @@ MADE = {"_users": "the users' world", "table": "the preference table", "complete
         "llm_world": "the LLM's world", "table_scores": "the table's scores of all users",
         "text_vectors": "the items' text vectors", "recorded": "recorded sessions", "logs": "the logs as sessions"}  # fmt: skip
 """Inputs by attribute, in words."""
-
-
-def world_summary(name: str, inputs: Inputs) -> dict[str, Any]:
-    """What a report says of the users' world."""
-    dataset, fit, config = inputs.dataset, inputs.fit, inputs.config
-    return {
-        "env": name,
-        "source": dataset.source,
-        "users": dataset.num_users,
-        "items": dataset.num_items,
-        "interactions": dataset.num_interactions,
-        "statements": [*dataset.statements, *fit.statements],
-        "fit": {
-            "heldout": fit.held_out,
-            "held_out_interactions": fit.held_out_interactions,
-            "item_mean_share": fit.item_mean_share,
-            "item_mean_auc": fit.item_mean_auc,
-            "popularity_auc": fit.popularity_auc,
-            "popularity_personal_auc": fit.popularity_personal_auc,
-            "popularity_weight": fit.popularity_weight,
-            "rank": config.fit.rank,
-        },
-        "departure": {
-            "rules": config.simulator.rules,
-            "distance_threshold": fit.distance_threshold,
-            "distance_percentile": fit.distance_percentile,
-            "window": config.simulator.window,
-            "turn_cap": config.simulator.turn_cap,
-            "reasons": REASONS[1:],
-        },
-        "reward": {
-            "low": float(inputs.world.rating_low),
-            "high": float(inputs.world.rating_high),
-            "statement": "Rewards are ratings summed over a session; policies train on rating / highest rating.",
-        },
-    }
-
-
-def preference_summary(inputs: Inputs) -> dict[str, Any]:
-    """What a report says of the preference table, and how well it ranks what offline users truly like."""
-    table, completed = inputs.table, inputs.completed
-    affinities = affinity_rows(inputs.world, table.users)
-    personal = affinities - affinities.mean(axis=0)
-    popularity = np.broadcast_to(inputs.popularity, affinities.shape)
-    finished = inputs.finished
-    return {
-        **judge_record(table),
-        "offline_users": offline_users(inputs.dataset),
-        "table": None if finished is None else finished.record(),
-        "quality": None if finished is None else finished.quality,
-        "gate": None if finished is None else finished.gate(),
-        "statements": list(completed.statements),
-        "completion": {
-            "option": completed.option,
-            "heldout": {key: value for key, value in completed.report.items() if key != "config"},
-        },
-        "auc_vs_world": _auc(completed.scores, affinities),
-        "auc_vs_world_personal": _auc(completed.scores, personal),
-        "auc_vs_world_popularity": _auc(popularity, affinities),
-        "auc_vs_world_popularity_personal": _auc(popularity, personal),
-    }
-
-
-def _auc(scores: Float[np.ndarray, "S N"], affinities: Float[np.ndarray, "S N"]) -> float:
-    """Mean over states of the AUC against each one's own top 10 % of the catalogue."""
-    top = affinities >= np.percentile(affinities, TOP_PERCENTILE, axis=1, keepdims=True)
-    return float(np.nanmean(state_auc(scores, top, np.ones_like(top))))
 
 
 def _keep_dataset(dataset: Dataset, directory: Path) -> None:

@@ -97,8 +97,8 @@ def measure(
         config: of the study.
     """
     ledger = jax.tree.map(np.asarray, trained.run.serving.ledger)
-    sampled = _play(program, trained, config, greedy=False)
-    greedy = _play(program, trained, config, greedy=True) if card.stochastic else sampled
+    sampled = fresh_sessions(program, trained.run, config, greedy=False)
+    greedy = fresh_sessions(program, trained.run, config, greedy=True) if card.stochastic else sampled
     per_seed: dict[str, Any] = {
         **stream_metrics(ledger),
         "sampled_reward": sampled.total.mean(axis=1),
@@ -135,11 +135,19 @@ def stream_metrics(ledger: Ledger) -> dict[str, Float[np.ndarray, "R"]]:
     }
 
 
-def _play(program: Program, trained: Trained, config: StudyConfig, greedy: bool) -> PlayedSessions:
-    """Sessions of all seeds with the final policies; users and noise are the same for every method."""
+def fresh_sessions(program: Program, run: Any, config: StudyConfig, greedy: bool) -> PlayedSessions:
+    """Sessions of all runs with their policies as they stand, every leaf [R, S]; users and noise are the same for every
+    method.
+
+    Args:
+        program: of the stage.
+        run: states of its runs, every leaf [R].
+        config: says how many sessions.
+        greedy: whether the greedy versions of the policies play.
+    """
     played = _compiled_play(program.learner, config.evaluation.sessions, program.hyper_axis)
     keys = seed_keys(program.seeds, EVALUATION_STREAM)
-    return jax.tree.map(np.asarray, played(keys, trained.run, program.hyper, program.data, greedy))
+    return jax.tree.map(np.asarray, played(keys, run, program.hyper, program.data, greedy))
 
 
 @lru_cache(maxsize=16)

@@ -19,9 +19,10 @@ from ialp_jax.policies.artifact import save_policy
 from ialp_jax.report import preference_statements, print_summary, write_report
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.folder import CHECKPOINTS, POLICY, StudyFolder
-from ialp_jax.study.inputs import Inputs, preference_summary, world_summary
+from ialp_jax.study.inputs import Inputs
 from ialp_jax.study.measure import PHASES, MethodResult, measure
 from ialp_jax.study.stages import Program, check_chunks, program_of, stage_key, stages_of, study_runs
+from ialp_jax.study.summaries import preference_summary, world_summary
 from ialp_jax.study.table import FinishedTable, finished_table, judge_record
 from ialp_jax.training.distributed import barrier, is_primary
 from ialp_jax.training.loop import Trained, train

@@ -25,7 +25,7 @@ from ialp_jax.methods.base import Stage
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.inputs import Inputs
 from ialp_jax.study.measure import costs_of, measure, stream_metrics
-from ialp_jax.study.stages import Program, Runs, learner_of, product_like, program_of
+from ialp_jax.study.stages import Program, Runs, learner_of, own_numbers, product_like, program_of
 from ialp_jax.sweeps.definition import Sweep, load_sweep
 from ialp_jax.sweeps.units import UNITS, Place, Round, Unit, load_unit, updates_of
 from ialp_jax.sweeps.worlds import Worlds
@@ -120,8 +120,7 @@ def stacked_program(
         products: of the stages before, by their place in `Stage.before`, every leaf [R].
     """
     stages = [stage_of(sweep, config, name) for config in configs]
-    hyper = jax.tree.map(lambda *values: jnp.asarray(values, jnp.float32), *(stage.hyper for stage in stages))
-    runs = Runs(np.asarray(seeds, np.int32), hyper)
+    runs = Runs(np.asarray(seeds, np.int32), own_numbers(stages))
     before = stages[0].before
     return program_of(stages[0], inputs, configs[0], runs, lambda source: products(before.index(source)))
 

@@ -1,0 +1,12 @@
+"""Conformance kits for pytest: subclass `MethodTests` or `EnvironmentTests` in a test file, name yours, and run pytest.
+
+from ialp_jax.testing import MethodTests
+
+class TestMine(MethodTests):
+    method = "mine.py"
+"""
+
+from ialp_jax.testing.environments import EnvironmentTests
+from ialp_jax.testing.methods import MethodTests
+
+__all__ = ["EnvironmentTests", "MethodTests"]
