@@ -121,7 +121,7 @@ def test_devices_share_its_users(tmp_path):
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-4, atol=1e-4)  # fmt: skip
 
 
-ITEMS, SEEDS, UPDATES = 9, 16, 200
+ITEMS, SEEDS, UPDATES = 9, 12, 200
 HISTORIES = [[ITEMS, 0], [ITEMS, 1]]
 
 
