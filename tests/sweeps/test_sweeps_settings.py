@@ -96,6 +96,7 @@ def test_changes_are_applied_and_everything_else_stays():
         ("methods.a2c.learning_rate", 0.0, "above 0"),
         ("methods.a2c.learning_rate", float("nan"), "a finite number"),
         ("methods.a2c.learning_rate", None, "a finite number"),
+        ("methods.a2c.learning_rate", float("inf"), "not a finite number"),
         ("methods.a_ialp_ap_mixture.weight", 1.0, "below 1"),
         ("preferences.shuffle", 1, "true or false"),
         ("policy.encoder", "lstm", "one of gru, sasrec"),
@@ -110,6 +111,11 @@ def test_a_wrong_change_is_refused(name, value, problem):
     with pytest.raises(InputError) as caught:
         apply(STEAM, {name: value})
     assert problem in str(caught.value)
+
+
+def test_infinity_is_a_number_where_the_range_has_it():
+    changed = apply(STEAM, {"methods.ialp.supervised_share": float("inf")})
+    assert changed.method("ialp").hyper.supervised_share == float("inf")
 
 
 @pytest.mark.parametrize(

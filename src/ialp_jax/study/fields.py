@@ -176,7 +176,7 @@ def _converted(kind: Any, value: Any) -> Value:
         return float(value)
     if type(value) is kind and not (kind is float and math.isnan(value)):  # infinity is a matter of ranges
         return value
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    words = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text"}
     raise ValueError(words.get(kind, f"a {getattr(kind, '__name__', kind)}, which no file or flag can give"))
 
 

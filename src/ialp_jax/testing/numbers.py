@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ialp_jax.methods.base import Stage
@@ -11,7 +13,7 @@ from ialp_jax.study.stages import Program, own_numbers
 from ialp_jax.testing.options import Change, conditions, moved_stage, moves, other_values, own_options
 from ialp_jax.testing.tiny import CHUNK
 from ialp_jax.testing.trial import Trial, apart, row
-from ialp_jax.training.loop import programs_compiled
+from ialp_jax.training.loop import compile_chunk, programs_compiled
 
 UNTIL = 2 * CHUNK
 SAME = 1e-6
@@ -97,18 +99,24 @@ def recompiling(trial: Trial, stage: Stage) -> list[str]:
     """Options that are numbers of a stage, and whose other values need another program: as a sweep runs them, side by
     side, and, where they need no other option to be set, as a study runs one of them."""
     guilty = []
-    trial.alone(stage, until=CHUNK)
+    _compile(trial, trial.program(stage, [0]))
     for variants in variants_of(trial, stage):
         now, width = variants.trial, len(variants.stages)
-        now.run(variants.program(), CHUNK)
+        _compile(now, variants.program())
         for name, places in variants.places.items():
             other, before = variants.stages[places[0]], programs_compiled()
-            now.together([other] * width, [0] * width, CHUNK)
+            _compile(now, now.program(other, [0] * width, own_numbers([other] * width)))
             if now.config == trial.config:
-                now.run(now.program(other, [0]), CHUNK)
+                _compile(now, now.program(other, [0]))
             if programs_compiled() > before:
                 guilty.append(name)
     return guilty
+
+
+def _compile(trial: Trial, program: Program) -> None:
+    """Asks for the program that the training loop would run."""
+    numbers, run = jax.tree.map(jnp.asarray, program.hyper), jax.eval_shape(program.start)
+    compile_chunk(program.learner, trial.config.loop.chunk, program.hyper_axis, run, numbers, program.data)
 
 
 def _unmoved(variants: Variants, same: Any) -> list[str]:
