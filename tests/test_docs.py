@@ -1,6 +1,7 @@
 """What the pages on Python and on methods show is executed, in the tiny environment instead of the large one."""
 
 import shlex
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -11,6 +12,7 @@ import ialp_jax
 from ialp_jax import commands
 from ialp_jax.artifacts import InputError
 from ialp_jax.commands import dispatch
+from ialp_jax.commands.methods import page
 from ialp_jax.methods import get, names
 from ialp_jax.testing import MethodTests
 
@@ -130,3 +132,9 @@ def test_the_package_names_only_what_it_offers():
     assert {"train", "sweep", "read"} == set(ialp_jax.__all__)
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         ialp_jax.trian  # noqa: B018
+
+
+def test_the_page_of_methods_is_what_the_registry_says():
+    assert page() == (Path(__file__).parents[1] / "docs" / "methods.md").read_text(encoding="utf-8"), (
+        "ialp methods --markdown > docs/methods.md"
+    )

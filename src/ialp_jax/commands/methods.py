@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import tyro
 from rich.box import SIMPLE_HEAD
@@ -16,16 +17,80 @@ class Methods:
 
     name: tyro.conf.Positional[str | None] = None
     """A method's name, or a .py file that registers one; all are listed if left out."""
+    markdown: bool = False
+    """Print all methods with their options as the page docs/methods.md."""
 
 
 def run(arguments: Sequence[str]) -> None:
     """Prints a table of all methods, or what there is to know of one."""
     asked = tyro.cli(Methods, args=arguments, prog="ialp methods")
     console = Console()
-    if asked.name is None:
+    if asked.markdown:
+        print(page(), end="")
+    elif asked.name is None:
         console.print(_all())
     else:
         _show(asked.name, console)
+
+
+def page() -> str:
+    """All methods with their cards and options, as docs/methods.md has them."""
+    from ialp_jax.methods import get, names
+    from ialp_jax.study.config import StudyConfig
+    from ialp_jax.study.stages import stages_of
+
+    lines = [
+        "# Methods",
+        "",
+        "Written by `ialp methods --markdown`; a test compares. Default methods have a star.",
+        "",
+    ]
+    family = ""
+    for name in names():
+        entry, config = get(name), StudyConfig(methods=(name,))
+        card = entry.card
+        if card.family != family:
+            family = card.family
+            lines += [f"## {family}", ""]
+        lines += [f"### `{name}`{' *' if card.default else ''}: {card.title}", ""]
+        stages = " -> ".join(
+            f"{stage.name} ({', '.join(sorted(need.label for need in stage.needs))})"
+            for stage in stages_of(entry, config)
+        )
+        source = f" From {card.paper}." if card.paper else ""
+        lines += [
+            f"{card.meaning[0].upper()}{card.meaning[1:]}.{source} Stages and what they read: {stages}.",
+            "",
+        ]
+        options = [
+            option
+            for option, _ in _options(config)
+            if option.startswith(f"--methods.{name.replace('_', '-')}.")
+        ]
+        if options:
+            lines += [
+                ", ".join(
+                    f"`{option.split('.', 2)[2]}` {value}"
+                    for option, value in _options(config)
+                    if option in options
+                ),
+                "",
+            ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _options(config: Any) -> list[tuple[str, str]]:
+    """Flags of the methods' options, and their defaults in words."""
+    from ialp_jax.study.fields import fields_of, held
+
+    shown = []
+    for name in fields_of(config):
+        if name.startswith("methods."):
+            value = held(config, name)
+            shown.append(
+                (f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value))
+            )
+    return shown
 
 
 def _all() -> Table:
@@ -57,7 +122,6 @@ def _all() -> Table:
 def _show(reference: str, console: Console) -> None:
     from ialp_jax.methods import get
     from ialp_jax.study.config import StudyConfig
-    from ialp_jax.study.fields import fields_of, held
     from ialp_jax.study.stages import stages_of
 
     entry, config = get(reference), StudyConfig(methods=(reference,))
@@ -80,14 +144,8 @@ def _show(reference: str, console: Console) -> None:
     options = Table(
         "option", "default", title="options; those of methods that it builds on too", title_justify="left"
     )
-    for name in fields_of(config):
-        if name.startswith("methods."):
-            options.add_row(
-                f"--{name.replace('_', '-')}",
-                f"{held(config, name):g}"
-                if isinstance(held(config, name), float)
-                else str(held(config, name)),
-            )
+    for option, default in _options(config):
+        options.add_row(option, default)
     if options.row_count:
         console.print(options)
     for rival in entry.card.rivals:
