@@ -10,8 +10,9 @@ from small_optima import ITEMS, NETWORK, OPTIMUM, PAYS, greedy_reward, logged_in
 from tiny_runs import tiny_params
 
 from ialp_jax.learning.experience import Experience
+from ialp_jax.methods.learners.lagging import ReplayConfig
 from ialp_jax.methods.learners.offline import OfflineConfig
-from ialp_jax.methods.named.iql import IQLHyper, IQLOffline, IQLOnline, OnlineConfig, iql_loss
+from ialp_jax.methods.named.iql import IQLHyper, IQLOffline, IQLOnline, iql_loss
 from ialp_jax.worlds.types import Observation
 
 pytestmark = pytest.mark.usefixtures("batched_keys")
@@ -86,7 +87,7 @@ def test_online_it_goes_on_from_few_logs(offline):
     world = world_of("by the history")
     few = logged_in(world, sessions=12)
     online = IQLOnline(
-        scene(150), OnlineConfig(gradient_steps=4, online_rows=2, logged_rows=16, kept_turns=64)
+        scene(150), ReplayConfig(gradient_steps=4, online_rows=2, logged_rows=16, kept_turns=64)
     )
     short = replace(offline, config=OfflineConfig(updates=60, batch=32))
     before = greedy_reward(((short, soft),), 3, world, few)

@@ -1,0 +1,161 @@
+"""Learners with a copy of their parameters that lags behind: on logged sessions, and then on the users they serve.
+
+A method gives the loss; what is drawn, stepped and served is the same for all of them.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ialp_jax.learning.experience import Experience, experience_of, joined
+from ialp_jax.learning.optimiser import StepHyper, gradient_step, optimiser
+from ialp_jax.learning.replay import Replay, empty_replay
+from ialp_jax.learning.row_losses import follow
+from ialp_jax.methods.base import Data
+from ialp_jax.methods.learners.offline import OfflineLearner, OfflineState
+from ialp_jax.methods.learners.serving import ServingLearner, learning_key
+from ialp_jax.policies.actor import Flag
+from ialp_jax.policies.actor_critic import Network
+from ialp_jax.policies.window import window_actor
+from ialp_jax.ranges import Count
+from ialp_jax.serving.rollout import Serving
+from ialp_jax.serving.sessions import Actor, Transition
+from ialp_jax.serving.shares import average
+
+Parts = tuple[dict, dict, optax.OptState]
+"""Parameters, their lagging copy, the optimiser's state."""
+Loss = tuple[Float[Array, ""], dict[str, Array]]
+
+
+class LaggingHyper(StepHyper, Protocol):
+    """The numbers of a step."""
+
+    @property
+    def target_rate(self) -> Any:
+        """Share by which the lagging copy follows in every step."""
+
+
+class LaggingLoss:
+    """What a method gives: a loss of rows, with everything it needs at hand."""
+
+    def loss(
+        self, params: dict, target: dict, network: Network, rows: Experience, hyper: Any, key: PRNGKeyArray
+    ) -> Loss:
+        """(loss, metrics) of rows [R] under parameters and their lagging copy."""
+        raise NotImplementedError
+
+    def step(
+        self, parts: Parts, network: Network, rows: Experience, hyper: LaggingHyper, key: PRNGKeyArray
+    ) -> tuple[Parts, dict[str, Array]]:
+        """One gradient step."""
+        params, target, state = parts
+        slope = jax.grad(self.loss, has_aux=True)
+        gradients, metrics = average(slope(params, target, network, rows, hyper, key))
+        params, state = gradient_step(params, state, gradients, hyper)
+        return (params, follow(target, params, hyper.target_rate), state), metrics
+
+
+@dataclass(frozen=True)
+class LaggingOffline(OfflineLearner, LaggingLoss):
+    """Gradient steps on logged sessions."""
+
+    def init(self, key: PRNGKeyArray, hyper: Any, data: Data, start: tuple[dict]) -> OfflineState:
+        """Starts from the parameters in `start`."""
+        del hyper, data
+        return OfflineState(start[0], start[0], optimiser().init(start[0]), key, jnp.int32(0))
+
+    def update(self, run: OfflineState, hyper: Any, data: Data) -> tuple[OfflineState, dict[str, Array]]:
+        """One gradient step."""
+        key, batch_key, loss_key = jax.random.split(run.key, 3)
+        parts = (run.params, run.target, run.optimiser)
+        parts, metrics = self.step(parts, self.scene.network, self.batch(batch_key, data), hyper, loss_key)
+        return OfflineState(*parts, key, run.update + 1), metrics
+
+    def product(self, run: OfflineState) -> tuple[dict, dict]:
+        """Its parameters and the lagging copy."""
+        return run.params, run.target
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """What decides the program of online learning."""
+
+    gradient_steps: Count = 4
+    """Gradient steps after every rollout."""
+    online_rows: Count = 2
+    """Turns of every user that is served, drawn for each of them."""
+    logged_rows: Count = 128
+    """Logged turns beside them."""
+    kept_turns: Count = 256
+    """Turns of every user that are kept for replay."""
+
+
+@struct.dataclass
+class LaggingState:
+    """Everything that changes while users are served."""
+
+    params: dict
+    target: dict
+    optimiser: optax.OptState
+    serving: Serving
+    replay: Replay
+    learn_key: PRNGKeyArray
+
+
+@dataclass(frozen=True)
+class LaggingOnline(ServingLearner, LaggingLoss):
+    """Serves users by the policy, and goes on learning from them and from the logs."""
+
+    config: ReplayConfig = ReplayConfig()
+
+    def init(
+        self, key: PRNGKeyArray, hyper: Any, data: Data, start: tuple[tuple[dict, dict]]
+    ) -> LaggingState:
+        """Opens B sessions; goes on from what was learnt on the logs."""
+        del hyper
+        ((params, target),) = start
+        actor = window_actor(self.scene.network, params)
+        serving = self.open(key, actor, data)
+        served = jax.eval_shape(lambda: self.serve(serving, actor, data).transitions)
+        replay = empty_replay(jax.eval_shape(policy_experience, served), self.config.kept_turns)
+        return LaggingState(params, target, optimiser().init(params), serving, replay, learning_key(key))
+
+    def update(self, run: LaggingState, hyper: Any, data: Data) -> tuple[LaggingState, dict[str, Array]]:
+        """Serves `rollout` turns to every user, then takes gradient steps on replayed and logged turns."""
+        served = self.serve(run.serving, self.actor(run, hyper, data.hidden()), data)
+        replay = run.replay.add(policy_experience(served.transitions))
+        learn_key, steps_key = jax.random.split(run.learn_key)
+        logged = data.logged
+        assert logged is not None
+
+        def step(parts: Parts, step_key: PRNGKeyArray) -> tuple[Parts, dict[str, Array]]:
+            online_key, logged_key, loss_key = jax.random.split(step_key, 3)
+            online = replay.sample(online_key, self.config.online_rows)
+            offline = logged.sample(logged_key, self.config.logged_rows, self.scene.num_items)
+            return self.step(parts, self.scene.network, joined(online, offline), hyper, loss_key)
+
+        keys = jax.random.split(steps_key, self.config.gradient_steps)
+        parts, metrics = jax.lax.scan(step, (run.params, run.target, run.optimiser), keys)
+        metrics = {name: jnp.mean(values) for name, values in metrics.items()}
+        metrics["reward"] = average(jnp.mean(served.transitions.reward))
+        return LaggingState(*parts, served.serving, replay, learn_key), metrics
+
+    def actor(self, run: LaggingState, hyper: Any, data: Data, greedy: Flag = False) -> Actor:
+        """The policy as it stands, on the window."""
+        del hyper, data
+        return window_actor(self.scene.network, run.params, greedy)
+
+    def product(self, run: LaggingState) -> tuple[dict, dict]:
+        """Its parameters and the lagging copy."""
+        return run.params, run.target
+
+
+def policy_experience(transitions: Transition) -> Experience:
+    """A rollout of `window_actor` as experience, with the probabilities it drew by."""
+    extras: Any = transitions.extras
+    return experience_of(transitions, extras.window, extras.statistics.log_prob)
