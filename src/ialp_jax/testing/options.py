@@ -9,7 +9,7 @@ from ialp_jax.marks import Only, OnlyAboveZero
 from ialp_jax.methods.base import Stage
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.fields import apply, beside, fields_of, held, kind_of, marks_of
-from ialp_jax.study.stages import identity, static_key
+from ialp_jax.study.stages import check_chunks, identity, static_key
 from ialp_jax.testing.trial import Trial
 
 Change = tuple[str, Value]
@@ -23,7 +23,8 @@ def own_options(trial: Trial) -> list[str]:
 def other_values(config: StudyConfig, name: str) -> list[Value]:
     """Values of an option that it does not hold now and that its range allows, near and far."""
     now, kind = held(config, name), kind_of(config, name)
-    return [value for value in _candidates(kind, now) if value != now and _fits(config, name, value)]
+    candidates = dict.fromkeys(_candidates(kind, now))
+    return [value for value in candidates if value != now and _fits(config, name, value)]
 
 
 def _candidates(kind: Any, now: Any) -> list[Any]:
@@ -38,14 +39,14 @@ def _candidates(kind: Any, now: Any) -> list[Any]:
     if kind is int:
         return [number + 1, 2 * number, number // 2, number - 1]
     if kind is float:
-        near = [number * 10.0, number * 0.1, number + 0.25, number - 0.25, 0.5 * number]
-        return [*dict.fromkeys(near), math.inf]
+        near = [number * 10.0, number * 0.1, number * 0.001, number + 0.25, number - 0.25, 0.5 * number]
+        return [*near, math.inf]
     return []
 
 
 def _fits(config: StudyConfig, name: str, value: Value) -> bool:
     try:
-        apply(config, {name: value})
+        check_chunks(apply(config, {name: value}))  # which makes the learners too
     except InputError:
         return False
     return True

@@ -86,7 +86,12 @@ class Trial:
                           lambda source: self._products(source, seeds))  # fmt: skip
 
     def run(self, program: Program, until: int | None = None, folder: Path | None = None) -> Trained:
-        """Trains for `until` updates, or all; goes on from what an earlier call has left in `folder`."""
+        """Trains for `until` updates, or all; goes on from what an earlier call has left in `folder`.
+
+        What serves nobody gets no more updates than a few times those that serve.
+        """
+        if program.learner.steps == 0:
+            until = min(until or program.learner.updates, 4 * self.config.online.updates)
         with tempfile.TemporaryDirectory() as fresh, step_bar("", Console(quiet=True)) as watch:
             return train(program.learner, program.start, program.hyper, program.data, self.config.loop,
                          folder or Path(fresh), watch, program.hyper_axis, until)  # fmt: skip
