@@ -21,16 +21,19 @@ from ialp_jax.report.inputs import RunFiles
 from ialp_jax.report.methods import described
 from ialp_jax.report.quality import quality_facts, quality_table
 from ialp_jax.report.tables import (
+    COSTS,
     METRICS,
     comparison_groups,
     count,
     method_groups,
     metric_meaning,
     number,
+    present_costs,
     present_metrics,
 )
 
 SAID_ELSEWHERE = {
+    "unused",
     "is_llm",
     "test_double",
     "statement",
@@ -72,6 +75,7 @@ def render_page(run: RunFiles, summary: dict[str, Any]) -> str:
         metrics=[
             (METRICS.get(name, name), metric_meaning(name, run.phases)) for name in present_metrics(summary)
         ],
+        costs=[COSTS[name] for name in present_costs(summary)],
         groups=method_groups(summary),
         methods=list(described(run.cards).values()),
         comparisons=comparison_groups(summary),

@@ -9,6 +9,7 @@ from ialp_jax.evaluation.statistics import CONFIDENCE, RESAMPLES, estimate
 from ialp_jax.report.comparisons import compare
 from ialp_jax.report.inputs import RunFiles
 from ialp_jax.report.quality import quality_digest
+from ialp_jax.report.tables import COSTS
 
 STATISTIC = (
     f"mean = interquartile mean over seeds (middle half, fractional weights); low, high = {CONFIDENCE:.0%} "
@@ -39,7 +40,7 @@ def build_summary(run: RunFiles) -> dict[str, Any]:
         "statistic": STATISTIC,
         "methods": {
             name: {metric: describe_metric(values) for metric, values in metrics.items()}
-            | _pick(run.results[name], "online_steps", "pretraining_steps", "judgements", "llm_calls")
+            | _pick(run.results[name], *COSTS)
             | {"card": run.cards[name]}
             for name, metrics in run.per_seed.items()
         },

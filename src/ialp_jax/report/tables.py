@@ -87,17 +87,30 @@ def present_metrics(summary: dict[str, Any]) -> list[str]:
     return [*(name for name in METRICS if name in present), *sorted(present - set(METRICS))]
 
 
+COSTS = {
+    "online_steps": ("online steps", "in the users' world, per seed"),
+    "pretraining_steps": ("pre-training steps", "in other worlds than the users', per seed"),
+    "logged_steps": ("logged steps", "of the recorded sessions that it learns from; they serve all seeds"),
+    "judgements": ("judgements", "that made the preference table it rests on; one table serves all seeds"),
+    "llm_calls": ("LLM calls", "that these judgements took"),
+}
+"""What a method takes: its title, and what is counted."""
+
+
+def present_costs(summary: dict[str, Any]) -> list[str]:
+    """The costs that any method has, online steps first."""
+    methods = summary["methods"].values()
+    return [name for name in COSTS if name == "online_steps" or any(method.get(name) for method in methods)]
+
+
 def method_groups(summary: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The main table: each family and its rows of `method` (a `Method`), `cells` by metric, `steps`, `judgements`,
-    `llm_calls`.
-    """
-    metrics = present_metrics(summary)
+    """The main table: each family and its rows of `method` (a `Method`), `cells` by metric, and `costs`."""
+    metrics, names = present_metrics(summary), present_costs(summary)
 
     def row(method: Method) -> dict[str, Any]:
         values = summary["methods"][method.name]
-        costs = {name: count(values.get(name)) for name in ("judgements", "llm_calls")}
         cells = [cell(values.get(metric)) for metric in metrics]
-        return {"method": method, "cells": cells, "steps": count(values.get("online_steps"))} | costs
+        return {"method": method, "cells": cells, "costs": [count(values.get(name)) for name in names]}
 
     families = by_family(summary_methods(summary).values())
     return [(family, [row(method) for method in members]) for family, members in families]
