@@ -1,5 +1,7 @@
 """Losses of the actor-critics: pure functions of parameters and one rollout."""
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -62,30 +64,20 @@ def actor_critic_loss(
     Raises:
         AssertionError: when traced with arrays whose leading axes are not those of `transitions`.
     """
-    chex.assert_rank(transitions.action, 2)
-    turns, users = transitions.action.shape
-    per_turn = (
-        recall.features,
-        reached.features,
-        transitions,
-        statistics,
-        behaviour_log_prob,
-        taught and taught[0],
+    shape = _check_shapes(transitions, (
+        recall.features, reached.features, transitions, statistics, behaviour_log_prob, taught and taught[0],
         prior and prior[0],
-    )
-    chex.assert_tree_shape_prefix(per_turn, (turns, users))
+    ))  # fmt: skip
     rows, next_rows, flat, known = jax.tree.map(
-        lambda leaf: leaf.reshape(turns * users, *leaf.shape[2:]),
+        lambda leaf: leaf.reshape(shape[0] * shape[1], *leaf.shape[2:]),
         (recall.features, reached.features, transitions, statistics),
     )
     items, bias = network.catalogue(params)
-    query = network.query(params, rows)
-    plan = network.loss_plan(turns * users)
+    query, plan = network.query(params, rows), network.loss_plan(shape[0] * shape[1])
     log_prob, entropy = head_statistics(
         plan, query, items, bias, flat.action, flat.excluded, flat.allowed, known
     )
     values, action_values = network.critics(params, rows, flat.action)
-    shape = (turns, users)
     ratios = jnp.ones(shape)
     if behaviour_log_prob is not None:
         ratios = jnp.exp(jax.lax.stop_gradient(log_prob).reshape(shape) - behaviour_log_prob)
@@ -95,42 +87,61 @@ def actor_critic_loss(
         rewards = rewards + prior[1] * (prior[0] + entropy.reshape(shape))
     frozen = jax.lax.stop_gradient((values.reshape(shape), next_values.reshape(shape)))
     targets = jax.lax.stop_gradient(
-        advantage_targets(
-            rewards,
-            *frozen,
-            transitions.terminated,
-            transitions.done,
-            hyper.discount,
-            hyper.trace,
-            ratios,
-            hyper.ratio_clip,
-        )
-    )
+        advantage_targets(rewards, *frozen, transitions.terminated, transitions.done, hyper.discount, hyper.trace, ratios,
+                          hyper.ratio_clip)
+    )  # fmt: skip
     # A scale only: dividing by the spread makes step size and entropy weight independent of the reward's unit.
     spread = deviation(targets.advantages) + 1e-6
-    advantages = targets.advantages / spread
-    policy_loss = -jnp.mean(advantages.reshape(-1) * log_prob)
-    value_loss = 0.5 * jnp.mean((values - targets.values.reshape(-1)) ** 2)
-    action_value_loss = 0.5 * jnp.mean((action_values - targets.action_values.reshape(-1)) ** 2)
+    policy_loss = -jnp.mean((targets.advantages / spread).reshape(-1) * log_prob)
+    errors = _squared_errors(values, action_values, targets)
     loss = policy_loss - hyper.entropy * jnp.mean(entropy)
-    loss = loss + hyper.value_weight * value_loss + hyper.action_value_weight * action_value_loss
+    loss = loss + hyper.value_weight * errors[0] + hyper.action_value_weight * errors[1]
     if taught is not None:
         loss = loss - taught[1] * _teaching(
             taught[0].reshape(-1), flat.action, log_prob, query, items, bias, plan.matmul
         )
-    metrics = {
-        "reward": jnp.mean(transitions.reward),
-        "entropy": jnp.mean(entropy),
-        "value_loss": value_loss,
-        "action_value_loss": action_value_loss,
-        "ratio": jnp.mean(jnp.minimum(ratios, hyper.ratio_clip)),
-        "return_spread": deviation(targets.action_values),
-        "departures": jnp.mean(transitions.done.astype(jnp.float32)),
-    }
+    metrics = _metrics(transitions, entropy, errors, ratios, targets, hyper)
     if prior is not None:
         loss = loss - prior[1] / spread * jnp.mean(entropy)
         metrics["kl"] = -jnp.mean(prior[0] + entropy.reshape(shape))
     return loss, (metrics, targets)
+
+
+def _check_shapes(transitions: Transition, per_turn: tuple[Any, ...]) -> tuple[int, int]:
+    """T and B, which all that belongs to a turn must begin with."""
+    chex.assert_rank(transitions.action, 2)
+    turns, users = transitions.action.shape
+    chex.assert_tree_shape_prefix(per_turn, (turns, users))
+    return turns, users
+
+
+Errors = tuple[Float[Array, ""], Float[Array, ""]]
+"""Half the mean squared errors of V and Q."""
+
+
+def _squared_errors(values: Float[Array, "R"], action_values: Float[Array, "R"], targets: Targets) -> Errors:
+    value_loss = 0.5 * jnp.mean((values - targets.values.reshape(-1)) ** 2)
+    return value_loss, 0.5 * jnp.mean((action_values - targets.action_values.reshape(-1)) ** 2)
+
+
+def _metrics(
+    transitions: Transition,
+    entropy: Float[Array, "R"],
+    errors: Errors,
+    ratios: Float[Array, "T B"],
+    targets: Targets,
+    hyper: ActorCriticHyper,
+) -> dict[str, Float[Array, ""]]:
+    """What is shown of an update."""
+    return {
+        "reward": jnp.mean(transitions.reward),
+        "entropy": jnp.mean(entropy),
+        "value_loss": errors[0],
+        "action_value_loss": errors[1],
+        "ratio": jnp.mean(jnp.minimum(ratios, hyper.ratio_clip)),
+        "return_spread": deviation(targets.action_values),
+        "departures": jnp.mean(transitions.done.astype(jnp.float32)),
+    }
 
 
 def _teaching(

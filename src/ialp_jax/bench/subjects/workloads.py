@@ -13,12 +13,11 @@ from ialp_jax.bench.measuring.floors import Counts
 from ialp_jax.bench.measuring.program import Program, Tree
 from ialp_jax.bench.settings import Effort, Point, Shape
 from ialp_jax.bench.subjects import head, work
+from ialp_jax.bench.subjects.learners import learning_stages, taught_stage
 from ialp_jax.bench.subjects.worlds import RandomWorld
-from ialp_jax.methods.base import Budget, Data, Learner, Need, Scene, Stage, Untrained
+from ialp_jax.methods.base import Data, Learner, Need, Scene, Stage
 from ialp_jax.methods.learners.frozen import FrozenNetwork
 from ialp_jax.methods.named.random import RandomServer
-from ialp_jax.methods.options import options_of
-from ialp_jax.methods.registry import get, names
 from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
 from ialp_jax.serving.stream import Stream
 from ialp_jax.training.loop import LoopConfig
@@ -209,59 +208,10 @@ def _repeated(
     return Program(world, start, step, steps, counts.times(updates), plan)
 
 
-def methods_workloads() -> dict[str, Workload]:
-    """Every stage of a registered method that learns from users it serves, once where methods share one.
-
-    A stage is named by its method where it is the last one or the method's own: iALP learns before it is measured.
-    """
-    workloads: dict[str, Workload] = {}
-    seen: list[tuple[Any, ...]] = []
-    for name in sorted(names(), key=lambda name: len(get(name).options.builds_on)):  # foundations first
-        entry = get(name)
-        for stage in getattr(options_of([name]), name).stages(_Options([name])):
-            program = (
-                stage.learner,
-                stage.config,
-                jax.tree.structure(stage.hyper),
-                stage.needs,
-                len(stage.after),
-            )
-            if stage.budget is Budget.MEASURE or not _is_built(stage) or program in seen:
-                continue
-            seen.append(program)
-            workloads[name] = Workload(f"{entry.card.title}, learning", entry.card.meaning, training(stage))
-    return workloads
-
-
-def _is_built(stage: Stage) -> bool:
-    """Whether all that a stage reads can be made up here: a world, and parameters of the shared network."""
-    made_up = {Need.USERS, Need.TABLE_WORLD}
-    return (
-        stage.needs <= made_up
-        and stage.fitted is None
-        and all(isinstance(start, (Stage, Untrained)) for start in stage.after)
-    )
-
-
-class _Options:
-    """The default options of methods, as a study has them."""
-
-    def __init__(self, references: list[str]) -> None:
-        self._options = options_of(references)
-
-    def method(self, name: str) -> Any:
-        """The options of one of them, or of one that they build on."""
-        return getattr(self._options, name)
-
-
-def _taught() -> Stage:
-    """iALP's pre-training with its supervised term."""
-    options = get("ialp").options()
-    stage: Stage = replace(options, hyper=options.hyper.replace(supervised=0.5)).pretraining()
-    return stage
-
-
-_LEARNERS = methods_workloads()
+_LEARNERS = {
+    entry.name: Workload(f"{entry.card.title}, learning", entry.card.meaning, training(stage))
+    for entry, stage in learning_stages()
+}
 # In the order in which they are measured: a budget that runs out costs the last ones.
 WORKLOADS: dict[str, Workload] = {
     "environment": Workload(
@@ -275,11 +225,11 @@ WORKLOADS: dict[str, Workload] = {
     "serving": Workload(
         "environment + policy", "The policy samples an item for every user; nothing is learnt.", serving
     ),
-    "a2c": _LEARNERS.pop("a2c"),
+    "a2c": _LEARNERS["a2c"],
     "a2c_devices": Workload(
         "A2C from scratch, learning, all devices",
         "The users of one run shared by all devices (of a CPU: its cores); gradients are added up.",
-        on_devices(training(get("a2c").options().stages(None)[-1])),
+        on_devices(_LEARNERS["a2c"].build),
     ),
     "head": Workload(
         "catalogue head", "Logits, a sample, its log-probability and the entropy of every row.", head.acting
@@ -300,6 +250,6 @@ WORKLOADS: dict[str, Workload] = {
     "ialp_taught": Workload(
         "iALP, supervised term",
         "iALP that also imitates a preferred item of every state, drawn from the whole catalogue.",
-        training(_taught()),
+        training(taught_stage()),
     ),
 }  # fmt: skip
