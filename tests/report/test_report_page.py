@@ -280,3 +280,18 @@ def test_labels_stay_within_their_panel():
 def test_reading_files_never_imports_jax():
     code = "import sys, ialp_jax.report; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_table_has_a_column_for_every_cost_that_a_method_has(tmp_path):
+    write_fake_run(tmp_path, seeds=2)
+    assert "logged steps" not in page_of_run(tmp_path)
+    stored = read_json(tmp_path / "results.json")
+    stored["methods"]["a2c"]["logged_steps"] = 12_345
+    write_json(tmp_path / "results.json", stored)
+    page = page_of_run(tmp_path)
+    assert "<th>logged steps</th>" in page and "12,345" in page
+
+
+def page_of_run(out):
+    write_report(out)
+    return page_of(out)

@@ -8,8 +8,9 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ialp_jax.artifacts import InputError
 from ialp_jax.learning.experience import Experience
-from ialp_jax.serving.shares import draw
+from ialp_jax.serving.shares import draw, share_count
 from ialp_jax.worlds.types import Observation
 
 
@@ -61,8 +62,16 @@ class LoggedSessions:
         )
 
     def sample(self, key: PRNGKeyArray, batch: int, num_items: int) -> Experience:
-        """`batch` turns drawn uniformly with replacement; this device's part of them where devices share users."""
-        numbers = draw(partial(jax.random.randint, minval=0, maxval=self.turns.shape[0]), key, (batch,))
+        """`batch` turns drawn uniformly with replacement; this device's part of them where devices share users.
+
+        Raises:
+            InputError: if the devices cannot share so many.
+        """
+        if batch % share_count():
+            raise InputError(f"{batch} logged turns cannot be divided among {share_count()} devices", column="mesh.user",
+                             fix="use fewer devices per run, or a multiple of them as the batch")  # fmt: skip
+        sample = partial(jax.random.randint, minval=0, maxval=self.turns.shape[0])
+        numbers = draw(sample, key, (batch // share_count(),))
         return self.rows(numbers, num_items)
 
     def _excluded(self, session: Int[Array, "B"], turn: Int[Array, "B"], num_items: int) -> Int[Array, "B E"]:

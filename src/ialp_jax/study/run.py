@@ -88,6 +88,10 @@ class Study:
         needs_table = any(rest_on_table(stages) for stages in methods.values())
         if needs_table:
             self.config.preferences.check_source(finished=self.prefs is not None)
+        elif self.prefs is not None:
+            console.print(
+                "[yellow]no method here rests on a preference table: that of --prefs is not used[/yellow]"
+            )
         dataset = self.environment.dataset(self.data, self.config.data, self.name)
         _announce_dataset(self.name, dataset, self.data, console)
         # Before the folder is opened: a table that may not be used must not cost an earlier run's results.
