@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tabular import DISCOUNT, PRIOR, REWARDS, TRANSITIONS
+from tabular import DISCOUNT, PRIOR, REWARDS, TRANSITIONS, soft_backup
 from tiny_runs import tiny_network, tiny_params
 
 from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.losses import actor_critic_loss
-from ialp_jax.learning.prior import prior_log_prob, soft_backup
+from ialp_jax.learning.prior import prior_log_prob
 from ialp_jax.policies.actor_critic import Recall
 from ialp_jax.policies.catalogue import HeadStatistics
 from ialp_jax.serving.sessions import Transition

@@ -12,9 +12,9 @@ from shared_runs import CHUNK, mesh_of, shared_world
 from shared_runs import ITEMS as SHARED_ITEMS
 from shared_runs import NETWORK as SHARED_NETWORK
 from shared_runs import learner as shared_learner
+from tabular import soft_backup
 from tiny_runs import observations, probe_world, tiny_network, tiny_params, tiny_scene
 
-from ialp_jax.learning.prior import soft_backup
 from ialp_jax.methods.base import Data
 from ialp_jax.methods.named.linvit import LinvitHyper, LinvitLearner
 from ialp_jax.training.loop import LoopConfig, seed_keys, train

@@ -108,7 +108,7 @@ def test_a_package_offers_it_by_name(packages):
     packages(package_of_mine=OWN_METHOD)
     assert "mine" in registry.names() and "mine" not in registry.default_names()
     config = StudyConfig(methods=("mine", "random"))
-    assert config.method("mine").rate == 0.01 and registry.describe("mine") == "mine: a user's own"
+    assert config.method("mine").rate == 0.01 and registry.get("mine").card.meaning == "a user's own"
 
 
 FILES = {

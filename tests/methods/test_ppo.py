@@ -16,7 +16,7 @@ from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.losses import actor_critic_loss
 from ialp_jax.learning.optimiser import gradient_step
 from ialp_jax.methods.named.ppo import PPOConfig, PPOHyper, PPOLearner
-from ialp_jax.policies.window import read_window, window_after
+from ialp_jax.policies.window import window_after
 from ialp_jax.worlds.simulator import SimulatorConfig
 
 pytestmark = pytest.mark.usefixtures("batched_keys")
@@ -57,7 +57,7 @@ def test_one_epoch_in_one_piece_is_a2cs_step(encoder):
     @jax.jit
     def step(params):
         def loss(params):
-            reading = jax.vmap(partial(read_window, network, params))
+            reading = jax.vmap(partial(network.begin, params))
             after = jax.vmap(window_after)(now.extras.window, now.action, now.feedback, now.appended)
             parts = network, reading(now.extras.window), reading(after), now, now.extras.statistics
             return actor_critic_loss(params, *parts, None, a2c)[0]

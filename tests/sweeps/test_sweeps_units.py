@@ -1,6 +1,7 @@
 """Which runs share a program: those that differ in nothing but data of the program, told apart by type."""
 
 from dataclasses import dataclass, field, fields, replace
+from functools import reduce
 from typing import get_args
 
 import jax
@@ -11,10 +12,24 @@ from ialp_jax import environments
 from ialp_jax.methods import get, names
 from ialp_jax.methods.base import Stage
 from ialp_jax.study.config import StudyConfig, preset
-from ialp_jax.study.fields import apply, decisive_fields, fields_of, held, kind_of
+from ialp_jax.study.fields import apply, fields_of, held, kind_of, place_of
 from ialp_jax.study.stages import stage_key, stages_of
 from ialp_jax.sweeps.settings import affects
 from ialp_jax.sweeps.units import bucket_of, inputs_key
+
+
+def decisive_fields(config):
+    """Dotted names of the fields that decide a compiled program: all that are not data of it, which JAX takes for leaves."""
+    return [name for name in fields_of(config) if not is_leaf(config, place_of(config, name))]
+
+
+def is_leaf(config, path):
+    owner = reduce(getattr, path[:-1], config)
+    if jax.tree_util.all_leaves([owner]):  # no pytree: a frozen dataclass, static as a whole
+        return False
+    marker = object()
+    return any(leaf is marker for leaf in jax.tree.leaves(replace(owner, **{path[-1]: marker})))
+
 
 STEAM = preset(environments.get("steam")[1], "quick")
 STUDIES = {name: replace(STEAM, methods=(name,)) for name in names() if fields(get(name).options)}

@@ -28,25 +28,3 @@ def prior_log_prob(
     log_probs = jax.nn.log_softmax(jnp.where(permitted, scores / temperature, MASKED))
     even = -jnp.log(jnp.sum(permitted, dtype=jnp.float32))
     return jnp.logaddexp(jnp.log1p(-floor) + log_probs[item], jnp.log(floor) + even)
-
-
-def soft_backup(
-    action_values: Float[Array, "*s A"], prior: Float[Array, "*s A"], weight: Float[Array, ""] | float
-) -> tuple[Float[Array, "*s"], Float[Array, "*s A"]]:
-    """What is optimal where r - lambda KL(pi || prior) is paid, of action values that have the later terms in them.
-
-        V = lambda log sum_a prior(a) exp(Q(a) / lambda)          pi(a) = prior(a) exp((Q(a) - V) / lambda)
-
-    the backward step of LINVIT (arXiv 2402.16181). V falls from max Q at lambda = 0 to the prior's mean of Q at infinity.
-
-    Args:
-        action_values: Q.
-        prior: probabilities over the actions.
-        weight: lambda, above 0.
-
-    Returns:
-        (V, pi).
-    """
-    exponents = jnp.log(prior) + action_values / weight
-    log_total = jax.nn.logsumexp(exponents, axis=-1)
-    return weight * log_total, jnp.exp(exponents - log_total[..., None])

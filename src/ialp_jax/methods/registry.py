@@ -129,12 +129,6 @@ def with_foundations(references: Sequence[str]) -> list[Registered]:
     return list(entries.values())
 
 
-def describe(reference: str) -> str:
-    """One line on a method."""
-    entry = get(reference)
-    return f"{entry.card.title}: {entry.card.meaning}"
-
-
 @cache
 def _discover() -> None:
     package = importlib.import_module("ialp_jax.methods.named")

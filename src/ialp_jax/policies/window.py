@@ -9,7 +9,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ialp_jax.policies.actor import Flag, greedy_or, item_distribution
-from ialp_jax.policies.actor_critic import Network, Recall, append
+from ialp_jax.policies.actor_critic import Network, append
 from ialp_jax.policies.catalogue import HeadStatistics
 from ialp_jax.serving.sessions import Actor
 from ialp_jax.worlds.types import Observation, Situation
@@ -34,17 +34,12 @@ def window_actor(network: Network, params: dict, greedy: Flag = False) -> Actor:
     def act(key: PRNGKeyArray, recall: tuple[()], situation: Situation) -> tuple[Array, WindowDecision]:
         del recall
         distribution = item_distribution(
-            network, params, read_window(network, params, situation.observation), situation
+            network, params, network.begin(params, situation.observation), situation
         )
         item = greedy_or(greedy, distribution.mode, distribution.sample(seed=key))
         return item, WindowDecision(situation.observation, distribution.statistics(item))
 
     return Actor(lambda observation: (), lambda *interaction: (), act)
-
-
-def read_window(network: Network, params: dict, window: Observation) -> Recall:
-    """What the encoder makes of windows [B, H]."""
-    return network.begin(params, window)
 
 
 def window_after(

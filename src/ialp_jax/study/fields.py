@@ -23,25 +23,6 @@ def fields_of(config: Any) -> list[str]:
     return list(_places(config))
 
 
-def decisive_fields(config: Any) -> list[str]:
-    """Dotted names of the fields that decide a compiled program: all that are not data of it.
-
-    Data of a program is what JAX takes for a leaf: the fields of a dataclass that is registered as a pytree (`Hyper`),
-    unless they are declared static.
-    """
-    return [name for name, path in _places(config).items() if not _is_leaf(config, path)]
-
-
-def _is_leaf(config: Any, path: Attributes) -> bool:
-    import jax  # only who asks for programs has a device
-
-    owner = _owner(config, path)
-    if jax.tree_util.all_leaves([owner]):  # no pytree: a frozen dataclass, static as a whole
-        return False
-    marker = object()
-    return any(leaf is marker for leaf in jax.tree.leaves(replace(owner, **{path[-1]: marker})))
-
-
 def _places(config: Any) -> dict[str, Attributes]:
     """The attribute path of every field by its dotted name."""
     return dict(_walk(config, (), ()))

@@ -12,6 +12,7 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.learning.clipped import Acted, clipped_loss
 from ialp_jax.learning.optimiser import gradient_step, optimiser
 from ialp_jax.learning.returns import advantage_targets
+from ialp_jax.learning.row_losses import window_features
 from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Rival, Stage
 from ialp_jax.methods.families import ACTOR_CRITIC
 from ialp_jax.methods.learners.actor_critic import ActorCriticState
@@ -20,7 +21,7 @@ from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 from ialp_jax.policies.actor import Flag
 from ialp_jax.policies.catalogue import head_statistics
-from ialp_jax.policies.window import read_window, window_actor, window_after
+from ialp_jax.policies.window import window_actor, window_after
 from ialp_jax.ranges import Count, Rate, Share, Weight
 from ialp_jax.serving.sessions import Actor, Transition
 from ialp_jax.serving.shares import average, deviation
@@ -153,7 +154,7 @@ class PPOLearner(ServingLearner):
     ) -> tuple[Float[Array, "R"], Float[Array, "R"], Float[Array, "R"]]:
         """Log-probabilities, entropies and V of decisions [R, ...] under any parameters, from their windows."""
         network = self.scene.network
-        features = read_window(network, params, rows.window).features
+        features = window_features(network, params, rows.window)
         log_prob, entropy = head_statistics(
             network.loss_plan(rows.action.shape[0]), network.query(params, features), *network.catalogue(params),
             rows.action, rows.excluded, rows.allowed,
@@ -170,7 +171,7 @@ class PPOLearner(ServingLearner):
         """V of windows [T, B, H], turn by turn: the encoder then holds one turn's at once."""
         network = self.scene.network
         return jax.lax.map(
-            lambda window: network.value(params, read_window(network, params, window).features), windows
+            lambda window: network.value(params, window_features(network, params, window)), windows
         )
 
 
