@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from ialp_jax.artifacts import atomic_path, plain, read_arrays, read_manifest, w
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.learning.logged import LoggedSessions, turns_of
 from ialp_jax.policies.logging import logging_actor
-from ialp_jax.ranges import Count, PositiveShare, Weight
+from ialp_jax.ranges import Count, PositiveShare, Weight, at_least
 from ialp_jax.serving.recording import RecordedSessions, record_sessions
 from ialp_jax.worlds.simulator import Simulator
 from ialp_jax.worlds.types import Observation
@@ -34,7 +34,7 @@ class LoggedConfig:
     """Recorded source: the logging policy prefers items by their popularity to this power; 0 is uniform."""
     floor: PositiveShare = 0.2
     """Recorded source: share of its recommendations that are uniform over what is permitted."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Recorded source: of its users and draws."""
 
 
