@@ -12,6 +12,8 @@ from tiny_study import TINY
 
 from ialp_jax import environments
 from ialp_jax.artifacts import InputError
+from ialp_jax.methods.base import Budget
+from ialp_jax.serving.stream import Stream
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.run import Study
 from ialp_jax.training.mesh import MeshConfig
@@ -86,3 +88,11 @@ def test_users_that_do_not_divide_are_refused_before_any_work(tmp_path):
     with pytest.raises(InputError, match="64 users cannot be divided among 3 devices"):
         study.run(Console(quiet=True))
     assert not out.exists()
+
+
+def test_a_stage_that_serves_nobody_lies_on_the_devices_that_share_the_users(tmp_path):
+    """66 users can be divided among three devices; the 64 of a stream that no stage has are nobody's."""
+    name, environment = environments.get("synthetic")
+    config = StudyConfig(methods=("bc",), online=Stream(users=66, pool=66))
+    study = Study(name, environment, None, config, tmp_path, False, mesh=MeshConfig(run=1, user=3))
+    assert study.layout(Budget.NONE) == study.layout(Budget.ONLINE)

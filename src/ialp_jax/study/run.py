@@ -127,7 +127,8 @@ class Study:
 
     def layout(self, budget: Budget) -> Layout:
         """How the devices share one run per seed of a stage."""
-        stream = self.config.stream(budget)
+        # Who serves nobody has no users to divide: the devices lie as they do for serving.
+        stream = self.config.stream(Budget.ONLINE if budget is Budget.NONE else budget)
         return Layout(self.config.seeds, make_mesh(self.mesh, self.config.seeds, stream.users, stream.pool))
 
     def _announce(

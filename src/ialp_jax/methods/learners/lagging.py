@@ -16,7 +16,7 @@ from ialp_jax.learning.experience import Experience, experience_of, joined
 from ialp_jax.learning.optimiser import StepHyper, gradient_step, optimiser
 from ialp_jax.learning.replay import Replay, empty_replay
 from ialp_jax.learning.row_losses import follow
-from ialp_jax.methods.base import Data
+from ialp_jax.methods.base import UNTRAINED, Budget, Data, Need, Stage
 from ialp_jax.methods.learners.offline import OfflineLearner, OfflineState
 from ialp_jax.methods.learners.serving import ServingLearner, learning_key
 from ialp_jax.policies.actor import Flag
@@ -153,6 +153,32 @@ class LaggingOnline(ServingLearner, LaggingLoss):
     def product(self, run: LaggingState) -> tuple[dict, dict]:
         """Its parameters and the lagging copy."""
         return run.params, run.target
+
+
+def stages_from_logs(
+    name: str, title: str, learners: tuple[type[LaggingOffline], type[LaggingOnline]], options: Any
+) -> tuple[Stage, Stage]:
+    """Gradient steps on logged sessions, then online learning from there.
+
+    Args:
+        name: of the method, and of its last stage.
+        title: of the first stage.
+        learners: of the two.
+        options: of the method: `source` ("recorded" or "logs"), `offline`, `online` and `hyper`.
+    """
+    logged = Need.RECORDED if options.source == "recorded" else Need.LOGS
+    first = Stage(
+        title,
+        learners[0],
+        options.offline,
+        options.hyper,
+        frozenset({logged}),
+        (UNTRAINED,),
+        budget=Budget.NONE,
+    )
+    return first, Stage(
+        name, learners[1], options.online, options.hyper, frozenset({Need.USERS, logged}), (first,)
+    )
 
 
 def policy_experience(transitions: Transition) -> Experience:

@@ -11,9 +11,15 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ialp_jax.learning.critics import advantage_weight, one_step_target
 from ialp_jax.learning.experience import Experience
 from ialp_jax.learning.row_losses import action_statistics, value_and_action_value, window_features
-from ialp_jax.methods.base import UNTRAINED, Budget, Card, Common, Need, Rival, Stage
+from ialp_jax.methods.base import Card, Common, Rival, Stage
 from ialp_jax.methods.families import OFFLINE
-from ialp_jax.methods.learners.lagging import LaggingLoss, LaggingOffline, LaggingOnline, ReplayConfig
+from ialp_jax.methods.learners.lagging import (
+    LaggingLoss,
+    LaggingOffline,
+    LaggingOnline,
+    ReplayConfig,
+    stages_from_logs,
+)
 from ialp_jax.methods.learners.offline import OfflineConfig
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
@@ -126,15 +132,4 @@ class AWAC:
     def stages(self, study: Common) -> tuple[Stage, ...]:
         """Gradient steps on the logs, then online learning from there."""
         del study
-        logged = Need.RECORDED if self.source == "recorded" else Need.LOGS
-        first = Stage(
-            "AWAC offline",
-            AWACOffline,
-            self.offline,
-            self.hyper,
-            frozenset({logged}),
-            (UNTRAINED,),
-            budget=Budget.NONE,
-        )
-        needs = frozenset({Need.USERS, logged})
-        return first, Stage("awac", AWACOnline, self.online, self.hyper, needs, (first,))
+        return stages_from_logs("awac", "AWAC offline", (AWACOffline, AWACOnline), self)
