@@ -77,7 +77,7 @@ test-fast: $(VENV)/installed-dev
 
 # What depends on the versions of Python and JAX and on the processor, in about five minutes: learning and the policies, and
 # a whole study's numbers.
-PART := algorithms evaluation learning policies serving training/test_training_loop.py \
+PART := evaluation learning policies serving training/test_training_loop.py \
   study/test_study_end_to_end.py::test_no_number_has_moved
 test-part: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile $(PART:%=tests/%) $(ARGS)

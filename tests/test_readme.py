@@ -52,6 +52,17 @@ def test_an_environment_from_the_readme_reads_a_newcomers_logs(tmp_path):
     assert {name for names in dataset.items["categories"].to_list() for name in names} == {"puzzle", "racing"}
 
 
+def test_the_part_of_the_suite_that_ci_runs_on_every_python_exists():
+    """pytest runs nothing at all where one of the paths it is given is missing."""
+    assigned = re.search(r"^PART := ((?:.*\\\n)*.*)$", (ROOT / "Makefile").read_text("utf-8"), re.M)
+    paths = assigned.group(1).replace("\\\n", " ").split()
+    assert len(paths) > 1
+    for path in paths:
+        file, _, name = path.partition("::")
+        assert (ROOT / "tests" / file).exists(), f"the Makefile's PART names tests/{file}, which is not there"
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text("utf-8") if name else True
+
+
 def test_bash_blocks_are_commands_that_exist():
     """Every `make` target and `ialp` command that the README shows."""
     text = "\n".join(
