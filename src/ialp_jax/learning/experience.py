@@ -10,17 +10,16 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ialp_jax.policies.window import window_after
 from ialp_jax.serving.sessions import Transition
-from ialp_jax.worlds.types import Observation
+from ialp_jax.worlds.types import Limits, Observation
 
 
 @struct.dataclass
 class Experience:
-    """Decisions with leading axes [...]; H slots of a window, E of what may not be recommended, K of what alone may.
+    """Decisions with leading axes [...]; H slots of a window.
 
     Attributes:
         window: what was acted on.
-        excluded: items that might not be recommended.
-        allowed: the only items that might be, if it has columns.
+        limits: what might be recommended.
         action: recommended item.
         reward: rating divided by the world's highest rating.
         feedback: rating scaled to [0, 1], as it enters the history.
@@ -30,8 +29,7 @@ class Experience:
     """
 
     window: Observation
-    excluded: Int[Array, "*s E"]
-    allowed: Int[Array, "*s K"]
+    limits: Limits
     action: Int[Array, "*s"]
     reward: Float[Array, "*s"]
     feedback: Float[Array, "*s"]
@@ -43,18 +41,22 @@ class Experience:
         """The windows [B, H] that the decisions led to; of rows [B] alone."""
         return window_after(self.window, self.action, self.feedback, self.appended)
 
-    def excluded_after(self) -> Int[Array, "B E+1"]:
-        """What may not be recommended afterwards: the same, and the item itself where repeats are masked at all."""
-        if not self.excluded.shape[-1]:
-            return self.excluded
-        return jnp.concatenate([self.excluded, self.action[..., None]], axis=-1)
+    def limits_after(self) -> Limits:
+        """What may be recommended afterwards: not the item itself either, where repeats are masked at all.
+
+        What was kept apart for its likeness to earlier items is not known to be so any longer: it is permitted.
+        """
+        limits = self.limits.none_alike()
+        if not limits.excluded.shape[-1]:
+            return limits
+        return limits.replace(excluded=jnp.concatenate([limits.excluded, self.action[..., None]], axis=-1))  # type: ignore[attr-defined, no-any-return]
 
 
 def experience_of(transitions: Transition, window: Observation, log_propensity: Array) -> Experience:
     """A rollout [T, B] as experience; `window` is what its actor kept of every decision."""
     now = transitions
     return Experience(
-        window, now.excluded, now.allowed, now.action, now.reward, now.feedback, now.appended, now.terminated,
+        window, now.limits, now.action, now.reward, now.feedback, now.appended, now.terminated,
         log_propensity,
     )  # fmt: skip
 
@@ -65,14 +67,18 @@ def rows_of(experience: Experience) -> Experience:
 
 
 def joined(first: Experience, second: Experience) -> Experience:
-    """Rows of both; of what may not be recommended the wider list sets the width."""
-    width = max(first.excluded.shape[-1], second.excluded.shape[-1])
-    padded = [part.replace(excluded=_wider(part.excluded, width)) for part in (first, second)]  # type: ignore[attr-defined]
+    """Rows of both; of what may not be recommended the wider lists set the width."""
+    width, octets = (
+        max(getattr(part.limits, name).shape[-1] for part in (first, second))
+        for name in ("excluded", "alike")
+    )
+    padded = [part.replace(limits=_wider(part.limits, width, octets)) for part in (first, second)]  # type: ignore[attr-defined]
     return jax.tree.map(lambda left, right: jnp.concatenate([left, right]), *padded)
 
 
-def _wider(excluded: Int[Array, "B E"], width: int) -> Int[Array, "B W"]:
-    """Filled with a number beyond every catalogue, which is dropped where it is looked up."""
-    return jnp.pad(
-        excluded, ((0, 0), (0, width - excluded.shape[-1])), constant_values=jnp.iinfo(jnp.int32).max
-    )
+def _wider(limits: Limits, width: int, octets: int) -> Limits:
+    """Filled with a number beyond every catalogue, which is dropped where it is looked up, and with no bits."""
+    beyond = jnp.iinfo(jnp.int32).max
+    missing = ((0, 0), (0, width - limits.excluded.shape[-1])), ((0, 0), (0, octets - limits.alike.shape[-1]))
+    excluded = jnp.pad(limits.excluded, missing[0], constant_values=beyond)
+    return limits.replace(excluded=excluded, alike=jnp.pad(limits.alike, missing[1]))  # type: ignore[attr-defined, no-any-return]

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from ialp_jax.artifacts import InputError
 from ialp_jax.learning.experience import Experience
 from ialp_jax.serving.shares import draw, share_count
-from ialp_jax.worlds.types import Observation
+from ialp_jax.worlds.types import Observation, limits
 
 
 @struct.dataclass
@@ -51,8 +51,7 @@ class LoggedSessions:
         last = turn == self.length[session] - 1
         return Experience(
             window=jax.tree.map(take, self.window),
-            excluded=self._excluded(session, turn, num_items),
-            allowed=jnp.zeros((numbers.shape[0], 0), jnp.int32),
+            limits=limits(self._excluded(session, turn, num_items)),
             action=take(self.action),
             reward=take(self.reward),
             feedback=take(self.feedback),

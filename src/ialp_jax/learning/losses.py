@@ -74,9 +74,7 @@ def actor_critic_loss(
     )
     items, bias = network.catalogue(params)
     query, plan = network.query(params, rows), network.loss_plan(shape[0] * shape[1])
-    log_prob, entropy = head_statistics(
-        plan, query, items, bias, flat.action, flat.excluded, flat.allowed, known
-    )
+    log_prob, entropy = head_statistics(plan, query, items, bias, flat.action, flat.limits, known)
     values, action_values = network.critics(params, rows, flat.action)
     ratios = jnp.ones(shape)
     if behaviour_log_prob is not None:

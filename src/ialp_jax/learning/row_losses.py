@@ -23,7 +23,7 @@ def action_statistics(
     """log pi(a|s) at the rows' items, and the policy's entropy; in blocks of the catalogue."""
     query = network.query(params, features)
     plan = network.loss_plan(query.shape[0])
-    return head_statistics(plan, query, *network.catalogue(params), rows.action, rows.excluded, rows.allowed)
+    return head_statistics(plan, query, *network.catalogue(params), rows.action, rows.limits)
 
 
 def value_and_action_value(

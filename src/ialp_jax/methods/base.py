@@ -16,6 +16,7 @@ from ialp_jax.data.dataset import Dataset
 from ialp_jax.learning.logged import LoggedSessions
 from ialp_jax.policies.actor import Flag
 from ialp_jax.policies.actor_critic import Network
+from ialp_jax.serving.likeness import Likeness
 from ialp_jax.serving.sessions import AnyActor
 from ialp_jax.serving.stream import Stream
 from ialp_jax.worlds.simulator import Simulator
@@ -44,6 +45,8 @@ class Need(Enum):
     """Sessions of offline users under a stated logging policy, in their own simulator."""
     LOGS = ("logs", ())
     """The offline users' own interactions as sessions."""
+    LIKENESS = ("likeness", ("likeness",))
+    """What the recommender holds alike, and keeps apart: sessions are served by that rule."""
 
     def __init__(self, label: str, settings: tuple[str, ...]) -> None:
         self.label, self.settings = label, settings
@@ -89,12 +92,14 @@ class Data:
         logged: what offline users did before.
         prior: scores of the preference table for every user and item.
         fitted: what an `OfflineFit` made.
+        likeness: what is kept apart when users are served; None for nothing.
     """
 
     world: World | None = None
     logged: LoggedSessions | None = None
     prior: Float[Array, "U N"] | None = None
     fitted: Any = None
+    likeness: Likeness | None = None
 
     @property
     def users_world(self) -> World:

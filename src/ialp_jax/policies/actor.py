@@ -61,4 +61,4 @@ def item_distribution(
     query = network.query(params, recall.features)
     items, bias = network.catalogue(params)
     plan = network.head_plan(query.shape[0])
-    return catalogue_distribution(plan, query, items, bias, situation.excluded, situation.allowed)
+    return catalogue_distribution(plan, query, items, bias, situation.limits)

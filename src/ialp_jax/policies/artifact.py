@@ -23,7 +23,7 @@ from ialp_jax.artifacts import (
 )
 from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
 from ialp_jax.policies.catalogue import catalogue_logits
-from ialp_jax.worlds.types import Observation
+from ialp_jax.worlds.types import Observation, limits
 
 KIND = "policy"
 
@@ -121,10 +121,9 @@ def _probabilities(
     excluded: Int[Array, "B E"],
 ) -> Float[Array, "B N"]:
     recall = network.begin(params, Observation(items, feedback))
-    allowed = jnp.zeros((items.shape[0], 0), jnp.int32)
     query = network.query(params, recall.features)
     matmul = network.module.config.matmul  # the policy that was trained has the logits of rounded factors
-    return jax.nn.softmax(catalogue_logits(query, *network.catalogue(params), excluded, allowed, matmul))
+    return jax.nn.softmax(catalogue_logits(query, *network.catalogue(params), limits(excluded), matmul))
 
 
 def save_policy(

@@ -11,7 +11,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ialp_jax.serving.sessions import Actor, PrivilegedActor
 from ialp_jax.serving.shares import user_keys
-from ialp_jax.worlds.departure import RULES, DepartureContext, squared_distances, temper_after
+from ialp_jax.worlds.departure import RULES, DepartureContext, temper_after
+from ialp_jax.worlds.points import squared_distances
 from ialp_jax.worlds.simulator import Simulator
 from ialp_jax.worlds.types import Situation, State
 from ialp_jax.worlds.world import World
@@ -55,9 +56,11 @@ class RandomPolicy:
 
     def act(self, key: PRNGKeyArray, situation: Situation) -> Int[Array, ""]:
         """A permitted item, uniformly at random."""
-        if situation.allowed.shape[0] or self.num_items <= situation.excluded.shape[0]:
-            return choose(key, situation.action_mask(self.num_items))
-        return permitted_item(key, situation.excluded, self.num_items)
+        limits = situation.limits
+        few = self.num_items <= limits.excluded.shape[0]
+        if limits.allowed.shape[0] or limits.alike.shape[0] or few:
+            return choose(key, limits.mask(self.num_items))
+        return permitted_item(key, limits.excluded, self.num_items)
 
 
 @struct.dataclass
@@ -105,7 +108,9 @@ def departs(simulator: Simulator, state: State, ratings: Float[Array, "N"], worl
     left = jnp.zeros(world.num_items, bool)
     if "distance" in simulator.config.rules:
         everything = jnp.arange(world.num_items, dtype=jnp.int32)
-        near = squared_distances(items, everything, world) < world.departure.distance_threshold**2
+        near = (
+            squared_distances(items, everything, world.item_vectors) < world.departure.distance_threshold**2
+        )
         left |= jnp.any(near & valid[:, None], axis=0)
     others = [RULES[name] for name in simulator.config.rules if name != "distance"]
     for rule in others:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ialp_jax.serving.likeness import Likeness
 from ialp_jax.serving.sessions import AnyActor, keys_of_turns, select, take_turn
 from ialp_jax.worlds.simulator import Simulator, sample_noise
 from ialp_jax.worlds.world import World
@@ -32,11 +33,16 @@ class PlayedSessions:
 
 
 def play(
-    key: PRNGKeyArray, actor: AnyActor, simulator: Simulator, world: World, sessions: int
+    key: PRNGKeyArray,
+    actor: AnyActor,
+    simulator: Simulator,
+    world: World,
+    sessions: int,
+    likeness: Likeness | None = None,
 ) -> PlayedSessions:
     """Plays `sessions` sessions of users drawn from `world.session_users`.
 
-    Users and their noise depend on the key alone, so equal keys give every policy the same users.
+    With `likeness`, nothing is recommended that is too like what was recommended lately. Users and their noise depend on the key alone, so equal keys give every policy the same users.
     """
     reset_key, act_key, step_key = jax.random.split(key, 3)
     opened, timestep = jax.vmap(simulator.reset, in_axes=(0, None))(
@@ -47,7 +53,7 @@ def play(
     def turn(carry, drawn):  # type: ignore[no-untyped-def]
         state, reason, recall = carry
         keys, noise = drawn
-        now = take_turn(keys, noise, state, recall, actor, simulator, world)
+        now = take_turn(keys, noise, state, recall, actor, simulator, world, likeness)
         over = reason > 0
         paid = jnp.where(over, 0.0, now.timestep.reward)
         kept = select(over, carry, (now.state, now.timestep.reason, now.recall))

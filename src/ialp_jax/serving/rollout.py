@@ -8,6 +8,7 @@ from flax import struct
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from ialp_jax.serving.ledger import Ledger, empty_ledger
+from ialp_jax.serving.likeness import Likeness
 from ialp_jax.serving.sessions import AnyActor, Sessions, Transition, draw_pool, open_sessions, serve
 from ialp_jax.serving.shares import once, total
 from ialp_jax.serving.stream import Stream
@@ -49,7 +50,12 @@ def open_stream(
 
 
 def serve_rollout(
-    serving: Serving, stream: Stream, simulator: Simulator, actor: AnyActor, world: World
+    serving: Serving,
+    stream: Stream,
+    simulator: Simulator,
+    actor: AnyActor,
+    world: World,
+    likeness: Likeness | None = None,
 ) -> Served:
     """Serves `rollout` turns to every user; new sessions open with users of a freshly drawn pool."""
     key, pool_key, serve_key = jax.random.split(serving.key, 3)
@@ -57,6 +63,5 @@ def serve_rollout(
     clock = stream.clock(simulator.config.turn_cap)
     sessions, ledger, transitions = serve(
         serve_key, serving.sessions, once(serving.ledger), serving.update * stream.rollout, stream.rollout, pool,
-        actor, simulator, world, clock,
-    )  # fmt: skip
+        actor, simulator, world, clock, likeness)  # fmt: skip
     return Served(Serving(sessions, total(ledger), key, serving.update + 1), transitions)

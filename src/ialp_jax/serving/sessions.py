@@ -11,9 +11,10 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ialp_jax.serving.blocks import in_blocks, users_at_once
 from ialp_jax.serving.ledger import Endings, Ledger, StreamClock, record
+from ialp_jax.serving.likeness import Likeness
 from ialp_jax.serving.shares import PerUser, draw, gather, share_count, user_keys
 from ialp_jax.worlds.simulator import Simulator, sample_noise
-from ialp_jax.worlds.types import Noise, Observation, Situation, State, TimeStep
+from ialp_jax.worlds.types import Limits, Noise, Observation, Situation, State, TimeStep
 from ialp_jax.worlds.world import World
 
 Recall = Any
@@ -93,8 +94,7 @@ class Transition:
     Attributes:
         recall: what the actor remembered when it acted.
         reached: what it remembered after the action, before another session opened.
-        excluded: items that must not be recommended.
-        allowed: the only items that may be, if it has columns.
+        limits: what might be recommended.
         action: recommended item.
         reward: rating divided by the world's highest rating.
         feedback: rating scaled to [0, 1], as it enters the history.
@@ -106,8 +106,7 @@ class Transition:
 
     recall: Recall
     reached: Recall
-    excluded: Int[Array, "B E"]
-    allowed: Int[Array, "B K"]
+    limits: Limits
     action: Int[Array, "B"]
     reward: Float[Array, "B"]
     feedback: Float[Array, "B"]
@@ -199,9 +198,15 @@ def take_turn(
     actor: AnyActor,
     simulator: Simulator,
     world: World,
+    likeness: Likeness | None = None,
 ) -> Turn:
-    """Recommends one item to each of B users: what rollouts, plays and recordings are made of."""
+    """Recommends one item to each of B users: what rollouts, plays and recordings are made of.
+
+    With `likeness`, nothing is recommended that is too like what was recommended lately.
+    """
     situation = jax.vmap(simulator.situation, (0, None))(state, world)
+    if likeness is not None:
+        situation = likeness.kept_apart(situation, state.turn, state.session_items)
     action, extras = recommend(actor, keys, recall, state, situation, world)
     reached, timestep = jax.vmap(simulator.transition, (0, 0, 0, None))(state, action, noise, world)
     remembered = actor.advance(recall, action, timestep.feedback, timestep.appended)
@@ -215,18 +220,18 @@ def serve_turn(
     actor: AnyActor,
     simulator: Simulator,
     world: World,
+    likeness: Likeness | None = None,
 ) -> tuple[Sessions, tuple[Transition, Endings]]:
     """Recommends one item to each of B users and replaces those whose session ended by users of the pool."""
     turn = take_turn(
-        randomness.act, randomness.step, sessions.state, sessions.recall, actor, simulator, world
+        randomness.act, randomness.step, sessions.state, sessions.recall, actor, simulator, world, likeness
     )
     timestep = turn.timestep
     reward, done = sessions.reward + timestep.reward, timestep.done
     transition = Transition(
         recall=sessions.recall,
         reached=turn.recall,
-        excluded=turn.situation.excluded,
-        allowed=turn.situation.allowed,
+        limits=turn.situation.limits,
         action=turn.action,
         reward=timestep.reward / world.rating_high,
         feedback=timestep.feedback,
@@ -253,13 +258,14 @@ def serve(
     simulator: Simulator,
     world: World,
     clock: StreamClock,
+    likeness: Likeness | None = None,
 ) -> tuple[Sessions, Ledger, Transition]:
     """`serve_turn` for several turns; transitions are stacked to [T, B]."""
     users = sessions.reward.shape[0]
     randomness = draw_rollout(key, turns, users, pool.user.shape[0], actor)
 
     def play(sessions: Sessions, randomness: Randomness) -> tuple[Sessions, tuple[Transition, Endings]]:
-        turn = lambda before, now: serve_turn(now, before, pool, actor, simulator, world)  # noqa: E731
+        turn = lambda before, now: serve_turn(now, before, pool, actor, simulator, world, likeness)  # noqa: E731
         return jax.lax.scan(turn, sessions, randomness)
 
     size = users_at_once(users) if randomness.act.ndim == 2 else users

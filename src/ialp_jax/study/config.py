@@ -9,7 +9,7 @@ import tyro
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.build import DataConfig
 from ialp_jax.environments import Environment
-from ialp_jax.marks import Only, UsersWorld, Yardstick
+from ialp_jax.marks import Only, Since, UsersWorld, Yardstick
 from ialp_jax.methods.base import Budget
 from ialp_jax.methods.options import options_of
 from ialp_jax.methods.registry import Registered, default_names, get, names, resolved
@@ -18,6 +18,7 @@ from ialp_jax.preferences.candidates import CandidateConfig
 from ialp_jax.preferences.quality.gate import GateConfig
 from ialp_jax.ranges import Count, Percentile, PositiveShare, check_ranges
 from ialp_jax.serving.stream import Stream
+from ialp_jax.study.factors import FactorsConfig, LikenessConfig
 from ialp_jax.study.logged import LoggedConfig
 from ialp_jax.training.loop import LoopConfig
 from ialp_jax.worlds.fit.config import FitConfig
@@ -104,6 +105,10 @@ class StudyConfig:
     """The table as scores of every user and item."""
     logged: LoggedConfig = LoggedConfig()
     """Sessions of offline users, for methods that learn from logs."""
+    factors: Annotated[FactorsConfig, Since(FactorsConfig())] = FactorsConfig()
+    """What the offline users' logs say of items."""
+    likeness: LikenessConfig = LikenessConfig()
+    """What is kept apart, for methods that keep items apart."""
     policy: PolicyConfig = PolicyConfig()
     """The network, the same for all methods."""
     pretrain: Stream = Stream()

@@ -21,13 +21,16 @@ from ialp_jax.preferences.completion.transfer import transfer_scores
 from ialp_jax.preferences.content_vectors import text_vectors, tfidf
 from ialp_jax.preferences.states import documents, of_users, user_states
 from ialp_jax.preferences.table import PreferenceTable
+from ialp_jax.serving.likeness import Likeness
 from ialp_jax.study.config import StudyConfig
+from ialp_jax.study.factors import likeness_points, offline_factors
 from ialp_jax.study.logged import history_sessions, kept, recorded_sessions
 from ialp_jax.study.table import FinishedTable, content_table
+from ialp_jax.worlds.fit.factorisation import Factors
 from ialp_jax.worlds.fit.fit import fit_world
 from ialp_jax.worlds.fit.points import sampled_distances
 from ialp_jax.worlds.fit.report import FitReport
-from ialp_jax.worlds.near import tabulate_near
+from ialp_jax.worlds.near import near_table, tabulate_near
 from ialp_jax.worlds.preference_world import preference_world
 from ialp_jax.worlds.simulator import Simulator
 from ialp_jax.worlds.world import World
@@ -162,6 +165,20 @@ class Inputs:
             lambda: history_sessions(self.dataset, length, rules.turn_cap, rules.repeats == "masked"),
         )  # fmt: skip
 
+    @cached_property
+    def factors(self) -> Factors:
+        """The offline users' logs, factorised."""
+        with self._console.status("factorising the offline users' logs"):
+            return offline_factors(self.dataset, self.config.factors)
+
+    @cached_property
+    def likeness(self) -> Likeness:
+        """What the recommender keeps apart."""
+        rule = self.config.likeness
+        points = self.text_vectors if rule.source == "text" else likeness_points(self.factors)
+        threshold = np.percentile(sampled_distances(points, self.config.fit.seed), rule.percentile)
+        return Likeness(near_table(points, float(threshold)), rule.window)
+
     def logged_steps(self, stages: Iterable[Stage]) -> int:
         """Simulator steps that the recorded sessions took which these stages read."""
         needed = any(Need.RECORDED in stage.needs for stage in stages)
@@ -181,13 +198,21 @@ class Inputs:
             logged=made.get(Need.RECORDED, made.get(Need.LOGS)),
             prior=jnp.asarray(self.table_scores) if Need.PRIOR in stage.needs else None,
             fitted=None if stage.fitted is None else self.fitted(stage.fitted),
+            likeness=made.get(Need.LIKENESS),
         )
 
 
-_INPUTS = {Need.USERS: "world", Need.TABLE_WORLD: "llm_world", Need.RECORDED: "recorded", Need.LOGS: "logs"}
+_INPUTS = {
+    Need.USERS: "world",
+    Need.TABLE_WORLD: "llm_world",
+    Need.RECORDED: "recorded",
+    Need.LOGS: "logs",
+    Need.LIKENESS: "likeness",
+}
 MADE = {"_users": "the users' world", "table": "the preference table", "completed": "its reward model",
         "llm_world": "the LLM's world", "table_scores": "the table's scores of all users",
-        "text_vectors": "the items' text vectors", "recorded": "recorded sessions", "logs": "the logs as sessions"}  # fmt: skip
+        "text_vectors": "the items' text vectors", "recorded": "recorded sessions", "logs": "the logs as sessions",
+        "factors": "factors of the logs", "likeness": "what is kept apart"}  # fmt: skip
 """Inputs by attribute, in words."""
 
 

@@ -156,7 +156,7 @@ def _compiled_play(learner: Learner, sessions: int, hyper_axis: int | None) -> C
 
     def one_run(key: Any, run: Any, hyper: Any, data: Data, greedy: Any) -> PlayedSessions:
         actor = learner.actor(run, hyper, data.hidden(), greedy)
-        return play(key, actor, learner.scene.simulator, data.users_world, sessions)
+        return play(key, actor, learner.scene.simulator, data.users_world, sessions, data.likeness)
 
     return jax.jit(jax.vmap(one_run, in_axes=(0, 0, hyper_axis, None, None)))
 

@@ -106,7 +106,11 @@ def settings_of(stage: Stage, config: StudyConfig) -> list[str]:
     """Groups of the study's configuration that a stage is made from: all but those that other inputs alone need."""
     asked = {name for need in stage.needs for name in need.settings}
     others = {name for need in Need for name in need.settings} - asked
-    return [field.name for field in fields(config) if field.name not in (*_APART, *others)]
+    marks: dict[str, tuple[Any, ...]] = marks_on(StudyConfig)
+    return [
+        field.name for field in fields(config)
+        if field.name not in (*_APART, *others) and not _idle(marks.get(field.name, ()), getattr(config, field.name))
+    ]  # fmt: skip
 
 
 def identity(value: Any) -> Any:

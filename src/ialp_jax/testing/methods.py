@@ -22,7 +22,7 @@ from ialp_jax.testing.references import located
 from ialp_jax.testing.serving import forbidden, renumbered_choices
 from ialp_jax.testing.tiny import CHUNK, SMALL, STREAM, paying_items
 from ialp_jax.testing.trial import Trial, apart, leaves_of, row, words_of
-from ialp_jax.worlds.types import Observation, Situation
+from ialp_jax.worlds.types import Observation, Situation, limits
 
 
 class MethodTests:
@@ -204,4 +204,4 @@ def _seen_of_users(users: int, history: int) -> Situation:
     """All that a recommender may see of some users, for its shapes: nobody has met anything."""
     seen = Observation(jnp.zeros((users, history), jnp.int32), jnp.zeros((users, history)))
     excluded = jnp.zeros((users, history + SMALL.simulator.turn_cap), jnp.int32)
-    return Situation(jnp.zeros(users, jnp.int32), seen, excluded, jnp.zeros((users, 0), jnp.int32))
+    return Situation(jnp.zeros(users, jnp.int32), seen, limits(excluded))

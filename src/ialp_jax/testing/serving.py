@@ -16,7 +16,7 @@ from ialp_jax.study.measure import fresh_sessions
 from ialp_jax.study.stages import Program
 from ialp_jax.testing.trial import Trial, row
 from ialp_jax.worlds.simulator import Simulator, sample_noise
-from ialp_jax.worlds.types import Situation, TimeStep
+from ialp_jax.worlds.types import Situation, TimeStep, limits
 from ialp_jax.worlds.world import World
 
 USERS, DRAWS = 16, 8
@@ -116,8 +116,9 @@ def _renumbered_turns(turns: Turns, new: Int[np.ndarray, "N"]) -> Turns:
 
     def renamed(situation: Any) -> Any:
         seen = situation.observation
-        return situation.replace(observation=seen.replace(items=names[seen.items]), excluded=names[situation.excluded],
-                                 allowed=names[situation.allowed])  # fmt: skip
+        known = situation.limits
+        return situation.replace(observation=seen.replace(items=names[seen.items]),
+                                 limits=limits(names[known.excluded], names[known.allowed]))  # fmt: skip
 
     return renamed(turns[0]), names[turns[1]], renamed(turns[2])
 
@@ -143,4 +144,4 @@ def _greedy_choice(program: Program) -> Callable[[Any, Any, Turns], Int[np.ndarr
 
 def _plain(step: TimeStep) -> Situation:
     """The situation alone, without what led to it."""
-    return Situation(step.user, step.observation, step.excluded, step.allowed)
+    return Situation(step.user, step.observation, step.limits)

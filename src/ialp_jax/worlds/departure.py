@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from ialp_jax.worlds.points import squared_distances
 from ialp_jax.worlds.world import World
 
 REASONS = ("none", "distance", "rating", "category", "patience", "turn_cap")
@@ -29,7 +29,7 @@ def too_similar(context: DepartureContext, world: World) -> Bool[Array, ""]:
         near = looked_up(world.near, context.action, context.window_items)
     else:
         # Squared on both sides: exact for the integer rating columns of Coat.
-        squared = squared_distances(context.window_items, context.action[None], world)[:, 0]
+        squared = squared_distances(context.window_items, context.action[None], world.item_vectors)[:, 0]
         near = squared < world.departure.distance_threshold**2
     return jnp.any(near & context.window_valid)
 
@@ -38,18 +38,6 @@ def looked_up(near: UInt8[Array, "N M"], item: Int[Array, ""], others: Int[Array
     """What a table of `near.tabulate_near` says of an item and others; anything for ids beyond the catalogue."""
     octets = near.at[item, others >> 3].get(mode="clip")
     return ((octets >> (others & 7).astype(jnp.uint8)) & 1).astype(bool)
-
-
-def squared_distances(items: Int[Array, "W"], others: Int[Array, "M"], world: World) -> Float[Array, "W M"]:
-    """Squared Euclidean distances by |a|^2 + |b|^2 - 2 <a, b>: a product, which processors do faster than sums.
-
-    In float32 this is exact for Coat's integers, and elsewhere can misjudge distances within rounding of the
-    threshold. In a loop over turns the norms of the catalogue are computed once, before it. Never below 0, so that
-    nothing is nearer than a threshold of 0.
-    """
-    vectors, norms = world.item_vectors, jnp.sum(world.item_vectors**2, axis=-1)
-    products = jnp.matmul(vectors[items], vectors[others].T, precision=jax.lax.Precision.HIGHEST)
-    return jnp.maximum(norms[items][:, None] + norms[others][None, :] - 2.0 * products, 0.0)
 
 
 def rated_too_low(context: DepartureContext, world: World) -> Bool[Array, ""]:

@@ -6,9 +6,10 @@ columns of ratings (one entry per user), that is thousands of times less.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, UInt8
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
 
-from ialp_jax.worlds.departure import squared_distances
+from ialp_jax.worlds.points import squared_distances
 from ialp_jax.worlds.world import World
 
 TABLE_ITEMS = 8_192
@@ -27,17 +28,24 @@ def tabulate_near(world: World) -> World:
     """
     if world.num_items > TABLE_ITEMS:
         return world
-    return world.replace(near=_tabulated(world))  # type: ignore[attr-defined]
+    return world.replace(near=near_table(world.item_vectors, world.departure.distance_threshold))  # type: ignore[attr-defined]
+
+
+def near_table(
+    vectors: Float[Array | np.ndarray, "N k"], threshold: Float[Array, ""] | float
+) -> UInt8[Array, "N M"]:
+    """Bit j % 8 of entry [i, j // 8]: whether the points i and j are nearer than `threshold`."""
+    return _tabulated(jnp.asarray(vectors), jnp.float32(threshold))
 
 
 @jax.jit
-def _tabulated(world: World) -> UInt8[Array, "N M"]:
-    items = jnp.arange(world.num_items, dtype=jnp.int32)
-    limit = world.departure.distance_threshold**2
+def _tabulated(vectors: Float[Array, "N k"], threshold: Float[Array, ""]) -> UInt8[Array, "N M"]:
+    count = vectors.shape[0]
+    items = jnp.arange(count, dtype=jnp.int32)
 
     def block(start: Int[Array, ""]) -> UInt8[Array, "R M"]:
-        rows = jnp.minimum(start + jnp.arange(BLOCK, dtype=jnp.int32), world.num_items - 1)
-        return jnp.packbits(squared_distances(rows, items, world) < limit, axis=1, bitorder="little")
+        rows = jnp.minimum(start + jnp.arange(BLOCK, dtype=jnp.int32), count - 1)
+        return jnp.packbits(squared_distances(rows, items, vectors) < threshold**2, axis=1, bitorder="little")
 
-    packed = jax.lax.map(block, jnp.arange(0, world.num_items, BLOCK, dtype=jnp.int32))
-    return packed.reshape(-1, packed.shape[-1])[: world.num_items]
+    packed = jax.lax.map(block, jnp.arange(0, count, BLOCK, dtype=jnp.int32))
+    return packed.reshape(-1, packed.shape[-1])[:count]

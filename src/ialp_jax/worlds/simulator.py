@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from ialp_jax.artifacts import InputError
 from ialp_jax.ranges import Count, Share, check_ranges
 from ialp_jax.worlds.departure import REASONS, RULES, DepartureContext, departure_reason, temper_after
-from ialp_jax.worlds.types import Noise, Observation, Situation, State, TimeStep
+from ialp_jax.worlds.types import Noise, Observation, Situation, State, TimeStep, limits
 from ialp_jax.worlds.world import World
 
 
@@ -123,7 +123,7 @@ class Simulator:
         else:
             excluded = jnp.zeros(0, jnp.int32)
         return Situation(
-            state.user, self.observation(state, world), excluded, world.allowed_items[state.user]
+            state.user, self.observation(state, world), limits(excluded, world.allowed_items[state.user])
         )
 
     def observation(self, state: State, world: World) -> Observation:
@@ -151,7 +151,7 @@ class Simulator:
 
     def _timestep(self, state: State, world: World, **outcome: Array) -> TimeStep:
         now = self.situation(state, world)
-        return TimeStep(now.user, now.observation, now.excluded, now.allowed, **outcome)
+        return TimeStep(now.user, now.observation, now.limits, **outcome)
 
 
 def sample_noise(key: PRNGKeyArray, shape: tuple[int, ...] = ()) -> Noise:

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 
 @struct.dataclass
@@ -35,24 +35,68 @@ class State:
 
 
 @struct.dataclass
+class Limits:
+    """What may be recommended next: short lists and bits, which travel; a mask is only made where it is used.
+
+    Attributes:
+        excluded: items that must not be recommended (padding N is no item).
+        allowed: if it has entries, only these items may be.
+        alike: bit i % 8 of entry i // 8 says that item i is too like what was recommended lately, and must not be
+            recommended (`serving.likeness`); no entries where nothing is kept apart.
+    """
+
+    excluded: Int[Array, "*s E"]
+    allowed: Int[Array, "*s K"]
+    alike: UInt8[Array, "*s M"]
+
+    def mask(self, num_items: int) -> Bool[Array, "N"]:
+        """True where an item may be recommended; of one user."""
+        if self.allowed.shape[-1]:
+            mask = jnp.zeros(num_items, bool).at[self.allowed].set(True, mode="drop")
+        else:
+            mask = jnp.ones(num_items, bool)
+        if self.alike.shape[-1]:
+            mask &= ~unpacked(self.alike)[:num_items]
+        return mask.at[self.excluded].set(False, mode="drop")
+
+    def none_alike(self) -> "Limits":
+        """The same with nothing kept apart."""
+        return self.replace(alike=self.alike[..., :0])  # type: ignore[attr-defined, no-any-return]
+
+
+def limits(excluded: Int[Array, "*s E"], allowed: Int[Array, "*s K"] | None = None) -> Limits:
+    """Limits of lists alone."""
+    shape = excluded.shape[:-1]
+    return Limits(
+        excluded,
+        jnp.zeros((*shape, 0), jnp.int32) if allowed is None else allowed,
+        jnp.zeros((*shape, 0), jnp.uint8),
+    )
+
+
+def unpacked(octets: UInt8[Array, "*s M"]) -> Bool[Array, "*s 8*M"]:
+    """Bits, the lowest of every octet first."""
+    bits = (octets[..., None] >> jnp.arange(8, dtype=jnp.uint8)) & jnp.uint8(1)
+    return bits.reshape(*octets.shape[:-1], octets.shape[-1] * 8).astype(bool)
+
+
+@struct.dataclass
 class Situation:
     """What may be seen of a user, and recommended, in some state; computed where it is asked for.
 
     Attributes:
         user: whose session it is.
         observation: what to act on.
-        excluded: items that must not be recommended next (padding N is no item).
-        allowed: if it has entries, only these items may be recommended next.
+        limits: what may be recommended next.
     """
 
     user: Int[Array, ""]
     observation: Observation
-    excluded: Int[Array, "E"]
-    allowed: Int[Array, "K"]
+    limits: Limits
 
     def action_mask(self, num_items: int) -> Bool[Array, "N"]:
         """True where an item may be recommended."""
-        return action_mask(self.excluded, self.allowed, num_items)
+        return self.limits.mask(num_items)
 
 
 @struct.dataclass
@@ -79,12 +123,3 @@ class TimeStep(Situation):
     def done(self) -> Bool[Array, ""]:
         """Whether the session is over, for either reason."""
         return self.terminated | self.truncated
-
-
-def action_mask(excluded: Int[Array, "E"], allowed: Int[Array, "K"], num_items: int) -> Bool[Array, "N"]:
-    """Dense mask from the two short lists; the lists travel, the mask is only made where it is used."""
-    if allowed.shape[-1]:
-        mask = jnp.zeros(num_items, bool).at[allowed].set(True, mode="drop")
-    else:
-        mask = jnp.ones(num_items, bool)
-    return mask.at[excluded].set(False, mode="drop")

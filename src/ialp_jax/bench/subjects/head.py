@@ -8,7 +8,7 @@ from typing import Any
 import distrax
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from ialp_jax.bench.measuring.program import Program, Tree
 from ialp_jax.bench.settings import Effort, Point, Shape
@@ -20,6 +20,7 @@ from ialp_jax.policies.catalogue import (
     choose_plan,
     head_statistics,
 )
+from ialp_jax.worlds.types import limits
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,7 @@ def acting(point: Point, shape: Shape, effort: Effort) -> Program:
     plan = plan_of(point, shape)
 
     def decide(key: PRNGKeyArray, inputs: dict[str, Array]) -> Tree:
-        distribution = catalogue_distribution(
-            plan, *_weights(inputs), inputs["excluded"], _no_items(point.users)
-        )
+        distribution = catalogue_distribution(plan, *_weights(inputs), limits(inputs["excluded"]))
         item = distribution.sample(seed=key)
         return item, distribution.log_prob(item), distribution.entropy()
 
@@ -88,9 +87,7 @@ def learning(point: Point, shape: Shape, effort: Effort) -> Program:
     plan = plan_of(point, shape)
 
     def loss(weights: tuple[Array, Array, Array], inputs: dict[str, Array]) -> tuple[Float[Array, ""], Any]:
-        log_prob, entropy = head_statistics(
-            plan, *weights, inputs["actions"], inputs["excluded"], _no_items(point.users)
-        )
+        log_prob, entropy = head_statistics(plan, *weights, inputs["actions"], limits(inputs["excluded"]))
         return jnp.mean(log_prob) + 0.01 * jnp.mean(entropy), (log_prob, entropy)
 
     def decide(key: PRNGKeyArray, inputs: dict[str, Array]) -> Tree:
@@ -110,12 +107,7 @@ def _weights(inputs: dict[str, Array]) -> tuple[Array, Array, Array]:
 
 
 def _logits(inputs: dict[str, Array]) -> Float[Array, "B N"]:
-    nothing = _no_items(inputs["query"].shape[0])
-    return catalogue_logits(*_weights(inputs), inputs["excluded"], nothing)
-
-
-def _no_items(rows: int) -> Int[Array, "B 0"]:
-    return jnp.zeros((rows, 0), jnp.int32)
+    return catalogue_logits(*_weights(inputs), limits(inputs["excluded"]))
 
 
 def _program(

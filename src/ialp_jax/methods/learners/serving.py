@@ -39,4 +39,6 @@ class ServingLearner:
 
     def serve(self, serving: Serving, actor: AnyActor, data: Data) -> Served:
         """Serves a rollout's turns to every user."""
-        return serve_rollout(serving, self.scene.stream, self.scene.simulator, actor, data.users_world)
+        return serve_rollout(
+            serving, self.scene.stream, self.scene.simulator, actor, data.users_world, data.likeness
+        )

@@ -58,7 +58,7 @@ def awac_loss(
     value, action_value = value_and_action_value(network, params, features, rows.action)
     query, catalogue = jax.lax.stop_gradient((network.query(params, features), network.catalogue(params)))
     plan = network.head_plan(query.shape[0])
-    drawn = catalogue_distribution(plan, query, *catalogue, rows.excluded, rows.allowed).sample(seed=key)
+    drawn = catalogue_distribution(plan, query, *catalogue, rows.limits).sample(seed=key)
     lagging = window_features(network, target, rows.window)
     logged, own = (network.action_value(target, lagging, items) for items in (rows.action, drawn))
     next_value = network.value(params, window_features(network, params, rows.window_after()))

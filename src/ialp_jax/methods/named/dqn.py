@@ -103,8 +103,8 @@ def q_loss(
 def _best(network: Network, params: dict, window: Observation, rows: Experience) -> Int[Array, "R"]:
     query = network.query(params, window_features(network, params, window))
     plan = network.head_plan(query.shape[0])
-    after = (rows.excluded_after(), rows.allowed)
-    distribution: ItemDistribution = catalogue_distribution(plan, query, *network.catalogue(params), *after)
+    after = rows.limits_after()
+    distribution: ItemDistribution = catalogue_distribution(plan, query, *network.catalogue(params), after)
     best: Int[Array, "R"] = distribution.mode()
     return best
 

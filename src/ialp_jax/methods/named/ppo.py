@@ -25,7 +25,7 @@ from ialp_jax.policies.window import window_actor, window_after
 from ialp_jax.ranges import Count, Rate, Share, Weight
 from ialp_jax.serving.sessions import Actor, Transition
 from ialp_jax.serving.shares import average, deviation
-from ialp_jax.worlds.types import Observation
+from ialp_jax.worlds.types import Limits, Observation
 
 ORDER = 1000
 """Folded into the key of serving, which splits it into a few: the order of the turns shares no numbers with the users."""
@@ -69,8 +69,7 @@ class Decisions:
 
     window: Observation
     action: Int[Array, "T B"]
-    excluded: Int[Array, "T B E"]
-    allowed: Int[Array, "T B K"]
+    limits: Limits
     acted: Acted
 
 
@@ -138,7 +137,7 @@ class PPOLearner(ServingLearner):
         # As in `actor_critic_loss`: a scale only, and one for the whole rollout.
         advantages = targets.advantages / (deviation(targets.advantages) + 1e-6)
         acted = Acted(served.extras.statistics.log_prob, values, advantages, targets.values)
-        return Decisions(window, served.action, served.excluded, served.allowed, acted)
+        return Decisions(window, served.action, served.limits, acted)
 
     def loss(
         self, params: dict, decisions: Decisions, hyper: PPOHyper
@@ -157,7 +156,7 @@ class PPOLearner(ServingLearner):
         features = window_features(network, params, rows.window)
         log_prob, entropy = head_statistics(
             network.loss_plan(rows.action.shape[0]), network.query(params, features), *network.catalogue(params),
-            rows.action, rows.excluded, rows.allowed,
+            rows.action, rows.limits,
         )  # fmt: skip
         return log_prob, entropy, network.value(params, features)
 

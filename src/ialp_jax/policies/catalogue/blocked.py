@@ -11,7 +11,6 @@ from ialp_jax.policies.catalogue.products import product
 from ialp_jax.policies.catalogue.sampling import locate
 from ialp_jax.policies.catalogue.softmax import HeadStatistics, chosen_logits, totals
 from ialp_jax.policies.catalogue.tiles import (
-    Lists,
     block_factors,
     block_start,
     over_items,
@@ -19,6 +18,7 @@ from ialp_jax.policies.catalogue.tiles import (
     tile_logits,
 )
 from ialp_jax.serving.shares import draw
+from ialp_jax.worlds.types import Limits
 
 
 class BlockedDistribution(distrax.Distribution):
@@ -35,13 +35,13 @@ class BlockedDistribution(distrax.Distribution):
         query: Float[Array, "R d"],
         items: Float[Array, "N d"],
         bias: Float[Array, "N"],
-        lists: Lists,
+        limits: Limits,
     ) -> None:
         self._plan, self._query, self._items, self._bias = plan, query, items, bias
-        self._excluded, self._allowed = lists
+        self._limits = limits
         self._groups = item_blocks(items.shape[0], plan, grouped=True)
         self._blocks = item_blocks(items.shape[0], plan, grouped=False)
-        self._log_total, self._entropy, self._masses = totals(plan, query, items, bias, lists)
+        self._log_total, self._entropy, self._masses = totals(plan, query, items, bias, limits)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -60,21 +60,21 @@ class BlockedDistribution(distrax.Distribution):
 
     def _sample_n(self, key: PRNGKeyArray, n: int) -> Int[Array, "n R"]:
         uniforms = draw(jax.random.uniform, key, (*self.batch_shape, n, 2))
-        rows = (uniforms, self._query, self._masses, self._excluded, self._allowed)
+        rows = (uniforms, self._query, self._masses, self._limits)
         return over_rows(self._plan.rows, self._draw, jax.lax.stop_gradient(rows)).T
 
     def _draw(self, rows) -> Int[Array, "R n"]:  # type: ignore[no-untyped-def]
-        uniforms, query, masses, excluded, allowed = rows
+        uniforms, query, masses, limits = rows
         several = jax.vmap(jax.vmap(locate, (0, None)))
         group = several(uniforms[..., 0], masses)
 
         def within(uniform: Array, chosen: Array) -> Array:
-            weights, start = self._group_weights(query, chosen, (excluded, allowed))
+            weights, start = self._group_weights(query, chosen, limits)
             return start + jax.vmap(locate)(uniform, weights)
 
         return jax.vmap(within, 1, 1)(uniforms[..., 1], group)
 
-    def _group_weights(self, query: Array, group: Array, lists: Lists) -> tuple[Array, Array]:
+    def _group_weights(self, query: Array, group: Array, limits: Limits) -> tuple[Array, Array]:
         """Weights of one group of items per row, relative to its heaviest item, and the group's first id."""
         groups, size = self._groups, self._groups.group
         block, place = jnp.divmod(group, groups.size // size)
@@ -82,14 +82,14 @@ class BlockedDistribution(distrax.Distribution):
         ids = start[:, None] + jnp.arange(size, dtype=jnp.int32)[None]
         logits = product(self._items[ids], query[:, :, None], self._plan.matmul)[..., 0] + self._bias[ids]
         logits = jnp.where(ids < block[:, None] * groups.size, MASKED, logits)
-        logits = mask_logits(logits, *lists, start)
+        logits = mask_logits(logits, limits, start)
         return jnp.exp(logits - jnp.max(logits, axis=1, keepdims=True)), start
 
     def log_prob(self, value: Int[Array, "*draws"]) -> Float[Array, "*draws"]:
         """Log-probability of item ids; their shape is broadcast against the rows'."""
         ids = jnp.broadcast_to(value, jnp.broadcast_shapes(value.shape, self.batch_shape))
         logits = chosen_logits(self._query, self._items, self._bias, ids, self._plan.matmul)
-        return jnp.where(permitted(ids, self._excluded, self._allowed), logits, MASKED) - jnp.broadcast_to(
+        return jnp.where(permitted(ids, self._limits), logits, MASKED) - jnp.broadcast_to(
             self._log_total, ids.shape
         )
 
@@ -104,7 +104,7 @@ class BlockedDistribution(distrax.Distribution):
     def log_probs(self, block: Int[Array, ""] | int) -> tuple[Int[Array, "M"], Float[Array, "R M"]]:
         """Ids and log-probabilities of one block of items; ids seen in the block before have probability 0."""
         factors = block_factors(jnp.int32(block), self._blocks, self._items, self._bias)
-        logits = tile_logits(self._plan, self._query, factors, (self._excluded, self._allowed))
+        logits = tile_logits(self._plan, self._query, factors, self._limits)
         ids = factors[2] + jnp.arange(self._blocks.size, dtype=jnp.int32)
         return ids, logits - self._log_total[:, None]
 
@@ -114,7 +114,6 @@ class BlockedDistribution(distrax.Distribution):
 
     def top_k(self, k: int) -> Int[Array, "R k"]:
         """The k most probable items, best first; arbitrary ones where fewer than k may be recommended."""
-        lists = (self._excluded, self._allowed)
 
         def one_block(block: Array) -> tuple[Array, Array]:
             factors = block_factors(block, self._blocks, self._items, self._bias)
@@ -125,7 +124,7 @@ class BlockedDistribution(distrax.Distribution):
                 )
                 return best, places.astype(jnp.int32) + factors[2]
 
-            return over_rows(self._plan.rows, one_tile, (self._query, lists))
+            return over_rows(self._plan.rows, one_tile, (self._query, self._limits))
 
         best, ids = (
             jnp.moveaxis(array, 0, 1).reshape(len(self._query), -1)

@@ -8,6 +8,7 @@ from ialp_jax.policies.catalogue.masking import mask_logits
 from ialp_jax.policies.catalogue.plan import HeadPlan
 from ialp_jax.policies.catalogue.products import Matmul, product
 from ialp_jax.policies.catalogue.softmax import HeadStatistics, chosen_logits, known_totals, totals
+from ialp_jax.worlds.types import Limits
 
 ItemDistribution = CatalogueDistribution | BlockedDistribution
 
@@ -17,8 +18,7 @@ def catalogue_distribution(
     query: Float[Array, "R d"],
     items: Float[Array, "N d"],
     bias: Float[Array, "N"],
-    excluded: Int[Array, "R E"],
-    allowed: Int[Array, "R K"],
+    limits: Limits,
     temperature: Float[Array, ""] | float = 1.0,
 ) -> ItemDistribution:
     """softmax((<query, item> + bias) / temperature) over the items that may be recommended, one row per query.
@@ -28,26 +28,24 @@ def catalogue_distribution(
         query: what the policy looks for.
         items: item embeddings.
         bias: item biases.
-        excluded: items that may not be recommended; padding id N is ignored.
-        allowed: if it has columns, the only items that may be.
+        limits: what may be recommended, [R] rows.
         temperature: positive; below 1 the distribution is sharper.
     """
     query, bias = query / temperature, bias / temperature
     if plan.implementation == "dense":
-        return CatalogueDistribution(catalogue_logits(query, items, bias, excluded, allowed, plan.matmul))
-    return BlockedDistribution(plan, query, items, bias, (excluded, allowed))
+        return CatalogueDistribution(catalogue_logits(query, items, bias, limits, plan.matmul))
+    return BlockedDistribution(plan, query, items, bias, limits)
 
 
 def catalogue_logits(
     query: Float[Array, "R d"],
     items: Float[Array, "N d"],
     bias: Float[Array, "N"],
-    excluded: Int[Array, "R E"],
-    allowed: Int[Array, "R K"],
+    limits: Limits,
     matmul: Matmul = "float32",
 ) -> Float[Array, "R N"]:
     """Masked logits <query, item> + bias of every item."""
-    return mask_logits(product(query, items.T, matmul) + bias[None, :], excluded, allowed)
+    return mask_logits(product(query, items.T, matmul) + bias[None, :], limits)
 
 
 def head_statistics(
@@ -56,8 +54,7 @@ def head_statistics(
     items: Float[Array, "N d"],
     bias: Float[Array, "N"],
     actions: Int[Array, "R"],
-    excluded: Int[Array, "R E"],
-    allowed: Int[Array, "R K"],
+    limits: Limits,
     known: HeadStatistics | None = None,
 ) -> tuple[Float[Array, "R"], Float[Array, "R"]]:
     """Log-probability of each row's action and each row's entropy, in tiles whatever the implementation.
@@ -71,17 +68,16 @@ def head_statistics(
         items: item embeddings.
         bias: item biases.
         actions: item ids, which must be permitted.
-        excluded: items that may not be recommended.
-        allowed: if it has columns, the only items that may be.
+        limits: what may be recommended, [R] rows.
         known: the statistics, if the rollout has computed them with these same parameters; the forward pass is
             then one inner product per row.
 
     Returns:
         (log_prob, entropy), each [R].
     """
-    factors, lists = (query, items, bias), (excluded, allowed)
+    factors = (query, items, bias)
     if known is None:
-        log_total, entropy, _ = totals(plan, *factors, lists)
+        log_total, entropy, _ = totals(plan, *factors, limits)
     else:
-        log_total, entropy = known_totals(plan, *factors, lists, (known.log_total, known.entropy))
+        log_total, entropy = known_totals(plan, *factors, limits, (known.log_total, known.entropy))
     return chosen_logits(*factors, actions, plan.matmul) - log_total, entropy

@@ -11,7 +11,6 @@ from jaxtyping import Array, Float, Int
 from ialp_jax.policies.catalogue.plan import HeadPlan, item_blocks
 from ialp_jax.policies.catalogue.products import Matmul, cotangent_terms, product, rounded
 from ialp_jax.policies.catalogue.tiles import (
-    Lists,
     Partials,
     Totals,
     block_factors,
@@ -22,6 +21,7 @@ from ialp_jax.policies.catalogue.tiles import (
     tile_logits,
     tile_partials,
 )
+from ialp_jax.worlds.types import Limits
 
 
 @struct.dataclass
@@ -45,7 +45,7 @@ def totals(
     query: Float[Array, "R d"],
     items: Float[Array, "N d"],
     bias: Float[Array, "N"],
-    lists: Lists,
+    limits: Limits,
 ) -> Totals:
     """The softmax of every row without its probabilities; differentiable in log_total and entropy.
 
@@ -54,12 +54,12 @@ def totals(
         query: one row per decision.
         items: item embeddings.
         bias: item biases.
-        lists: (excluded [R, E], allowed [R, K]) as of `mask_logits`.
+        limits: what may be recommended, [R] rows.
     """
-    return combine(_partials(plan, query, items, bias, lists))
+    return combine(_partials(plan, query, items, bias, limits))
 
 
-def _partials(plan, query, items, bias, lists):  # type: ignore[no-untyped-def]
+def _partials(plan, query, items, bias, limits):  # type: ignore[no-untyped-def]
     blocks = item_blocks(items.shape[0], plan, grouped=True)
 
     def one_block(block: Array) -> Partials:
@@ -68,21 +68,21 @@ def _partials(plan, query, items, bias, lists):  # type: ignore[no-untyped-def]
         def one_tile(rows):  # type: ignore[no-untyped-def]
             return tile_partials(tile_logits(plan, rows[0], factors, rows[1]), blocks.group)
 
-        return Partials(*over_rows(plan.rows, one_tile, (query, lists)))
+        return Partials(*over_rows(plan.rows, one_tile, (query, limits)))
 
     return over_items(blocks, one_block)
 
 
-def _totals_forward(plan, query, items, bias, lists):  # type: ignore[no-untyped-def]
-    result = totals(plan, query, items, bias, lists)
-    return result, (query, items, bias, lists, result.log_total, result.entropy)
+def _totals_forward(plan, query, items, bias, limits):  # type: ignore[no-untyped-def]
+    result = totals(plan, query, items, bias, limits)
+    return result, (query, items, bias, limits, result.log_total, result.entropy)
 
 
 def _totals_backward(plan, residuals, cotangents):  # type: ignore[no-untyped-def]
-    query, items, bias, lists, log_total, entropy = residuals
+    query, items, bias, limits, log_total, entropy = residuals
     factors = (query, items, bias)
     return *logit_gradients(
-        plan, factors, lists, (log_total, entropy), (cotangents.log_total, cotangents.entropy)
+        plan, factors, limits, (log_total, entropy), (cotangents.log_total, cotangents.entropy)
     ), None
 
 
@@ -95,37 +95,37 @@ def known_totals(
     query: Float[Array, "R d"],
     items: Float[Array, "N d"],
     bias: Float[Array, "N"],
-    lists: Lists,
+    limits: Limits,
     known: tuple[Float[Array, "R"], Float[Array, "R"]],
 ) -> tuple[Float[Array, "R"], Float[Array, "R"]]:
     """(log_total, entropy) as `totals` gives them, where they are known already; the gradients are the same."""
     return known
 
 
-def _known_forward(plan, query, items, bias, lists, known):  # type: ignore[no-untyped-def]
-    return known, (query, items, bias, lists, known)
+def _known_forward(plan, query, items, bias, limits, known):  # type: ignore[no-untyped-def]
+    return known, (query, items, bias, limits, known)
 
 
 def _known_backward(plan, residuals, cotangents):  # type: ignore[no-untyped-def]
-    query, items, bias, lists, known = residuals
-    return *logit_gradients(plan, (query, items, bias), lists, known, cotangents), None, None
+    query, items, bias, limits, known = residuals
+    return *logit_gradients(plan, (query, items, bias), limits, known, cotangents), None, None
 
 
 known_totals.defvjp(_known_forward, _known_backward)
 
 
-def logit_gradients(plan, factors, lists, known, cotangents):  # type: ignore[no-untyped-def]
+def logit_gradients(plan, factors, limits, known, cotangents):  # type: ignore[no-untyped-def]
     """Gradients with respect to query, items and bias, from logits recomputed tile by tile.
 
     Args:
         plan: tiles.
         factors: (query [R, d], items [N, d], bias [N]).
-        lists: (excluded, allowed).
+        limits: what may be recommended, [R] rows.
         known: (log_total [R], entropy [R]) of the forward pass.
         cotangents: of those two.
     """
     query, items, bias = factors
-    rows = row_tiles(plan.rows, (query, lists, known))
+    rows = row_tiles(plan.rows, (query, limits, known))
     tiles, size = rows[0].shape[:2]
     # The padding of `row_tiles` repeats row 0: it must carry no cotangent.
     real = (jnp.arange(tiles * size) < query.shape[0]).astype(jnp.float32).reshape(tiles, size)
@@ -136,8 +136,8 @@ def logit_gradients(plan, factors, lists, known, cotangents):  # type: ignore[no
         block_items, block_bias, start = block_factors(block, blocks, items, bias)
 
         def one_tile(gradients, inputs):  # type: ignore[no-untyped-def]
-            (tile_query, tile_lists, tile_known), tile_cotangents, d_tile = inputs
-            logits = tile_logits(plan, tile_query, (block_items, block_bias, start), tile_lists)
+            (tile_query, tile_limits, tile_known), tile_cotangents, d_tile = inputs
+            logits = tile_logits(plan, tile_query, (block_items, block_bias, start), tile_limits)
             d_logits = _logit_cotangents(logits, tile_known, tile_cotangents)
             terms = cotangent_terms(d_logits, plan.matmul)
             # This side up: the other way round the product took 1.7 times as long at width 64.

@@ -10,8 +10,7 @@ from jaxtyping import Array, Float, Int
 from ialp_jax.policies.catalogue.masking import MASKED, mask_logits
 from ialp_jax.policies.catalogue.plan import HeadPlan, ItemBlocks
 from ialp_jax.policies.catalogue.products import product
-
-Lists = tuple[Int[Array, "R E"], Int[Array, "R K"]]
+from ialp_jax.worlds.types import Limits
 
 
 class Partials(NamedTuple):
@@ -58,11 +57,11 @@ def block_factors(
 
 
 def tile_logits(
-    plan: HeadPlan, query: Float[Array, "R d"], factors: tuple[Array, Array, Array], lists: Lists
+    plan: HeadPlan, query: Float[Array, "R d"], factors: tuple[Array, Array, Array], limits: Limits
 ) -> Float[Array, "R M"]:
     """Masked logits of some rows and one item block."""
     items, bias, start = factors
-    return mask_logits(product(query, items.T, plan.matmul) + bias[None, :], *lists, start)
+    return mask_logits(product(query, items.T, plan.matmul) + bias[None, :], limits, start)
 
 
 def over_rows(most: int, function: Callable[[Any], Any], rows: Any) -> Any:
