@@ -3,6 +3,8 @@
 They hold windows, never features: features age with the parameters that made them.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -61,7 +63,7 @@ def experience_of(transitions: Transition, window: Observation, log_propensity: 
     )  # fmt: skip
 
 
-def rows_of(experience: Experience) -> Experience:
+def rows_of(experience: Any) -> Any:
     """[T, B] as rows [T x B]."""
     return jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]), experience)
 

@@ -1,7 +1,10 @@
 """Numbers of a learner: data of its program, so that a sweep may give every run its own."""
 
+from typing import Annotated
+
 from flax import struct
 
+from ialp_jax.marks import OnlyAboveZero, Since
 from ialp_jax.ranges import Rate, Share, Weight
 
 
@@ -25,3 +28,5 @@ class ActorCriticHyper:
     """Upper bound of the importance ratio where the behaviour policy is not the one that learns."""
     gradient_norm: Rate = 1.0
     """Gradients are scaled down to at most this global norm."""
+    feedback_rate: Annotated[Rate, OnlyAboveZero("feedback_steps"), Since(1e-3)] = 1e-3
+    """Step size of Adam in the steps on the feedback."""

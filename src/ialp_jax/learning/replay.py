@@ -1,13 +1,14 @@
-"""A ring of the last turns of every user who is served."""
+"""A ring of the last turns of every user who is served: experience, or any other rows with an `action`."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from ialp_jax.learning.experience import Experience, rows_of
+from ialp_jax.learning.experience import rows_of
 from ialp_jax.serving.shares import PerUser, draw
 
 
@@ -15,7 +16,7 @@ from ialp_jax.serving.shares import PerUser, draw
 class Turns(PerUser):
     """The last C turns of each of B users, [B, C, ...]: the devices of a mesh share them."""
 
-    experience: Experience
+    experience: Any
 
 
 @struct.dataclass
@@ -30,7 +31,7 @@ class Replay:
     turns: Turns
     added: Int[Array, ""]
 
-    def add(self, rollout: Experience) -> "Replay":
+    def add(self, rollout: Any) -> "Replay":
         """Writes a rollout [T, B, ...] over the oldest turns; T is at most C."""
         count = rollout.action.shape[0]
         capacity = self.turns.experience.action.shape[1]
@@ -41,7 +42,7 @@ class Replay:
 
         return Replay(Turns(jax.tree.map(written, self.turns.experience, rollout)), self.added + count)
 
-    def sample(self, key: PRNGKeyArray, per_user: int) -> Experience:
+    def sample(self, key: PRNGKeyArray, per_user: int) -> Any:
         """Rows [B x per_user]: so many turns of every user, uniformly among those that are kept, with replacement."""
         users, capacity = self.turns.experience.action.shape
         kept = jnp.minimum(self.added, capacity)
@@ -52,7 +53,7 @@ class Replay:
         return rows_of(chosen)
 
 
-def empty_replay(rollout: Experience, capacity: int) -> Replay:
+def empty_replay(rollout: Any, capacity: int) -> Replay:
     """A replay without turns, for rollouts of these shapes [T, B, ...].
 
     Raises:

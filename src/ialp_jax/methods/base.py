@@ -198,6 +198,11 @@ class Stage:
         return tuple(start for start in self.after if isinstance(start, Stage))
 
 
+def online_needs(look: bool) -> frozenset[Need]:
+    """What a stage needs that serves users, with or without keeping alike items apart."""
+    return frozenset({Need.USERS, Need.LIKENESS} if look else {Need.USERS})
+
+
 def rest_on_table(stages: Iterable[Stage]) -> bool:
     """Whether any of the stages reads what was made from the preference table."""
     return any(need.rests_on_table for stage in stages for need in stage.needs)

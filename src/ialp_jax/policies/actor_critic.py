@@ -9,10 +9,11 @@ from flax import linen as nn
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
-from ialp_jax.marks import Yardstick
+from ialp_jax.marks import Only, Since, Yardstick
 from ialp_jax.policies.catalogue import Choice, HeadPlan, Matmul, choose_plan
-from ialp_jax.policies.encoders import KEPT, GRUEncoder, SASRecEncoder
-from ialp_jax.ranges import Count
+from ialp_jax.policies.encoders import KEPT, GRUEncoder, SASRecEncoder, SessionEncoder
+from ialp_jax.policies.memory import Memory, opened
+from ialp_jax.ranges import Count, Rate
 from ialp_jax.worlds.types import Observation
 
 
@@ -20,14 +21,19 @@ from ialp_jax.worlds.types import Observation
 class PolicyConfig:
     """Shape of the network."""
 
-    encoder: Literal["gru", "sasrec"] = "gru"
+    encoder: Literal["gru", "sasrec", "session"] = "gru"
     """Sequence encoder of the history."""
     embedding: Count = 32
     """Width of the item embeddings, shared by the encoder's input and the catalogue head."""
     hidden: Count = 64
     """Width of the encoder."""
-    item_start: Literal["text", "random"] = "text"
-    """Where item embeddings start: content vectors of the items' texts, the same for all methods, or noise."""
+    session_slots: Annotated[Count, Since(20), Only("encoder", "session")] = 20
+    """Interactions of a session that the session encoder remembers."""
+    item_start: Literal["text", "factors", "both", "random"] = "text"
+    """Where item embeddings start, the same for all methods: content vectors of the items' texts, factors of the offline
+    users' logs, half of either, or noise."""
+    sharpness: Annotated[Rate, Since(1.0)] = 1.0
+    """Logits are this times the products of query and item, which may then be on the scale of a feedback."""
     head: Choice = "auto"
     """Implementation of the catalogue head; auto chooses by the number of decisions and items, and the backend."""
     matmul: Matmul = "float32"
@@ -42,11 +48,13 @@ class Recall:
 
     Attributes:
         features: of the history, as the encoder reads it.
-        window: the last interactions, where the encoder has to read them anew every turn; None for a GRU.
+        window: the last interactions, where the encoder has to read them anew every turn; None where it need not.
+        memory: the whole session, where the encoder reads that.
     """
 
     features: Float[Array, "features"]
     window: Observation | None = None
+    memory: Memory | None = None
 
 
 class ActorCritic(nn.Module):
@@ -66,7 +74,7 @@ class ActorCritic(nn.Module):
         small = nn.initializers.variance_scaling(0.1**2, "fan_in", "normal")
         self.items = self.param("items", scale, (self.num_items, config.embedding))
         self.bias = self.param("bias", nn.initializers.zeros, (self.num_items,))
-        encoder = {"gru": GRUEncoder, "sasrec": SASRecEncoder}[config.encoder]
+        encoder = {"gru": GRUEncoder, "sasrec": SASRecEncoder, "session": SessionEncoder}[config.encoder]
         self.encoder = encoder(config.hidden)
         self.query_head = nn.Dense(config.embedding, kernel_init=small)
         self.value_hidden = nn.Dense(config.hidden)
@@ -84,6 +92,8 @@ class ActorCritic(nn.Module):
         """Recall at the start of a session, from the known history."""
         if self.config.encoder == "sasrec":
             return self._attend(observation)
+        if self.config.encoder == "session":
+            return self.reread(opened(observation, self.config.session_slots, self.num_items))
         embedded = self._embed(observation.items)
         return Recall(self.encoder.begin(observation.items, embedded, observation.feedback, self.num_items))
 
@@ -94,12 +104,27 @@ class ActorCritic(nn.Module):
         if self.config.encoder == "sasrec":
             assert recall.window is not None
             return self._attend(append(recall.window, item, feedback, appended))
+        if self.config.encoder == "session":
+            assert recall.memory is not None
+            return self.reread(recall.memory.after(item, feedback, appended))
         features = self.encoder.advance(recall.features, self._embed(item), feedback)
         return Recall(jnp.where(appended, features, recall.features))
 
     def policy(self, features: Float[Array, "h"]) -> tuple[Float[Array, "e"], Array, Array]:
         """Query, item embeddings and biases: the inputs of the catalogue head."""
-        return self.query_head(features), self.items, self.bias
+        sharpness = self.config.sharpness
+        return sharpness * self.query_head(features), self.items, sharpness * self.bias
+
+    def feedback(self, features: Float[Array, "h"], item: Int[Array, ""]) -> Float[Array, ""]:
+        """The feedback that the policy's own scores predict: an item's logit without the sharpness."""
+        return self.query_head(features) @ self._embed(item) + self.bias[item]
+
+    def reread(self, memory: Memory) -> Recall:
+        """Recall of a whole session, for encoders that remember it."""
+        items, feedback = (memory.known.items, memory.items), (memory.known.feedback, memory.feedback)
+        embedded = tuple(self._embed(ids) for ids in items)
+        present = tuple(ids != self.num_items for ids in items)
+        return Recall(self.encoder(embedded, feedback, present), memory=memory)
 
     def value(self, features: Float[Array, "h"]) -> Float[Array, ""]:
         """V(s)."""
@@ -165,7 +190,17 @@ class Network:
 
     def catalogue(self, params: dict) -> tuple[Float[Array, "N e"], Float[Array, "N"]]:
         """Item embeddings and biases."""
-        return params["items"], params["bias"]
+        return params["items"], self.module.config.sharpness * params["bias"]
+
+    def reread(self, params: dict, memory: Memory) -> Recall:
+        """`ActorCritic.reread` over a batch."""
+        return jax.vmap(lambda one: self._apply(params, "reread", one))(memory)
+
+    def feedback(
+        self, params: dict, features: Float[Array, "B h"], item: Int[Array, "B"]
+    ) -> Float[Array, "B"]:
+        """Predicted feedback of every row at its item, about 0 to 1."""
+        return jax.vmap(lambda one, chosen: self._apply(params, "feedback", one, chosen))(features, item)
 
     def head_plan(self, rows: int) -> HeadPlan:
         """How the catalogue head of this network is computed for `rows` decisions at once."""

@@ -105,3 +105,31 @@ class SASRecEncoder(nn.Module):
 def interaction_features(embedded: Float[Array, "e"], feedback: Float[Array, ""]) -> Float[Array, "2e+1"]:
     """The item as liked, the item as disliked, and the feedback itself; feedback in [0, 1]."""
     return jnp.concatenate([embedded * feedback, embedded * (1.0 - feedback), feedback[None]])
+
+
+class SessionEncoder(nn.Module):
+    """Sums over the opening history and over the session, each plain and by feedback, and a layer on top of them.
+
+    What a ridge regression folds a user in from are such sums; a linear map of them to the query is at hand from the
+    start, and need not be found through a recurrence. Nothing of the history is lost however long the session.
+    """
+
+    hidden: int
+
+    @nn.compact
+    def __call__(
+        self,
+        embedded: tuple[Float[Array, "H e"], Float[Array, "S e"]],
+        feedback: tuple[Float[Array, "H"], Float[Array, "S"]],
+        present: tuple[Bool[Array, "H"], Bool[Array, "S"]],
+    ) -> Float[Array, "features"]:
+        """Features of a session; padded slots, whose embeddings are zero, leave them unchanged."""
+        sums = [values for vectors, grades in zip(embedded, feedback, strict=True)
+                for values in (vectors.sum(axis=0), grades @ vectors)]  # fmt: skip
+        counts = [jnp.stack([slots.sum(dtype=jnp.float32), grades.sum()]) / slots.shape[0]
+                  for slots, grades in zip(present, feedback, strict=True)]  # fmt: skip
+        short = jnp.concatenate([*(SUM_SCALE * values for values in sums), *counts])
+        return jnp.concatenate([nn.relu(nn.Dense(self.hidden)(short)), short])
+
+
+SUM_SCALE = 0.5  # embeddings have a norm of about 1: sums of ten then have entries of about 1

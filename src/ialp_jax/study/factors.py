@@ -63,3 +63,11 @@ def offline_factors(dataset: Dataset, config: FactorsConfig) -> Factors:
 def likeness_points(factors: Factors) -> Float[np.ndarray, "N k"]:
     """Items as points, as far apart as the offline users' affinities to them."""
     return column_points(*fold(factors, 1.0))
+
+
+def factor_vectors(factors: Factors) -> Float[np.ndarray, "N k+1"]:
+    """Items' factors and means as embeddings whose norm has a root mean square of 1."""
+    items = fold(factors, 1.0)[1]
+    vectors = np.column_stack([items[:, :-2], items[:, -1] - items[:, -1].mean()])
+    scale = np.sqrt(np.mean(np.sum(vectors**2, axis=1)))
+    return (vectors / scale).astype(np.float32)

@@ -23,7 +23,7 @@ from ialp_jax.preferences.states import documents, of_users, user_states
 from ialp_jax.preferences.table import PreferenceTable
 from ialp_jax.serving.likeness import Likeness
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.factors import likeness_points, offline_factors
+from ialp_jax.study.factors import factor_vectors, likeness_points, offline_factors
 from ialp_jax.study.logged import history_sessions, kept, recorded_sessions
 from ialp_jax.study.table import FinishedTable, content_table
 from ialp_jax.worlds.fit.factorisation import Factors
@@ -116,6 +116,19 @@ class Inputs:
     def text_vectors(self) -> Float[np.ndarray, "N e"]:
         """What the items' texts say; how alike items are in the LLM's world."""
         return text_vectors(documents(self.dataset), self.config.policy.embedding, self.config.fit.seed)
+
+    @cached_property
+    def item_vectors(self) -> Float[np.ndarray, "N e"] | None:
+        """Where item embeddings start; None for noise."""
+        policy = self.config.policy
+        if policy.item_start == "random":
+            return None
+        if policy.item_start == "text":
+            return self.text_vectors
+        factors = factor_vectors(self.factors)[:, : policy.embedding]
+        if policy.item_start == "both":
+            factors = np.concatenate([factors, self.text_vectors], axis=1)[:, : policy.embedding]
+        return np.pad(factors, ((0, 0), (0, policy.embedding - factors.shape[1])))
 
     @cached_property
     def completed(self) -> CompletedPreferences:

@@ -1,7 +1,7 @@
 """Stages as a study runs them: which there are, what tells them apart, and their programs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -89,11 +89,21 @@ def static_key(stage: Stage, config: StudyConfig) -> str:
     """Equal for stages whose programs and inputs are the same: all that decides them but the numbers that are data."""
     fit = stage.fitted
     return fingerprint(
-        _source(stage.learner), identity(stage.config), str(jax.tree.structure(stage.hyper)),
+        _source(stage.learner), identity(stage.config), _shape(stage.hyper),
         identity(config.stream(stage.budget)), sorted(need.label for need in stage.needs),
         None if fit is None else (_source(fit.fit), identity(fit.config)), _start_pattern(stage),
         {name: identity(getattr(config, name)) for name in settings_of(stage, config)},
     )  # fmt: skip
+
+
+def _shape(hyper: Any) -> str:
+    """Which numbers there are, without those that were added later and hold their neutral value."""
+    if not is_dataclass(hyper) or isinstance(hyper, type):
+        return str(jax.tree.structure(hyper))
+    marks: dict[str, tuple[Any, ...]] = marks_on(type(hyper))  # type: ignore[arg-type]
+    later = {field.name: None for field in fields(hyper)
+             if _idle(marks.get(field.name, ()), getattr(hyper, field.name))}  # fmt: skip
+    return str(jax.tree.structure(replace(hyper, **later))).replace(", None", "")
 
 
 def _start_pattern(stage: Stage) -> list[int | str]:
@@ -146,7 +156,7 @@ def learner_of(stage: Stage, num_items: int, config: StudyConfig) -> Learner:
 def untrained_params(inputs: Inputs, config: StudyConfig, seeds: Int[np.ndarray, "R"]) -> dict:
     """Untrained parameters of every run: those of its seed, the same for all methods."""
     network, length = network_of(inputs.dataset.num_items, config), config.data.history_length
-    vectors = jnp.asarray(inputs.text_vectors) if config.policy.item_start == "text" else None
+    vectors = None if inputs.item_vectors is None else jnp.asarray(inputs.item_vectors)
     return _compiled_untrained(network, length)(seed_keys(seeds, PARAMS_STREAM), vectors)
 
 

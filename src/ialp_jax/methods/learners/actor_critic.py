@@ -5,6 +5,7 @@ world it may have a teacher (`teaching.py`).
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import optax
@@ -14,8 +15,17 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.losses import actor_critic_loss
 from ialp_jax.learning.optimiser import gradient_step, optimiser
+from ialp_jax.marks import Since
 from ialp_jax.methods.base import Data
-from ialp_jax.methods.learners.serving import ServingLearner
+from ialp_jax.methods.learners.feedback import (
+    Answered,
+    FeedbackConfig,
+    FeedbackState,
+    answered,
+    begin_feedback,
+    fit_feedback,
+)
+from ialp_jax.methods.learners.serving import ServingLearner, learning_key
 from ialp_jax.methods.learners.teaching import taught_actor, teaching_weight
 from ialp_jax.policies.actor import Decision, Flag, policy_actor
 from ialp_jax.serving.rollout import Served, Serving
@@ -30,6 +40,7 @@ class ActorCriticState:
     params: dict
     optimiser: optax.OptState
     serving: Serving
+    feedback: FeedbackState | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,8 @@ class ActorCriticConfig:
 
     taught: bool = False
     """Whether it also imitates preferred items of the table, in whose world alone that is allowed."""
+    model: Annotated[FeedbackConfig, Since(FeedbackConfig())] = FeedbackConfig()
+    """How its scores are fitted to the feedback."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +65,13 @@ class ActorCriticLearner(ServingLearner):
         """Opens B sessions; it learns on from the parameters in `start`."""
         del hyper
         (params,) = start
-        serving = self.open(key, policy_actor(self.scene.network, params), data)
-        return ActorCriticState(params, optimiser().init(params), serving)
+        actor = policy_actor(self.scene.network, params)
+        serving = self.open(key, actor, data)
+        state = ActorCriticState(params, optimiser().init(params), serving)
+        if not self.config.model.feedback_steps:
+            return state
+        served = jax.eval_shape(lambda: self._answered(self.serve(serving, actor, data)))
+        return state.replace(feedback=begin_feedback(learning_key(key), params, served, self.config.model))  # type: ignore[attr-defined, no-any-return]
 
     def update(
         self, run: ActorCriticState, hyper: ActorCriticHyper, data: Data
@@ -74,7 +92,15 @@ class ActorCriticLearner(ServingLearner):
         gradients, (served, metrics) = jax.grad(loss, has_aux=True)(run.params)
         gradients, metrics = average((gradients, metrics))
         params, state = gradient_step(run.params, run.optimiser, gradients, hyper)
-        return ActorCriticState(params, state, served.serving), metrics
+        feedback = run.feedback
+        if feedback is not None:
+            params, feedback, metrics["feedback_loss"] = fit_feedback(
+                network, params, feedback, self._answered(served), self.config.model, hyper.feedback_rate
+            )
+        return ActorCriticState(params, state, served.serving, feedback), metrics
+
+    def _answered(self, served: Served) -> Answered:
+        return answered(served.transitions, served.transitions.recall)
 
     def actor(
         self, run: ActorCriticState, hyper: ActorCriticHyper, data: Data, greedy: Flag = False

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from ialp_jax.learning.hyper import ActorCriticHyper
-from ialp_jax.methods.base import UNTRAINED, Card, Common, Rival, Stage
+from ialp_jax.methods.base import UNTRAINED, Card, Common, Rival, Stage, online_needs
 from ialp_jax.methods.families import ACTOR_CRITIC
 from ialp_jax.methods.learners.actor_critic import ActorCriticConfig, ActorCriticLearner
+from ialp_jax.methods.learners.feedback import FeedbackConfig
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 
@@ -18,6 +19,10 @@ class A2C:
 
     hyper: Annotated[ActorCriticHyper, Flat] = field(default_factory=ActorCriticHyper)
     """Numbers of the learner."""
+    model: Annotated[FeedbackConfig, Flat] = FeedbackConfig()
+    """How its scores are fitted to the feedback."""
+    look: bool = False
+    """Whether what is too like the last recommended items is not recommended."""
 
     card: ClassVar[Card] = Card(
         "A2C from scratch", "learns online only", ACTOR_CRITIC, learns_online=True, reference=True, default=True, exported=True,
@@ -32,4 +37,13 @@ class A2C:
     def stages(self, study: Common) -> tuple[Stage, ...]:
         """Online learning from untrained parameters."""
         del study
-        return (Stage("a2c", ActorCriticLearner, ActorCriticConfig(), self.hyper, after=(UNTRAINED,)),)
+        return (
+            Stage(
+                "a2c",
+                ActorCriticLearner,
+                ActorCriticConfig(model=self.model),
+                self.hyper,
+                online_needs(self.look),
+                (UNTRAINED,),
+            ),
+        )

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from ialp_jax.learning.hyper import ActorCriticHyper
-from ialp_jax.methods.base import Card, Common, Rival, Stage
+from ialp_jax.methods.base import Card, Common, Rival, Stage, online_needs
 from ialp_jax.methods.families import PREFERENCES
 from ialp_jax.methods.learners.actor_critic import ActorCriticConfig, ActorCriticLearner
+from ialp_jax.methods.learners.feedback import FeedbackConfig
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 
@@ -18,6 +19,8 @@ class FineTuned:
 
     hyper: Annotated[ActorCriticHyper, Flat] = field(default_factory=ActorCriticHyper)
     """Numbers of online learning."""
+    model: Annotated[FeedbackConfig, Flat] = FeedbackConfig()
+    """How its scores are fitted to the users' feedback."""
 
     card: ClassVar[Card] = Card(
         "A-iALP_ft", "iALP, fine-tuned online", PREFERENCES, learns_online=True, default=True, exported=True, paper="arXiv 2501.13816",
@@ -27,5 +30,8 @@ class FineTuned:
 
     def stages(self, study: Common) -> tuple[Stage, ...]:
         """iALP's pre-training, then online learning from its parameters."""
-        first = study.method("ialp").pretraining()
-        return first, Stage("a_ialp_ft", ActorCriticLearner, ActorCriticConfig(), self.hyper, after=(first,))
+        prior = study.method("ialp")
+        first, config = prior.pretraining(), ActorCriticConfig(model=self.model)
+        return first, Stage(
+            "a_ialp_ft", ActorCriticLearner, config, self.hyper, online_needs(prior.look), (first,)
+        )

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
-from ialp_jax.methods.base import UNTRAINED, Budget, Card, Common, Need, Rival, Stage
+from ialp_jax.methods.base import UNTRAINED, Budget, Card, Common, Need, Rival, Stage, online_needs
 from ialp_jax.methods.families import PREFERENCES
 from ialp_jax.methods.learners.actor_critic import ActorCriticConfig, ActorCriticLearner
+from ialp_jax.methods.learners.feedback import FeedbackConfig
 from ialp_jax.methods.learners.frozen import FrozenNetwork
 from ialp_jax.methods.learners.teaching import TaughtHyper
 from ialp_jax.methods.options import Flat
@@ -24,6 +25,10 @@ class IALP:
 
     hyper: Annotated[TaughtHyper, Flat] = field(default_factory=_pretraining_hyper)
     """Numbers of pre-training."""
+    model: Annotated[FeedbackConfig, Flat] = FeedbackConfig()
+    """How its scores are fitted to the feedback of imagined users."""
+    look: bool = False
+    """Whether what is too like the last recommended items is not recommended, in pre-training and afterwards."""
 
     card: ClassVar[Card] = Card(
         "iALP, frozen", "pre-trained on the preferences, not adapted", PREFERENCES, learns_online=False, reference=True,
@@ -37,12 +42,15 @@ class IALP:
 
     def pretraining(self) -> Stage:
         """Learning in the table's world. Other methods start from this very stage: it is trained once."""
-        config = ActorCriticConfig(taught=self.hyper.supervised > 0.0)
-        return Stage("iALP pre-training", ActorCriticLearner, config, self.hyper, frozenset({Need.TABLE_WORLD}),
+        config = ActorCriticConfig(self.hyper.supervised > 0.0, self.model)
+        needs = frozenset({Need.TABLE_WORLD}) | (online_needs(self.look) - {Need.USERS})
+        return Stage("iALP pre-training", ActorCriticLearner, config, self.hyper, needs,
                      (UNTRAINED,), budget=Budget.PRETRAIN)  # fmt: skip
 
     def stages(self, study: Common) -> tuple[Stage, ...]:
         """Pre-training, then the policy as it is."""
         del study
         first = self.pretraining()
-        return first, Stage("ialp", FrozenNetwork, after=(first,), budget=Budget.MEASURE)
+        return first, Stage(
+            "ialp", FrozenNetwork, needs=online_needs(self.look), after=(first,), budget=Budget.MEASURE
+        )

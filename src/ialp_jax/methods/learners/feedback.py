@@ -1,0 +1,106 @@
+"""A policy whose scores are also a model of the feedback: beside the policy gradient they regress on what users answered.
+
+The policy is softmax(kappa g(s, .)) with g(s, a) = <q(s), e_a> + b_a, and g is fitted to feedback by least squares
+
+    L = mean (g(s, a) - y)^2 / 2
+
+on decisions drawn from all that are kept. A reward per session says little of the single items; a feedback says what its
+item was worth, so these steps need far fewer users than the policy gradient, which adds what they cannot know: the way
+sessions end.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from ialp_jax.learning.optimiser import adam_step, optimiser
+from ialp_jax.learning.replay import Replay, empty_replay
+from ialp_jax.marks import Since
+from ialp_jax.policies.actor_critic import Network, Recall
+from ialp_jax.policies.memory import Memory
+from ialp_jax.ranges import Count, at_least
+from ialp_jax.serving.sessions import Transition
+from ialp_jax.serving.shares import average
+
+
+@dataclass(frozen=True)
+class FeedbackConfig:
+    """How the feedback is fitted; needs the session encoder, whose sessions can be read anew."""
+
+    feedback_steps: Annotated[int, at_least(0), Since(0)] = 0
+    """Steps on the users' feedback after every rollout; 0 for none."""
+    feedback_rows: Annotated[Count, Since(8)] = 8
+    """Kept decisions of every user that is served, drawn for each of those steps."""
+    kept_turns: Annotated[Count, Since(1024)] = 1024
+    """Turns of every user that are kept for it."""
+
+
+@struct.dataclass
+class Answered:
+    """Decisions and what users answered, leading axes [...]."""
+
+    memory: Memory
+    action: Int[Array, "*s"]
+    feedback: Float[Array, "*s"]
+
+
+@struct.dataclass
+class FeedbackState:
+    """What is kept of earlier decisions, and the optimiser of the steps on them."""
+
+    replay: Replay
+    optimiser: optax.OptState
+    key: PRNGKeyArray
+
+
+def answered(transitions: Transition, recall: Recall) -> Answered:
+    """A rollout [T, B]; `recall` is that of the policy that learns."""
+    assert recall.memory is not None, "steps on the feedback need policy.encoder=session"
+    return Answered(recall.memory, transitions.action, transitions.feedback)
+
+
+def begin_feedback(key: PRNGKeyArray, params: dict, rollout: Any, config: FeedbackConfig) -> FeedbackState:
+    """Nothing kept yet; `rollout` has the shapes of `answered`."""
+    return FeedbackState(empty_replay(rollout, config.kept_turns), optimiser().init(params), key)
+
+
+def feedback_loss(network: Network, params: dict, rows: Answered) -> Float[Array, ""]:
+    """Half the mean squared error of the predicted feedback, of rows [R]."""
+    features = network.reread(params, rows.memory).features
+    errors = network.feedback(params, features, rows.action) - rows.feedback
+    return 0.5 * jnp.mean(errors**2)
+
+
+def fit_feedback(
+    network: Network,
+    params: dict,
+    state: FeedbackState,
+    latest: Answered,
+    config: FeedbackConfig,
+    learning_rate: Float[Array, ""] | float,
+) -> tuple[dict, FeedbackState, Float[Array, ""]]:
+    """Keeps a rollout, then takes steps on what is kept.
+
+    Returns:
+        (parameters, state, mean loss of the steps).
+    """
+    replay = state.replay.add(latest)
+    key, steps_key = jax.random.split(state.key)
+    slope: Callable[..., Any] = jax.value_and_grad(lambda params, rows: feedback_loss(network, params, rows))
+
+    def step(
+        parts: tuple[dict, optax.OptState], step_key: PRNGKeyArray
+    ) -> tuple[tuple[dict, optax.OptState], Array]:
+        rows = replay.sample(step_key, config.feedback_rows)
+        loss, gradients = average(slope(parts[0], rows))
+        return adam_step(*parts, gradients, learning_rate), loss
+
+    keys = jax.random.split(steps_key, config.feedback_steps)
+    (params, moments), losses = jax.lax.scan(step, (params, state.optimiser), keys)
+    return params, FeedbackState(replay, moments, key), jnp.mean(losses)
