@@ -1,5 +1,6 @@
 """The fit recovers known structure, its pieces satisfy their definitions, and it reports what it did."""
 
+import dataclasses
 import json
 
 import jax
@@ -158,7 +159,7 @@ def test_implicit_feedback_becomes_a_graded_world():
 
 def test_explicit_ratings_stay_on_their_scale_and_beat_the_means():
     dataset = small_dataset("explicit", users=300, items=60)
-    world, report = fit_world(dataset, FitConfig(rank=2, regularisation=2.0), 3, session_split="offline")
+    world, report = fit_world(dataset, FitConfig(rank=2, regularisation=2.0, session_users="offline"), 3)
     ratings = np.asarray(jax.vmap(world.ratings.of_all)(jnp.arange(300)))
     assert ratings.min() >= 1.0 and ratings.max() <= 5.0
     assert report.held_out["factorisation"].rmse < report.held_out["mean"].rmse
@@ -197,8 +198,10 @@ def test_wrong_settings_are_named(wrong, named):
 
 
 def test_a_split_without_users_is_refused():
+    dataset = small_dataset()
+    offline = dataclasses.replace(dataset, users=dataset.users.with_columns(split=pl.lit("offline")))
     with pytest.raises(InputError, match="no user"):
-        fit_world(small_dataset(), FitConfig(rank=2), 3, session_split="elsewhere")
+        fit_world(offline, FitConfig(rank=2), 3)
 
 
 def test_worlds_survive_storing(tmp_path):

@@ -19,9 +19,7 @@ from ialp_jax.worlds.fit.report import FitReport, measure_world
 from ialp_jax.worlds.world import DenseRatings, Departure, FactorRatings, GradedFactorRatings, Ratings, World
 
 
-def fit_world(
-    dataset: Dataset, config: FitConfig, history_length: int, session_split: str = "online"
-) -> tuple[World, FitReport]:
+def fit_world(dataset: Dataset, config: FitConfig, history_length: int) -> tuple[World, FitReport]:
     """Fits the world of a dataset's users on all its logs.
 
     Implicit feedback becomes graded ratings by each user's own affinity percentiles; explicit ratings become
@@ -33,7 +31,6 @@ def fit_world(
         dataset: the logs.
         config: settings.
         history_length: H, slots of the history that opens a session.
-        session_split: "online" or "offline": whose users open sessions.
 
     Returns:
         The world and how well it fits.
@@ -58,7 +55,7 @@ def fit_world(
         rating_noise=jnp.float32(config.rating_noise),
         item_vectors=jnp.asarray(vectors, jnp.float32),
         item_categories=jnp.asarray(_categories(dataset, config.top_categories)),
-        session_users=jnp.asarray(_users_of(dataset, session_split)),
+        session_users=jnp.asarray(_users_of(dataset, config.session_users)),
         initial_items=jnp.asarray(items),
         initial_feedback=jnp.asarray(feedback),
         allowed_items=jnp.zeros((dataset.num_users, 0), jnp.int32),
@@ -114,7 +111,8 @@ def _departure(config: FitConfig, threshold: float) -> Departure:
 def _users_of(dataset: Dataset, split: str) -> Int[np.ndarray, "M"]:
     users = dataset.users.filter(pl.col("split") == split)["user"].to_numpy().astype(np.int32)
     if not len(users):
-        raise InputError(f"no user is in the split {split!r}", column="split", fix="use online or offline")
+        raise InputError(f"no user is in the split {split!r}", column="fit.session_users",
+                         fix="serve the other users, or split the data otherwise")  # fmt: skip
     return users
 
 
