@@ -14,9 +14,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.optimiser import optimiser
-from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Rival, Stage
+from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Rival, Stage, online_needs
 from ialp_jax.methods.families import PREFERENCES
-from ialp_jax.methods.learners.combination import Choice, off_policy_step, pair_actor
+from ialp_jax.methods.learners.combination import Choice, begin_pair_feedback, off_policy_step, pair_actor
+from ialp_jax.methods.learners.feedback import FeedbackConfig, FeedbackState
 from ialp_jax.methods.learners.serving import ServingLearner
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
@@ -46,6 +47,7 @@ class ValueState:
     serving: Serving
     # Running spread of the Q targets: makes kappa independent of the reward's unit.
     return_spread: Float[Array, ""]
+    feedback: FeedbackState | None = None
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,21 @@ class ValueLearner(ServingLearner):
         pretrained, online = start
         spread = jnp.float32(1.0)
         actor = value_actor(self.scene.network, pretrained, online, hyper.kappa, spread)
-        return ValueState(online, pretrained, optimiser().init(online), self.open(key, actor, data), spread)
+        serving = self.open(key, actor, data)
+        feedback = begin_pair_feedback(self, key, online, serving, actor, data, self._model)
+        return ValueState(online, pretrained, optimiser().init(online), serving, spread, feedback)
 
     def update(self, run: ValueState, hyper: ValueHyper, data: Data) -> tuple[ValueState, dict[str, Array]]:
         """Serves `rollout` turns with the chosen proposals, then takes one step on the online policy."""
-        params, state, served, metrics, _ = off_policy_step(self, run, hyper, data)
+        now = off_policy_step(self, run, hyper, data, self._model)
         return run.replace(  # type: ignore[attr-defined]
-            params=params, optimiser=state, serving=served.serving,
-            return_spread=0.9 * run.return_spread + 0.1 * metrics["return_spread"],
-        ), metrics  # fmt: skip
+            params=now.params, optimiser=now.optimiser, serving=now.served.serving, feedback=now.feedback,
+            return_spread=0.9 * run.return_spread + 0.1 * now.metrics["return_spread"],
+        ), now.metrics  # fmt: skip
+
+    @property
+    def _model(self) -> FeedbackConfig:
+        return self.config or FeedbackConfig()
 
     def actor(self, run: ValueState, hyper: ValueHyper, data: Data, greedy: Flag = False) -> Actor:
         """The choice as it stands."""
@@ -88,6 +96,8 @@ class ValueChoice:
     """Where its online policy starts."""
     hyper: Annotated[ValueHyper, Flat] = field(default_factory=ValueHyper)
     """Numbers of online learning and of the choice."""
+    model: Annotated[FeedbackConfig, Flat] = FeedbackConfig()
+    """How the online policy's scores are fitted to the users' feedback."""
 
     card: ClassVar[Card] = Card(
         "A-iALP_ap value", "iALP or an online policy, by their values", PREFERENCES, learns_online=True, default=True,
@@ -102,9 +112,13 @@ class ValueChoice:
 
     def stages(self, study: Common) -> tuple[Stage, ...]:
         """iALP's pre-training, then online learning beside its policy."""
-        first = study.method("ialp").pretraining()
+        prior = study.method("ialp")
+        first = prior.pretraining()
         online = first if self.start == "pretrained" else UNTRAINED
-        return first, Stage("a_ialp_ap_value", ValueLearner, (), self.hyper, after=(first, online))
+        config = () if self.model == FeedbackConfig() else self.model
+        return first, Stage(
+            "a_ialp_ap_value", ValueLearner, config, self.hyper, online_needs(prior.look), (first, online)
+        )
 
 
 def value_actor(  # type: ignore[no-untyped-def]
