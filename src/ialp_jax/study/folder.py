@@ -117,12 +117,14 @@ def differences(stored: dict[str, Any], record: dict[str, Any], changed: list[st
         record: what is to be run.
         changed: methods whose stages have other keys; options of others are left out.
     """
-    names = []
+    names, younger = [], []
 
     def compare(prefix: str, left: Any, right: Any) -> None:
         if isinstance(left, dict) and isinstance(right, dict):
             for name in sorted({*left, *right}):
-                compare(f"{prefix}.{name}" if prefix else name, left.get(name), right.get(name))
+                compare(f"{prefix}.{name}" if prefix else name, left.get(name, _MISSING), right.get(name))
+        elif left is _MISSING:
+            younger.append(prefix)
         elif left != right:
             names.append(prefix)
 
@@ -134,4 +136,7 @@ def differences(stored: dict[str, Any], record: dict[str, Any], changed: list[st
     both = stored["study"]["options"].keys() & record["study"]["options"].keys()
     compare("study.methods", {name: stored["study"]["options"][name] for name in both},
             {name: record["study"]["options"][name] for name in both})  # fmt: skip
-    return ", ".join(names) or f"another version of {', '.join(changed)}"
+    return ", ".join(names or younger) or f"another version of {', '.join(changed)}"
+
+
+_MISSING = object()  # of a setting that is younger than the folder: named only where nothing else differs

@@ -59,6 +59,9 @@ class ActorCriticLearner(ServingLearner):
 
     config: ActorCriticConfig = ActorCriticConfig()
 
+    def __post_init__(self) -> None:
+        self.config.model.check(self.scene.network)
+
     def init(
         self, key: PRNGKeyArray, hyper: ActorCriticHyper, data: Data, start: tuple[dict]
     ) -> ActorCriticState:

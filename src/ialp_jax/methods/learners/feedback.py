@@ -19,6 +19,7 @@ import optax
 from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ialp_jax.artifacts import InputError
 from ialp_jax.learning.optimiser import adam_step, optimiser
 from ialp_jax.learning.replay import Replay, empty_replay
 from ialp_jax.marks import Since
@@ -29,7 +30,7 @@ from ialp_jax.serving.sessions import Transition
 from ialp_jax.serving.shares import average
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FeedbackConfig:
     """How the feedback is fitted; needs the session encoder, whose sessions can be read anew."""
 
@@ -39,6 +40,16 @@ class FeedbackConfig:
     """Kept decisions of every user that is served, drawn for each of those steps."""
     kept_turns: Annotated[Count, Since(1024)] = 1024
     """Turns of every user that are kept for it."""
+
+    def check(self, network: Network) -> None:
+        """Refuses steps on the feedback with an encoder whose earlier decisions cannot be read anew.
+
+        Raises:
+            InputError: naming the field.
+        """
+        if self.feedback_steps and network.module.config.encoder != "session":
+            raise InputError("steps on the feedback read earlier sessions anew, which only the session encoder can",
+                             column="policy.encoder", fix="use session, or 0 as feedback_steps")  # fmt: skip
 
 
 @struct.dataclass
@@ -61,7 +72,7 @@ class FeedbackState:
 
 def answered(transitions: Transition, recall: Recall) -> Answered:
     """A rollout [T, B]; `recall` is that of the policy that learns."""
-    assert recall.memory is not None, "steps on the feedback need policy.encoder=session"
+    assert recall.memory is not None
     return Answered(recall.memory, transitions.action, transitions.feedback)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from ialp_jax.learning.hyper import ActorCriticHyper
+from ialp_jax.marks import Since
 from ialp_jax.methods.base import UNTRAINED, Card, Common, Rival, Stage, online_needs
 from ialp_jax.methods.families import ACTOR_CRITIC
 from ialp_jax.methods.learners.actor_critic import ActorCriticConfig, ActorCriticLearner
@@ -21,7 +22,7 @@ class A2C:
     """Numbers of the learner."""
     model: Annotated[FeedbackConfig, Flat] = FeedbackConfig()
     """How its scores are fitted to the feedback."""
-    look: bool = False
+    look: Annotated[bool, Since(False)] = False
     """Whether what is too like the last recommended items is not recommended."""
 
     card: ClassVar[Card] = Card(

@@ -72,6 +72,9 @@ class MixtureLearner(ServingLearner):
 
     config: MixtureConfig = MixtureConfig()
 
+    def __post_init__(self) -> None:
+        self.config.check(self.scene.network)
+
     def init(
         self, key: PRNGKeyArray, hyper: MixtureHyper, data: Data, start: tuple[dict, dict]
     ) -> MixtureState:

@@ -54,6 +54,9 @@ class ValueState:
 class ValueLearner(ServingLearner):
     """Acts with the proposal that the online critic values more; the online policy learns off-policy."""
 
+    def __post_init__(self) -> None:
+        self._model.check(self.scene.network)
+
     def init(self, key: PRNGKeyArray, hyper: ValueHyper, data: Data, start: tuple[dict, dict]) -> ValueState:
         """Opens B sessions; of `start` the first policy stays as it is, the second is where the online one starts."""
         pretrained, online = start

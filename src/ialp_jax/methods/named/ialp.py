@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
+from ialp_jax.marks import Since
 from ialp_jax.methods.base import UNTRAINED, Budget, Card, Common, Need, Rival, Stage, online_needs
 from ialp_jax.methods.families import PREFERENCES
 from ialp_jax.methods.learners.actor_critic import ActorCriticConfig, ActorCriticLearner
@@ -27,7 +28,7 @@ class IALP:
     """Numbers of pre-training."""
     model: Annotated[FeedbackConfig, Flat] = FeedbackConfig()
     """How its scores are fitted to the feedback of imagined users."""
-    look: bool = False
+    look: Annotated[bool, Since(False)] = False
     """Whether what is too like the last recommended items is not recommended, in pre-training and afterwards."""
 
     card: ClassVar[Card] = Card(
