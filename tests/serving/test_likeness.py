@@ -164,12 +164,14 @@ def test_served_sessions_keep_apart_what_is_alike_and_a_new_session_starts_afres
 
 
 def test_a_rule_that_holds_nothing_alike_serves_as_no_rule_does(setting):
-    """Bitwise, and without a rule no bits are carried."""
+    """The same items to the same users, numbers up to rounding; without a rule no bits are carried."""
     nothing, network = likeness(np.zeros((40, 40), bool)), tiny_network(40)
     actor = policy_actor(network, tiny_params(network))
-    same = partial(jax.tree.map, np.testing.assert_array_equal)
+    same = partial(jax.tree.map, partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5))
     same(played(setting, None, actor), played(setting, nothing, actor))
     plain, ruled = served(setting, None, actor), served(setting, nothing, actor)
     assert plain[2].limits.alike.shape[-1] == 0 and ruled[2].limits.alike.shape[-1] == 5
+    for name in ("action", "done"):
+        np.testing.assert_array_equal(getattr(plain[2], name), getattr(ruled[2], name))
     without = ruled[2].replace(limits=ruled[2].limits.none_alike())
     same(plain, (*ruled[:2], without))
