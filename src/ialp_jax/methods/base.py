@@ -5,7 +5,7 @@ names its stages; the last one is measured. Everything else (study, sweeps, comm
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, ClassVar, Protocol
 
@@ -201,6 +201,11 @@ class Stage:
 def online_needs(look: bool) -> frozenset[Need]:
     """What a stage needs that serves users, with or without keeping alike items apart."""
     return frozenset({Need.USERS, Need.LIKENESS} if look else {Need.USERS})
+
+
+def looking(stage: Stage, name: str) -> Stage:
+    """The stage under another name, served with alike items kept apart."""
+    return replace(stage, name=name, needs=stage.needs | {Need.LIKENESS})
 
 
 def rest_on_table(stages: Iterable[Stage]) -> bool:

@@ -75,9 +75,8 @@ class ScorePolicy:
 
     def act(self, key: PRNGKeyArray, situation: Situation) -> Int[Array, ""]:
         """The permitted item with the highest score; ties are broken uniformly at random."""
-        users, num_items = self.scores.shape
-        row = self.scores[situation.user if users > 1 else 0]
-        return choose(key, best(row, situation.action_mask(num_items)))
+        row = self.scores[situation.user if self.scores.shape[0] > 1 else 0]
+        return best_permitted(key, row, situation)
 
 
 @struct.dataclass
@@ -123,6 +122,11 @@ def departs(simulator: Simulator, state: State, ratings: Float[Array, "N"], worl
 def best(scores: Float[Array, "N"], permitted: Bool[Array, "N"]) -> Bool[Array, "N"]:
     """True at the permitted items with the highest score."""
     return permitted & (scores == jnp.max(scores, initial=-jnp.inf, where=permitted))
+
+
+def best_permitted(key: PRNGKeyArray, scores: Float[Array, "N"], situation: Situation) -> Int[Array, ""]:
+    """The permitted item with the highest score; ties are broken uniformly at random."""
+    return choose(key, best(scores, situation.action_mask(scores.shape[0])))
 
 
 def choose(key: PRNGKeyArray, among: Bool[Array, "N"]) -> Int[Array, ""]:

@@ -17,8 +17,9 @@ from ialp_jax.policies.actor_critic import PolicyConfig
 from ialp_jax.preferences.candidates import CandidateConfig
 from ialp_jax.preferences.quality.gate import GateConfig
 from ialp_jax.ranges import Count, Percentile, PositiveShare, check_ranges
+from ialp_jax.recommenders.factors import FactorsConfig
 from ialp_jax.serving.stream import Stream
-from ialp_jax.study.factors import FactorsConfig, LikenessConfig
+from ialp_jax.study.factors import LikenessConfig
 from ialp_jax.study.logged import LoggedConfig
 from ialp_jax.training.loop import LoopConfig
 from ialp_jax.worlds.fit.config import FitConfig

@@ -21,9 +21,10 @@ from ialp_jax.preferences.completion.transfer import transfer_scores
 from ialp_jax.preferences.content_vectors import text_vectors, tfidf
 from ialp_jax.preferences.states import documents, of_users, user_states
 from ialp_jax.preferences.table import PreferenceTable
+from ialp_jax.recommenders.factors import offline_factors
 from ialp_jax.serving.likeness import Likeness
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.factors import factor_vectors, likeness_points, offline_factors
+from ialp_jax.study.factors import factor_vectors, likeness_points
 from ialp_jax.study.logged import history_sessions, kept, recorded_sessions
 from ialp_jax.study.table import FinishedTable, content_table
 from ialp_jax.worlds.fit.factorisation import Factors

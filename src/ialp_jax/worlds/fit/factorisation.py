@@ -114,19 +114,41 @@ def _solve_side(
     """Ridge regressions of one side (factors and bias of each row) on the other side's factors and a one."""
     offset = mean + other[:, -1]
     features = other.at[:, -1].set(1.0)
-    width = features.shape[1]
-    ridge = regularisation * jnp.eye(width)
-    gram = unobserved_weight * features.T @ features + ridge
-    pull = -unobserved_weight * (offset @ features)
+    gram, pull = shared_equations(features, offset, regularisation, unobserved_weight)
 
     def add(sums, chunk):
         grams, pulls = sums
-        here, base = features[chunk.items], offset[chunk.items]
-        extra = chunk.weights - unobserved_weight
-        force = chunk.weights * chunk.targets - extra * base
-        products = extra[:, None, None] * here[:, :, None] * here[:, None, :]
-        return (grams.at[chunk.users].add(products), pulls.at[chunk.users].add(force[:, None] * here)), None
+        products, forces = pair_equations(
+            features[chunk.items], offset[chunk.items], chunk.targets, chunk.weights, unobserved_weight
+        )
+        return (grams.at[chunk.users].add(products), pulls.at[chunk.users].add(forces)), None
 
+    width = features.shape[1]
     start = (jnp.broadcast_to(gram, (rows, width, width)), jnp.broadcast_to(pull, (rows, width)))
     (grams, pulls), _ = jax.lax.scan(add, start, pairs)
     return jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(grams), pulls[..., None])[..., 0]
+
+
+def shared_equations(
+    features: Float[Array, "M w"],
+    offset: Float[Array, "M"],
+    regularisation: Float[Array, ""],
+    unobserved_weight: Float[Array, ""],
+) -> tuple[Float[Array, "w w"], Float[Array, "w"]]:
+    """Normal equations of a row that has observed nothing: the ridge, and the whole catalogue with target 0."""
+    ridge = regularisation * jnp.eye(features.shape[1])
+    return unobserved_weight * features.T @ features + ridge, -unobserved_weight * (offset @ features)
+
+
+def pair_equations(
+    features: Float[Array, "n w"],
+    offset: Float[Array, "n"],
+    targets: Float[Array, "n"],
+    weights: Float[Array, "n"],
+    unobserved_weight: Float[Array, ""],
+) -> tuple[Float[Array, "n w w"], Float[Array, "n w"]]:
+    """What each observed pair adds to the normal equations; nothing with the unobserved weight and target 0."""
+    extra = weights - unobserved_weight
+    force = weights * targets - extra * offset
+    products = extra[:, None, None] * features[:, :, None] * features[:, None, :]
+    return products, force[:, None] * features

@@ -1,0 +1,45 @@
+"""A factorisation of the offline users' logs alone."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import polars as pl
+
+from ialp_jax.data.dataset import Dataset
+from ialp_jax.ranges import Weight, at_least, within
+from ialp_jax.worlds.fit.config import FitConfig
+from ialp_jax.worlds.fit.factorisation import Factors, factorise, make_pairs
+from ialp_jax.worlds.fit.factors import weighted_targets
+
+
+@dataclass(frozen=True)
+class FactorsConfig:
+    """Factorisation of the offline users' logs."""
+
+    rank: Annotated[int, within(1, 1024)] = 16
+    """Latent dimensions besides the two biases."""
+    iterations: Annotated[int, within(1, 10_000)] = 15
+    """Alternating least squares passes over users and items."""
+    regularisation: Annotated[float, within(1e-9, 1e9)] = 3.0
+    """Ridge penalty on every factor and bias, in units of one observed interaction."""
+    unobserved_weight: Annotated[float, within(1e-9, 1e9)] = 0.05
+    """Implicit feedback only: weight of a pair nobody logged (target 0) beside an observed one (target 1)."""
+    grade_weight: Weight = 1.0
+    """Implicit feedback only: an observed pair weighs 1 + this times its grade."""
+    seed: Annotated[int, at_least(0)] = 0
+    """Seed of the factors' start."""
+
+
+def offline_factors(dataset: Dataset, config: FactorsConfig) -> Factors:
+    """Factorises the offline users' interactions; `Factors.user` has a row for each of them, in their order."""
+    offline = dataset.users.filter(pl.col("split") == "offline")["user"].to_numpy()
+    frame = dataset.interactions.filter(pl.col("user").is_in(offline.tolist()))
+    rule = FitConfig(unobserved_weight=config.unobserved_weight, grade_weight=config.grade_weight)
+    targets, weights, unobserved = weighted_targets(dataset, rule, frame)
+    rows = np.searchsorted(offline, frame["user"].to_numpy())
+    pairs = make_pairs(rows, frame["item"].to_numpy(), targets, weights, unobserved)
+    shape = (len(offline), dataset.num_items)
+    return factorise(
+        pairs, shape, config.rank, config.iterations, config.regularisation, unobserved, config.seed
+    )
