@@ -1,7 +1,7 @@
 """iALP: pre-trained in the world of the preference table, then frozen."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from ialp_jax.marks import Since
 from ialp_jax.methods.base import UNTRAINED, Budget, Card, Common, Need, Rival, Stage, online_needs
@@ -19,6 +19,9 @@ def _pretraining_hyper() -> TaughtHyper:
     return TaughtHyper(learning_rate=1e-3, entropy=0.05)
 
 
+WORLDS = {"table": Need.TABLE_WORLD, "logs": Need.LOGS_WORLD, "mixed": Need.MIXED_WORLD}
+
+
 @register("ialp")
 @dataclass(frozen=True)
 class IALP:
@@ -28,6 +31,9 @@ class IALP:
     """Numbers of pre-training."""
     model: Annotated[FeedbackConfig, Flat] = FeedbackConfig()
     """How its scores are fitted to the feedback of imagined users."""
+    world: Annotated[Literal["table", "logs", "mixed"], Since("table")] = "table"
+    """Whose users it is pre-trained on: the preference table's, those whom the offline logs suggest, or the table's with
+    rewards from both."""
     look: Annotated[bool, Since(False)] = False
     """Whether what is too like the last recommended items is not recommended, in pre-training and afterwards."""
 
@@ -44,7 +50,7 @@ class IALP:
     def pretraining(self) -> Stage:
         """Learning in the table's world. Other methods start from this very stage: it is trained once."""
         config = ActorCriticConfig(self.hyper.supervised > 0.0, self.model)
-        needs = frozenset({Need.TABLE_WORLD}) | (online_needs(self.look) - {Need.USERS})
+        needs = frozenset({WORLDS[self.world]}) | (online_needs(self.look) - {Need.USERS})
         return Stage("iALP pre-training", ActorCriticLearner, config, self.hyper, needs,
                      (UNTRAINED,), budget=Budget.PRETRAIN)  # fmt: skip
 
