@@ -6,9 +6,9 @@ columns of ratings (one entry per user), that is thousands of times less.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, UInt8
+from jaxtyping import Array, Bool, Int, UInt8
 
-from ialp_jax.worlds.departure import squared_distances
+from ialp_jax.worlds.distances import squared_distances
 from ialp_jax.worlds.world import World
 
 TABLE_ITEMS = 8_192
@@ -41,3 +41,9 @@ def _tabulated(world: World) -> UInt8[Array, "N M"]:
 
     packed = jax.lax.map(block, jnp.arange(0, world.num_items, BLOCK, dtype=jnp.int32))
     return packed.reshape(-1, packed.shape[-1])[: world.num_items]
+
+
+def looked_up(near: UInt8[Array, "N M"], item: Int[Array, ""], others: Int[Array, "W"]) -> Bool[Array, "W"]:
+    """What a table of `tabulate_near` says of an item and others; anything for ids beyond the catalogue."""
+    octets = near.at[item, others >> 3].get(mode="clip")
+    return ((octets >> (others & 7).astype(jnp.uint8)) & 1).astype(bool)
