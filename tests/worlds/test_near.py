@@ -10,8 +10,8 @@ from random_worlds import world_arrays, world_from
 
 from ialp_jax.environments.check import check_world
 from ialp_jax.worlds.arrays import world_from_arrays, world_to_arrays
-from ialp_jax.worlds.departure import REASONS, looked_up
-from ialp_jax.worlds.near import BLOCK, TABLE_ITEMS, near_table, tabulate_near
+from ialp_jax.worlds.departure import REASONS
+from ialp_jax.worlds.near import BLOCK, TABLE_ITEMS, looked_up, near_table, tabulate_near
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
 from ialp_jax.worlds.types import Noise
 
