@@ -46,6 +46,11 @@ class LikenessConfig:
     """How many of the last recommended items an item must be unlike."""
 
 
+def reads_factors(item_start: str, likeness: LikenessConfig | None) -> bool:
+    """Whether the factors are read: as embeddings, or for what is kept apart (None for nothing)."""
+    return item_start in ("factors", "both") or (likeness is not None and likeness.source == "logs")
+
+
 def offline_factors(dataset: Dataset, config: FactorsConfig) -> Factors:
     """Factorises the offline users' interactions; `Factors.user` has a row for each of them, in their order."""
     offline = dataset.users.filter(pl.col("split") == "offline")["user"].to_numpy()

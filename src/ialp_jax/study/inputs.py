@@ -16,6 +16,7 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.data.dataset import Dataset, histories, offline_popularity
 from ialp_jax.learning.logged import LoggedSessions
 from ialp_jax.methods.base import Data, Need, OfflineFit, Stage, rest_on_table
+from ialp_jax.policies.actor_critic import PolicyConfig
 from ialp_jax.preferences.completion.completion import CompletedPreferences, LabelRule, complete, labels
 from ialp_jax.preferences.completion.transfer import transfer_scores
 from ialp_jax.preferences.content_vectors import text_vectors, tfidf
@@ -117,10 +118,8 @@ class Inputs:
         """What the items' texts say; how alike items are in the LLM's world."""
         return text_vectors(documents(self.dataset), self.config.policy.embedding, self.config.fit.seed)
 
-    @cached_property
-    def item_vectors(self) -> Float[np.ndarray, "N e"] | None:
-        """Where item embeddings start; None for noise."""
-        policy = self.config.policy
+    def item_vectors(self, policy: PolicyConfig) -> Float[np.ndarray, "N e"] | None:
+        """Where item embeddings start; None for noise. Settings that share these inputs may differ in it."""
         if policy.item_start == "random":
             return None
         if policy.item_start == "text":
