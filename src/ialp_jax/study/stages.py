@@ -161,8 +161,8 @@ def learner_of(stage: Stage, num_items: int, config: StudyConfig) -> Learner:
 def untrained_params(inputs: Inputs, config: StudyConfig, seeds: Int[np.ndarray, "R"]) -> dict:
     """Untrained parameters of every run: those of its seed, the same for all methods."""
     network, length = network_of(inputs.dataset.num_items, config), config.data.history_length
-    vectors = inputs.item_vectors(config.policy)
-    vectors = None if vectors is None else jnp.asarray(vectors)
+    start = inputs.item_vectors(config.policy)
+    vectors = None if start is None else jnp.asarray(start)
     return _compiled_untrained(network, length)(seed_keys(seeds, PARAMS_STREAM), vectors)
 
 
