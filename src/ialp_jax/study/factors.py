@@ -24,6 +24,11 @@ class LikenessConfig:
     """How many of the last recommended items an item must be unlike."""
 
 
+def reads_factors(item_start: str, likeness: LikenessConfig | None) -> bool:
+    """Whether the factors are read: as embeddings, or for what is kept apart (None for nothing)."""
+    return item_start in ("factors", "both") or (likeness is not None and likeness.source == "logs")
+
+
 def likeness_points(factors: Factors) -> Float[np.ndarray, "N k"]:
     """Items as points, as far apart as the offline users' affinities to them."""
     return column_points(*fold(factors, 1.0))

@@ -15,6 +15,7 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.data.dataset import Dataset, offline_popularity
 from ialp_jax.learning.logged import LoggedSessions
 from ialp_jax.methods.base import Data, Need, OfflineFit, Stage, rest_on_table
+from ialp_jax.policies.actor_critic import PolicyConfig
 from ialp_jax.preferences.completion.completion import CompletedPreferences, complete
 from ialp_jax.preferences.content_vectors import text_vectors
 from ialp_jax.preferences.states import documents, of_users, user_states
@@ -117,10 +118,8 @@ class Inputs:
         """What the items' texts say; how alike items are in the LLM's world."""
         return text_vectors(documents(self.dataset), self.config.policy.embedding, self.config.fit.seed)
 
-    @cached_property
-    def item_vectors(self) -> Float[np.ndarray, "N e"] | None:
-        """Where item embeddings start; None for noise."""
-        policy = self.config.policy
+    def item_vectors(self, policy: PolicyConfig) -> Float[np.ndarray, "N e"] | None:
+        """Where item embeddings start; None for noise. Settings that share these inputs may differ in it."""
         if policy.item_start == "random":
             return None
         if policy.item_start == "text":
