@@ -1,5 +1,7 @@
 """The distance beyond which users stay: hand-made sessions, a slow twin, and the largest share of exits that is allowed."""
 
+from itertools import pairwise
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -62,7 +64,7 @@ def test_a_rule_of_the_same_distances_is_found(radius):
     actions, gone = [], []
     for _ in range(200):
         walk = generator.integers(0, len(POINTS), 6).tolist()
-        near = [abs(POINTS[a] - POINTS[b]).item() < radius for a, b in zip(walk, walk[1:], strict=False)]
+        near = [abs(POINTS[a] - POINTS[b]).item() < radius for a, b in pairwise(walk)]
         end = near.index(True) + 2 if any(near) else len(walk)
         actions.append(walk[:end])
         gone.append(any(near))

@@ -8,6 +8,7 @@ import pytest
 from made_tables import tiny_dataset
 from rich.console import Console
 
+from ialp_jax.artifacts import InputError
 from ialp_jax.methods import get
 from ialp_jax.policies.actor_critic import PolicyConfig
 from ialp_jax.recommenders.exits import nearest_recent
@@ -51,21 +52,30 @@ def test_what_is_kept_apart_is_what_ended_recorded_sessions(tmp_path):
     apart = np.linalg.norm(points[:, None] - points[None], axis=-1)
     threshold = apart[near == 0].min()
     beyond = distance >= threshold * (1 - 1e-5)
-    assert (
-        0 < left[~beyond].mean()
-        and left[beyond].mean() <= 0.05 < left[distance >= np.sort(distance)[0]].mean()
-    )
+    assert left[beyond].mean() <= 0.05 < left.mean() < left[~beyond].mean()
 
 
-def test_the_calibrated_logs_world_has_its_own_threshold(tmp_path):
+def test_the_calibrated_logs_world_has_its_own_popularity_and_threshold(tmp_path):
+    config = replace(CONFIG, logged=LoggedConfig(sessions=400), factors=FactorsConfig(rank=8))
     plain, calibrated = (
         inputs(
-            tmp_path, apply(CONFIG, {"logs_world.calibrated": on, "logs_world.exit_rate": 0.05})
+            tmp_path, apply(config, {"logs_world.calibrated": on, "logs_world.exit_rate": 0.05})
         ).logs_world
         for on in (False, True)
     )
     assert float(plain.departure.distance_threshold) != float(calibrated.departure.distance_threshold) > 0.0
-    assert not np.allclose(plain.item_vectors, calibrated.item_vectors)
+    np.testing.assert_array_equal(plain.ratings.users, calibrated.ratings.users)
+    means = [np.asarray(world.ratings.items)[:, -1] for world in (plain, calibrated)]
+    scaled = [mean - mean.mean() for mean in means]
+    weight = scaled[1][0] / scaled[0][0]
+    assert weight >= 0.0
+    np.testing.assert_allclose(scaled[1], weight * scaled[0], rtol=1e-3, atol=1e-5)
+
+
+def test_recordings_that_say_nothing_of_tastes_are_refused(tmp_path):
+    """These few sessions happen to answer against the affinities."""
+    with pytest.raises(InputError, match=r"logs_world\.calibrated"):
+        _ = inputs(tmp_path, apply(CONFIG, {"logs_world.calibrated": True})).logs_world
 
 
 @pytest.mark.parametrize(("method", "change"), [("a2c", LOOK), ("ialp", CALIBRATED)])

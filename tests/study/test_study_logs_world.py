@@ -15,7 +15,7 @@ from ialp_jax.recommenders.factors import FactorsConfig, offline_factors
 from ialp_jax.worlds.fit.affinity import fold
 from ialp_jax.worlds.fit.points import sampled_distances
 from ialp_jax.worlds.logs_world import LogsWorldConfig, logs_world, mixed_world
-from ialp_jax.worlds.world import Departure, DenseRatings
+from ialp_jax.worlds.world import DenseRatings, Departure
 
 FACTORS = FactorsConfig(rank=3, iterations=4)
 
