@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from ialp_jax.data.dataset import Dataset
-from ialp_jax.study.factors import FactorsConfig, likeness_points, offline_factors
+from ialp_jax.recommenders.factors import FactorsConfig, offline_factors
+from ialp_jax.study.factors import likeness_points
 
 CONFIG = FactorsConfig(rank=3, iterations=4)
 USERS, ITEMS, EACH = 12, 9, 5

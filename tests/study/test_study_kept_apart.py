@@ -11,14 +11,9 @@ from rich.console import Console
 from ialp_jax.methods import get
 from ialp_jax.methods.base import Need
 from ialp_jax.policies.actor_critic import PolicyConfig
+from ialp_jax.recommenders.factors import FactorsConfig, offline_factors
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.factors import (
-    FactorsConfig,
-    LikenessConfig,
-    factor_vectors,
-    likeness_points,
-    offline_factors,
-)
+from ialp_jax.study.factors import LikenessConfig, factor_vectors, likeness_points
 from ialp_jax.study.fields import apply
 from ialp_jax.study.inputs import Inputs
 from ialp_jax.study.stages import stages_of, static_key, untrained_params

@@ -77,16 +77,23 @@ def fit_fold_in(dataset: Dataset, config: FactorsConfig) -> OfflineFactors:
     )  # fmt: skip
 
 
-def fold_in(factors: OfflineFactors, history: Observation) -> Float[Array, "k+1"]:
-    """Factors and bias of one user, from a history [H]; padded slots add nothing."""
+def history_equations(
+    factors: OfflineFactors, history: Observation
+) -> tuple[Float[Array, "k+1 k+1"], Float[Array, "k+1"]]:
+    """Normal equations of one user with a history [H]; padded slots add nothing."""
     present = history.items < factors.item.shape[0]
     weights = factors.base_weight + factors.grade_weight * history.feedback
     targets = factors.base_target + factors.target_span * history.feedback
     products, forces = pair_equations(
-        _rows(factors.features, history.items), _rows(factors.offset, history.items),
+        rows_or_zero(factors.features, history.items), rows_or_zero(factors.offset, history.items),
         jnp.where(present, targets, 0.0), jnp.where(present, weights, factors.unobserved), factors.unobserved,
     )  # fmt: skip
-    return solve(factors.gram + jnp.sum(products, axis=0), factors.pull + jnp.sum(forces, axis=0))
+    return factors.gram + jnp.sum(products, axis=0), factors.pull + jnp.sum(forces, axis=0)
+
+
+def fold_in(factors: OfflineFactors, history: Observation) -> Float[Array, "k+1"]:
+    """Factors and bias of one user, from a history [H]."""
+    return solve(*history_equations(factors, history))
 
 
 def tastes(factors: OfflineFactors, histories: Observation) -> Float[Array, "B k"]:
@@ -95,6 +102,6 @@ def tastes(factors: OfflineFactors, histories: Observation) -> Float[Array, "B k
     return (users - factors.centre[None])[:, :-1]
 
 
-def _rows(values: Any, items: Array) -> Any:
+def rows_or_zero(values: Any, items: Array) -> Any:
     """The items' entries; 0 for padding."""
     return values.at[items].get(mode="fill", fill_value=0.0)

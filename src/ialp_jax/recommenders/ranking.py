@@ -18,19 +18,22 @@ def _unchanged(recall: Any, *interaction: Array) -> Any:
 
 
 def ranking_actor(
-    scores: Callable[[Any, Situation], Float[Array, "B N"]],
+    view: Callable[[Any, Situation], Any],
+    scores: Callable[[Any], Float[Array, "B N"]],
     begin: Callable[[Observation], Any] = lambda observation: (),
     advance: Callable[..., Any] = _unchanged,
 ) -> Actor:
     """Shows every user the permitted item with the highest score; ties are broken uniformly at random.
 
     Args:
-        scores: (recall, situation) of B users -> a score of every item.
+        view: (recall, situation) of B users -> what the scores are made from; kept in the transitions.
+        scores: that -> a score of every item.
         begin: what is remembered of users when their sessions open.
         advance: what is remembered after one more interaction; the same if left out.
     """
 
-    def act(keys: PRNGKeyArray, recall: Any, situation: Situation) -> tuple[Array, tuple[()]]:
-        return jax.vmap(best_permitted)(keys, scores(recall, situation), situation), ()
+    def act(keys: PRNGKeyArray, recall: Any, situation: Situation) -> tuple[Array, Any]:
+        seen = view(recall, situation)
+        return jax.vmap(best_permitted)(keys, scores(seen), situation), seen
 
     return Actor(begin, advance, act, user_keys)

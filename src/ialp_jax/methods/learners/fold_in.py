@@ -33,6 +33,7 @@ class FoldInServer(FrozenLearner):
         del greedy
         weights, factors = params[0], data.fitted
         return ranking_actor(
-            scores=lambda users, situation: users @ weights.T,
+            view=lambda users, situation: users,
+            scores=lambda users: users @ weights.T,
             begin=lambda histories: with_one(tastes(factors, histories)),
         )
