@@ -8,6 +8,7 @@ from random_worlds import random_world
 from ialp_jax.environments.check import SESSION_CHECKS, check_world
 from ialp_jax.environments.check_arrays import ARRAY_CHECKS
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
+from ialp_jax.worlds.types import limits
 
 SIMULATOR = Simulator(SimulatorConfig(turn_cap=5))
 
@@ -84,7 +85,9 @@ class PaysTooMuch(Simulator):
 class Forgets(Simulator):
     def step(self, key, state, action, world):
         state, timestep = super().step(key, state, action, world)
-        return state, timestep.replace(excluded=jnp.full_like(timestep.excluded, world.num_items))
+        return state, timestep.replace(
+            limits=limits(jnp.full_like(timestep.limits.excluded, world.num_items))
+        )
 
 
 class ChangesType(Simulator):

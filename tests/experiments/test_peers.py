@@ -90,7 +90,7 @@ def test_numpy_environments_agree_with_the_simulator(kind, played):
         np.testing.assert_allclose(feedback, ours.observation.feedback[turn], atol=1e-6)
         np.testing.assert_array_equal(outcome.final[0], items[outcome.ended])
         np.testing.assert_array_equal(outcome.final[1], feedback[outcome.ended])
-        np.testing.assert_array_equal(np.sort(env.excluded()), np.sort(ours.excluded[turn]))
+        np.testing.assert_array_equal(np.sort(env.excluded()), np.sort(ours.limits.excluded[turn]))
 
 
 @needs_gymnasium
@@ -112,7 +112,7 @@ def test_the_gymnasium_environment_agrees_with_the_simulator(played):
             np.testing.assert_allclose(
                 seen[history : 2 * history], ours.observation.feedback[turn, session], atol=1e-6
             )
-            excluded = np.sort(ours.excluded[turn, session])
+            excluded = np.sort(ours.limits.excluded[turn, session])
             np.testing.assert_array_equal(np.sort(seen[2 * history :]), excluded)
             assert env.excluded | {ITEMS} >= set(excluded.tolist())
 

@@ -79,16 +79,16 @@ class Rollout:
         return loss, (metrics, targets, now)
 
 
-def log_probs_of(network, params, features, excluded, allowed):
+def log_probs_of(network, params, features, limits):
     """Log-softmax over what is permitted, one row per user."""
     logits = network.query(params, features) @ params["items"].T + params["bias"][None]
-    return jax.nn.log_softmax(mask_logits(logits, excluded, allowed))
+    return jax.nn.log_softmax(mask_logits(logits, limits))
 
 
 def another_item(now):
     """Some permitted item that was not recommended, for about half of the rows; -1 for the others."""
     ids = jnp.arange(14, dtype=jnp.int32)
-    out = jax.nn.one_hot(now.excluded, 14).sum(axis=-2) + jax.nn.one_hot(now.action, 14) > 0
+    out = jax.nn.one_hot(now.limits.excluded, 14).sum(axis=-2) + jax.nn.one_hot(now.action, 14) > 0
     chosen = jnp.argmax(jnp.where(out, -1, jnp.broadcast_to((ids * 5 + 3) % 14, out.shape)), axis=-1).astype(
         jnp.int32
     )
@@ -114,7 +114,7 @@ def test_the_ratio_is_one_for_the_policy_that_acted():
 
     def acted(now):
         def one_turn(features, now):
-            log_probs = log_probs_of(rollout.network, rollout.params, features, now.excluded, now.allowed)
+            log_probs = log_probs_of(rollout.network, rollout.params, features, now.limits)
             return jnp.take_along_axis(log_probs, now.action[:, None], axis=1)[:, 0]
 
         return jax.lax.stop_gradient(jax.vmap(one_turn)(now.recall.features, now))
@@ -139,7 +139,7 @@ def written_out(network, first, opening, reopened, transitions, targets, hyper, 
         for turn in range(turns):
             now = jax.tree.map(lambda leaf, turn=turn: leaf[turn], transitions)
             features = recall.features
-            log_probs = log_probs_of(network, params, features, now.excluded, now.allowed)
+            log_probs = log_probs_of(network, params, features, now.limits)
             chosen = jnp.sum(jnp.where(jax.nn.one_hot(now.action, 14) > 0, log_probs, 0.0), axis=1)
             entropy = -jnp.sum(jnp.where(log_probs > -1e20, jnp.exp(log_probs) * log_probs, 0.0), axis=1)
             values, action_values = (

@@ -13,6 +13,7 @@ from ialp_jax.learning.prior import prior_log_prob
 from ialp_jax.policies.actor_critic import Recall
 from ialp_jax.policies.catalogue import HeadStatistics
 from ialp_jax.serving.sessions import Transition
+from ialp_jax.worlds.types import limits
 
 TABLE, PAYS = np.array([0.7, 0.2, 0.1]), np.array([0.0, 1.0, 2.0])
 
@@ -69,7 +70,7 @@ def test_the_tables_policy_is_a_softmax_with_a_floor_over_what_is_permitted(temp
 def bandit_loss(params, network, actions, prior, pays, weight, hyper, value):
     """The loss of one last turn in which each action of `actions` was taken by a user; V is `value` everywhere."""
     users = len(actions)
-    zeros, none = jnp.zeros((1, users)), jnp.zeros((1, users, 0), jnp.int32)
+    zeros, anything = jnp.zeros((1, users)), limits(jnp.zeros((1, users, 0), jnp.int32))
     action, over = jnp.asarray(actions, jnp.int32)[None], jnp.ones((1, users), bool)
     log_probs = jax.nn.log_softmax(params["bias"])
     statistics = HeadStatistics(
@@ -78,7 +79,7 @@ def bandit_loss(params, network, actions, prior, pays, weight, hyper, value):
     )  # fmt: skip
     recall = Recall(jnp.zeros((1, users, 8 + 6)))
     params = {**params, "value_out": {**params["value_out"], "bias": jnp.full(1, value)}}
-    turn = Transition(recall, recall, none, none, action, jnp.asarray(pays, jnp.float32)[action], zeros, over, over,
+    turn = Transition(recall, recall, anything, action, jnp.asarray(pays, jnp.float32)[action], zeros, over, over,
                       over, ())  # fmt: skip
     log_prior = jnp.log(jnp.asarray(prior, jnp.float32))[action]
     return actor_critic_loss(

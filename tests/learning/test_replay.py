@@ -8,19 +8,20 @@ import pytest
 from ialp_jax.learning.experience import Experience, joined
 from ialp_jax.learning.logged import LoggedSessions, turns_of
 from ialp_jax.learning.replay import empty_replay
-from ialp_jax.worlds.types import Observation
+from ialp_jax.worlds.types import Observation, limits
 
 ITEMS, USERS, WIDTH = 20, 3, 2
 
 
-def rollout(first, turns, excluded=4):
+def rollout(first, turns, excluded=4, octets=0):
     """Turns [T, B] whose action says when and whose they are: 100 turn + user."""
     action = 100 * (first + jnp.arange(turns))[:, None] + jnp.arange(USERS)[None]
     shape = action.shape
     window = Observation(jnp.broadcast_to(action[..., None], (*shape, WIDTH)), jnp.ones((*shape, WIDTH)))
     ones = jnp.ones(shape)
-    return Experience(window, jnp.zeros((*shape, excluded), jnp.int32), jnp.zeros((*shape, 0), jnp.int32), action, ones,
-                      ones, ones > 0, ones > 2, -ones)  # fmt: skip
+    lists = limits(jnp.zeros((*shape, excluded), jnp.int32))
+    given = lists.replace(alike=jnp.full((*shape, octets), 255, jnp.uint8))
+    return Experience(window, given, action, ones, ones, ones > 0, ones > 2, -ones)
 
 
 def test_the_ring_keeps_the_last_turns_of_every_user():
@@ -53,12 +54,13 @@ def test_a_rollout_longer_than_the_ring_is_refused():
 
 def test_joined_rows_exclude_what_each_did():
     replay = empty_replay(rollout(0, 2), 4).add(rollout(0, 2))
-    wide = empty_replay(rollout(0, 2, excluded=6), 4).add(rollout(0, 2, excluded=6))
+    wide = empty_replay(rollout(0, 2, excluded=6, octets=3), 4).add(rollout(0, 2, excluded=6, octets=3))
     rows = joined(replay.sample(jax.random.key(0), 1), wide.sample(jax.random.key(1), 1))
-    assert rows.excluded.shape == (6, 6) and rows.action.shape == (6,)
-    assert np.all(rows.excluded[:3, 4:] > 10**9) and np.all(
-        rows.excluded[3:] == 0
-    )  # no item, and what was given
+    assert rows.limits.excluded.shape == (6, 6) and rows.action.shape == (6,)
+    excluded, alike = rows.limits.excluded, rows.limits.alike
+    assert np.all(excluded[:3, 4:] > 10**9) and np.all(excluded[3:] == 0)  # no item, and what was given
+    assert alike.shape == (6, 3) and np.all(alike[:3] == 0) and np.all(alike[3:] == 255)
+    assert rows.limits_after().alike.shape == (6, 0)
 
 
 def sessions(masked=True):
@@ -89,15 +91,15 @@ def test_rows_are_the_turns_that_are_no_padding():
 
 def test_what_was_excluded_is_derived():
     rows = sessions().rows(jnp.arange(4), ITEMS)
-    assert [sorted(set(row) - {ITEMS}) for row in np.asarray(rows.excluded).tolist()] == [
+    assert [sorted(set(row) - {ITEMS}) for row in np.asarray(rows.limits.excluded).tolist()] == [
         [7, 8],
         [1, 7, 8],
         [1, 2, 7, 8],
         [9],
     ]
-    after = np.asarray(rows.excluded_after()).tolist()
+    after = np.asarray(rows.limits_after().excluded).tolist()
     assert [sorted(set(row) - {ITEMS}) for row in after] == [[1, 7, 8], [1, 2, 7, 8], [1, 2, 3, 7, 8], [4, 9]]
-    assert sessions(masked=False).rows(jnp.arange(4), ITEMS).excluded_after().shape == (4, 0)
+    assert sessions(masked=False).rows(jnp.arange(4), ITEMS).limits_after().excluded.shape == (4, 0)
 
 
 def test_the_window_after_a_turn_is_the_next_turns_window():

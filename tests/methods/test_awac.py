@@ -11,7 +11,7 @@ from ialp_jax.learning.experience import Experience
 from ialp_jax.methods.learners.lagging import ReplayConfig
 from ialp_jax.methods.learners.offline import OfflineConfig
 from ialp_jax.methods.named.awac import AWACHyper, AWACOffline, AWACOnline, awac_loss
-from ialp_jax.worlds.types import Observation
+from ialp_jax.worlds.types import Observation, limits
 
 pytestmark = pytest.mark.usefixtures("batched_keys")
 HYPER = AWACHyper(learning_rate=5e-3, discount=0.9, temperature=0.3, target_rate=0.02)
@@ -20,7 +20,7 @@ HYPER = AWACHyper(learning_rate=5e-3, discount=0.9, temperature=0.3, target_rate
 def rows(count):
     window = Observation(jnp.array([[ITEMS, 0]] * count), jnp.array([[0.0, 1.0]] * count))
     ones = jnp.ones(count)
-    return Experience(window, jnp.zeros((count, 1), jnp.int32), jnp.zeros((count, 0), jnp.int32), jnp.full(count, 3),
+    return Experience(window, limits(jnp.zeros((count, 1), jnp.int32)), jnp.full(count, 3),
                       0.5 * ones, ones, ones > 0, ones < 0, ones)  # fmt: skip
 
 

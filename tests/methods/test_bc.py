@@ -21,7 +21,7 @@ def next_item(params, logged, rows):
     features = NETWORK.begin(params, batch.window).features
     items, bias = NETWORK.catalogue(params)
     logits = np.array(NETWORK.query(params, features) @ items.T + bias[None])
-    for row, excluded in enumerate(np.asarray(batch.excluded)):
+    for row, excluded in enumerate(np.asarray(batch.limits.excluded)):
         logits[row, excluded[excluded < ITEMS]] = -np.inf
     return np.exp(logits - logits.max(axis=1, keepdims=True)) / np.exp(
         logits - logits.max(axis=1, keepdims=True)

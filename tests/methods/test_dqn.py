@@ -9,7 +9,7 @@ from tiny_runs import in_world, tiny_params
 
 from ialp_jax.learning.experience import Experience
 from ialp_jax.methods.named.dqn import DQNConfig, DQNHyper, DQNLearner, exploring_actor, q_loss, values_at
-from ialp_jax.worlds.types import Observation, Situation
+from ialp_jax.worlds.types import Observation, Situation, limits
 
 pytestmark = pytest.mark.usefixtures("batched_keys")
 HYPER = DQNHyper(learning_rate=5e-3, explore_share=0.4, discount=0.9)
@@ -18,7 +18,7 @@ HYPER = DQNHyper(learning_rate=5e-3, explore_share=0.4, discount=0.9)
 def rows(terminated, excluded):
     window = Observation(jnp.array([[ITEMS, 0]] * 2), jnp.array([[0.0, 1.0]] * 2))
     ones = jnp.ones(2)
-    return Experience(window, jnp.asarray(excluded), jnp.zeros((2, 0), jnp.int32), jnp.array([3, 4]), 0.5 * ones, ones,
+    return Experience(window, limits(jnp.asarray(excluded)), jnp.array([3, 4]), 0.5 * ones, ones,
                       ones > 0, jnp.asarray(terminated), ones)  # fmt: skip
 
 
@@ -49,9 +49,7 @@ def test_it_explores_as_often_as_it_says_and_never_what_is_excluded(epsilon):
     users, params = 6000, tiny_params(NETWORK, 2)
     params = {**params, "bias": params["bias"].at[0].add(50.0).at[5].add(40.0)}
     seen = Observation(jnp.full((users, 2), ITEMS), jnp.zeros((users, 2)))
-    situation = Situation(
-        jnp.zeros(users, jnp.int32), seen, jnp.zeros((users, 1), jnp.int32), jnp.zeros((users, 0), jnp.int32)
-    )
+    situation = Situation(jnp.zeros(users, jnp.int32), seen, limits(jnp.zeros((users, 1), jnp.int32)))
     item, _ = exploring_actor(NETWORK, params, epsilon).act(jax.random.key(0), (), situation)
     counts = np.bincount(item, minlength=ITEMS)
     expected = np.r_[0, np.full(ITEMS - 1, epsilon / (ITEMS - 1))] + np.where(

@@ -13,7 +13,7 @@ from ialp_jax.learning.experience import Experience
 from ialp_jax.methods.learners.lagging import ReplayConfig
 from ialp_jax.methods.learners.offline import OfflineConfig
 from ialp_jax.methods.named.iql import IQLHyper, IQLOffline, IQLOnline, iql_loss
-from ialp_jax.worlds.types import Observation
+from ialp_jax.worlds.types import Observation, limits
 
 pytestmark = pytest.mark.usefixtures("batched_keys")
 HYPER = IQLHyper(learning_rate=5e-3, discount=0.9, expectile=0.8, inverse_temperature=3.0, target_rate=0.02)
@@ -22,7 +22,7 @@ HYPER = IQLHyper(learning_rate=5e-3, discount=0.9, expectile=0.8, inverse_temper
 def rows(terminated=(False, True)):
     window = Observation(jnp.array([[ITEMS, 0], [ITEMS, 1]]), jnp.array([[0.0, 1.0]] * 2))
     ones = jnp.ones(2)
-    return Experience(window, jnp.array([[0], [1]]), jnp.zeros((2, 0), jnp.int32), jnp.array([3, 4]), 0.5 * ones, ones,
+    return Experience(window, limits(jnp.array([[0], [1]])), jnp.array([3, 4]), 0.5 * ones, ones,
                       ones > 0, jnp.asarray(terminated), ones)  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from ialp_jax.methods.named.linvit import LinvitHyper, LinvitLearner
 from ialp_jax.training.loop import LoopConfig, seed_keys, train
 from ialp_jax.training.progress import step_bar
 from ialp_jax.worlds.simulator import SimulatorConfig
-from ialp_jax.worlds.types import Situation
+from ialp_jax.worlds.types import Situation, limits
 
 pytestmark = pytest.mark.usefixtures("batched_keys")
 
@@ -34,8 +34,7 @@ def test_the_actor_notes_what_its_users_row_says():
     learner = LinvitLearner(tiny_scene(network))
     hyper = LinvitHyper(prior_temperature=0.3, prior_floor=0.1)
     seen = observations(np.full((4, 4), items), np.zeros((4, 4)))
-    lists = jnp.asarray(excluded, jnp.int32), jnp.zeros((4, 0), jnp.int32)
-    situation = Situation(jnp.asarray(users, jnp.int32), seen, *lists)
+    situation = Situation(jnp.asarray(users, jnp.int32), seen, limits(jnp.asarray(excluded, jnp.int32)))
     data = Data(prior=jnp.asarray(table, jnp.float32))
     world = probe_world(np.ones((2, items)), [[items] * 4] * 2)
     run = learner.init(jax.random.key(0), hyper, data.replace(world=world), (tiny_params(network),))

@@ -97,10 +97,10 @@ def test_masked_items_get_no_probability():
     for _ in range(3):
         run, _ = update(run, hyper, in_world(WORLD))
     now = served(learner, run, hyper)
-    assert not np.any(np.asarray(now.excluded) == np.asarray(now.action)[..., None])
+    assert not np.any(np.asarray(now.limits.excluded) == np.asarray(now.action)[..., None])
     decisions = jax.jit(learner.decisions)(run.params, now, hyper)
     first = jax.tree.map(lambda leaf: leaf[0, :1], decisions)
-    permitted = np.setdiff1d(np.arange(14), np.asarray(first.excluded))
+    permitted = np.setdiff1d(np.arange(14), np.asarray(first.limits.excluded))
     items = jnp.asarray(permitted, jnp.int32)
     rows = jax.tree.map(lambda leaf: jnp.repeat(leaf, len(items), axis=0), first).replace(action=items)
     log_prob, entropy, _ = jax.jit(learner.judged)(run.params, rows)

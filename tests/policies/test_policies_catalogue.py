@@ -18,6 +18,7 @@ from ialp_jax.policies.catalogue import (
     choose_plan,
 )
 from ialp_jax.policies.catalogue.plan import item_blocks
+from ialp_jax.worlds.types import limits
 
 everywhere = pytest.mark.parametrize("name", PLANS)
 
@@ -67,7 +68,7 @@ def test_masked_items_have_no_probability_and_are_never_the_best(name):
     inputs.bias[89] = 50.0
     free = summary(PLANS[name], inputs, jnp.full(2, 89))
     np.testing.assert_array_equal(free[2], [89, 89])
-    inputs.excluded[:, 0] = 89
+    inputs.limits.excluded[:, 0] = 89
     found, _, mode, top, _ = summary(PLANS[name], inputs, jnp.full(2, 89))
     assert np.all(np.asarray(found) < MASKED / 2) and not np.any(np.asarray(top) == 89)
     np.testing.assert_array_equal(mode, np.argmax(exact_log_probs(inputs), axis=1))
@@ -78,8 +79,7 @@ def test_equal_items_are_ranked_by_their_ids(name):
     inputs = case(2, 90)
     inputs = inputs._replace(
         query=inputs.query * 0, bias=np.where(np.arange(90) % 30 == 29, 1.0, 0.0).astype(np.float32),
-        excluded=inputs.excluded[:, :0],
-    )  # fmt: skip
+    ).limited(excluded=inputs.limits.excluded[:, :0])  # fmt: skip
     top = jax.jit(lambda: catalogue_distribution(PLANS[name], *inputs).top_k(5))()
     np.testing.assert_array_equal(top, [[29, 59, 89, 0, 1]] * 2)
 
@@ -142,11 +142,14 @@ def test_padding_ids_are_no_items():
     """Id N pads the lists of excluded and of allowed items."""
     logits = catalogue_logits(
         jnp.zeros((2, 1)), jnp.zeros((4, 1)), jnp.arange(4.0),
-        jnp.array([[4, 4], [0, 4]]), jnp.zeros((2, 0), jnp.int32),
+        limits(jnp.array([[4, 4], [0, 4]])),
     )  # fmt: skip
     np.testing.assert_array_equal(logits > MASKED, [[True] * 4, [False, True, True, True]])
     logits = catalogue_logits(
-        jnp.zeros((1, 1)), jnp.zeros((4, 1)), jnp.arange(4.0), jnp.array([[3]]), jnp.array([[1, 3, 4]])
+        jnp.zeros((1, 1)),
+        jnp.zeros((4, 1)),
+        jnp.arange(4.0),
+        limits(jnp.array([[3]]), jnp.array([[1, 3, 4]])),
     )
     np.testing.assert_array_equal(logits > MASKED, [[False, True, False, False]])
 

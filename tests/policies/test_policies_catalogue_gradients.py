@@ -15,10 +15,13 @@ from ialp_jax.policies.catalogue import (
     choose_plan,
     head_statistics,
 )
+from ialp_jax.worlds.types import limits
 
-CASES = {  # rows, items, excluded, allowed
-    "tiles divide nothing": (5, 70, 2, 0), "tiles divide both": (6, 72, 2, 0), "one row": (1, 9, 2, 0),
-    "one tile": (2, 20, 2, 0), "allowed list": (5, 70, 2, 6), "all but one masked": (2, 30, 29, 0),
+CASES = {  # rows, items, excluded, allowed, share of the items that are alike
+    "tiles divide nothing": (5, 70, 2, 0, None), "tiles divide both": (6, 72, 2, 0, None), "one row": (1, 9, 2, 0, None),
+    "one tile": (2, 20, 2, 0, None), "allowed list": (5, 70, 2, 6, None), "all but one masked": (2, 30, 29, 0, None),
+    "some alike": (5, 70, 2, 0, 0.5), "some alike, tiles divide both": (6, 72, 2, 0, 0.5),
+    "alike and an allowed list": (5, 70, 2, 20, 0.5), "all but one alike": (2, 30, 0, 0, 1.0),
 }  # fmt: skip
 
 
@@ -49,8 +52,8 @@ def test_the_float64_gradients_are_those_of_the_definition():
 @pytest.mark.parametrize("name", PLANS)
 @pytest.mark.parametrize("of", CASES)
 def test_values_and_gradients_are_exact(of, name, way):
-    rows, num_items, excluded, allowed = CASES[of]
-    inputs, actions = case(rows, num_items, excluded, allowed), choices(rows, num_items)[:, 0]
+    rows, num_items, excluded, allowed, alike = CASES[of]
+    inputs, actions = case(rows, num_items, excluded, allowed, alike=alike), choices(rows, num_items)[:, 0]
     upstream = np.random.default_rng(9).normal(size=(2, rows)).astype(np.float32)
     found, gradients = value_and_gradients(way, PLANS[name], inputs, actions, *upstream)
     log_probs = exact_log_probs(inputs)
@@ -75,10 +78,10 @@ def test_gradients_at_three_thousand_items_are_those_of_the_dense_head():
 
 def test_huge_logits_and_a_single_item_give_finite_gradients():
     query, items, bias = jnp.array([[1.0]]), jnp.array([[1e4], [-1e4], [1e4]]), jnp.zeros(3)
-    none, first = jnp.zeros((1, 0), jnp.int32), jnp.array([0])
+    first = jnp.array([0])
 
     def both(query, items, bias, excluded):
-        return head_statistics(HeadPlan(), query, items, bias, first, excluded, none)
+        return head_statistics(HeadPlan(), query, items, bias, first, limits(excluded))
 
     log_prob, entropy = jax.jit(both)(query, items, bias, jnp.array([[3]]))
     np.testing.assert_allclose(log_prob, np.log(0.5), atol=2e-3)  # one float32 step at 1e4 is 1e-3
@@ -101,22 +104,28 @@ def act_and_learn(plan, key, inputs):
     return actions, jax.value_and_grad(objective, argnums=(0, 1, 2))(*inputs[:3])
 
 
-def temporary_bytes(plan, rows, num_items, width=64, excluded=20):
+def temporary_bytes(plan, rows, num_items, width=64, excluded=20, alike=False):
     """What the compiled program wants beside its inputs and outputs; nothing is run."""
-    shapes = ((rows, width), (num_items, width), (num_items,), (rows, excluded), (rows, 0))
-    kinds = (jnp.float32,) * 3 + (jnp.int32,) * 2
-    inputs = tuple(jax.ShapeDtypeStruct(*one) for one in zip(shapes, kinds, strict=True))
+    factors = (
+        jax.ShapeDtypeStruct(shape, jnp.float32)
+        for shape in ((rows, width), (num_items, width), (num_items,))
+    )
+    octets = -(-num_items // 8) if alike else 0
+    bits = jax.ShapeDtypeStruct((rows, octets), jnp.uint8)
+    lists = jax.eval_shape(limits, jax.ShapeDtypeStruct((rows, excluded), jnp.int32))
+    inputs = (*factors, lists.replace(alike=bits))
     lowered = jax.jit(partial(act_and_learn, plan)).lower(jax.random.key(0), inputs)
     return lowered.compile().memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.parametrize("alike", [False, True])
 @pytest.mark.parametrize("matmul", ["float32", "bfloat16"])
-def test_three_hundred_thousand_items_fit_in_a_gigabyte(matmul):
+def test_three_hundred_thousand_items_fit_in_a_gigabyte(matmul, alike):
     """The logits alone are 1.2 GB."""
     rows, num_items = 1024, 300_000
     plan = choose_plan(rows, num_items, matmul=matmul)
     assert plan.implementation == "blocked"
-    assert temporary_bytes(plan, rows, num_items) < 4e8
+    assert temporary_bytes(plan, rows, num_items, alike=alike) < 4e8
 
 
 def test_the_dense_head_would_not_fit():

@@ -69,7 +69,7 @@ def test_temperature_and_bfloat16_are_those_of_the_probabilities(name):
 
 @everywhere
 def test_rows_and_draws_are_drawn_apart(name):
-    flat = case(2000, 10, excluded=0, scale=0.0)._replace(allowed=np.array([[2, 9]] * 2000, np.int32))
+    flat = case(2000, 10, excluded=0, scale=0.0).limited(allowed=np.array([[2, 9]] * 2000, np.int32))
     draws = (np.asarray(draw(jax.random.key(0), PLANS[name], flat, 2)) == 9).astype(int)
     assert goodness_of_fit(draws.reshape(-1), np.full(2, 0.5)) > LEVEL
     assert goodness_of_fit(draws[0, ::2] * 2 + draws[0, 1::2], np.full(4, 0.25)) > LEVEL

@@ -7,6 +7,7 @@ from scipy.special import log_softmax
 from scipy.stats import chisquare
 
 from ialp_jax.policies.catalogue import HeadPlan
+from ialp_jax.worlds.types import Limits
 
 LEVEL = 1e-3  # of the chi-square checks; keys are fixed, so they pass or fail for good
 
@@ -23,19 +24,36 @@ class Case(NamedTuple):
     query: np.ndarray
     items: np.ndarray
     bias: np.ndarray
-    excluded: np.ndarray
-    allowed: np.ndarray
+    limits: Limits
+
+    def limited(self, **parts):
+        """The same with other limits."""
+        return self._replace(limits=self.limits.replace(**parts))
 
 
-def case(rows, items, excluded=2, allowed=0, scale=1.0, width=3, seed=0):
-    """Random inputs; the first item of `choices` with the same arguments is permitted in every row."""
+def case(rows, items, excluded=2, allowed=0, scale=1.0, width=3, seed=0, alike=None):
+    """Random inputs; the first item of `choices` with the same arguments is permitted in every row.
+
+    `alike` is the share of items that are kept apart for their likeness; None leaves the bits out.
+    """
     generator = np.random.default_rng(seed)
     orders = choices(rows, items, seed)
     pad = np.full((rows, 2), items)
     out = np.concatenate([orders[:, 1 : 1 + excluded], pad], axis=1)
     only = np.concatenate([orders[:, :allowed], pad], axis=1) if allowed else orders[:, :0]
     floats = [generator.normal(0, scale, shape) for shape in ((rows, width), (items, width), items)]
-    return Case(*(array.astype(np.float32) for array in floats), out.astype(np.int32), only.astype(np.int32))
+    limits = Limits(out.astype(np.int32), only.astype(np.int32), np.zeros((rows, 0), np.uint8))
+    inputs = Case(*(array.astype(np.float32) for array in floats), limits)
+    if alike is None:
+        return inputs
+    apart = generator.random((rows, items)) < alike
+    apart[np.arange(rows), orders[:, 0]] = False
+    return inputs.limited(alike=bits(apart))
+
+
+def bits(apart):
+    """Booleans [R, N] as `Limits.alike`."""
+    return np.packbits(apart, axis=1, bitorder="little")
 
 
 def choices(rows, items, seed=0):
@@ -54,7 +72,14 @@ CASES = {
     "all but one masked": case(2, 70, excluded=69),
     "one allowed": case(2, 70, excluded=0, allowed=1),
     "huge logits": case(3, 70, scale=100.0),
-    "a block wholly masked": case(2, 90)._replace(excluded=np.stack([np.arange(30), np.arange(60, 90)])),
+    "a block wholly masked": case(2, 90).limited(excluded=np.stack([np.arange(30), np.arange(60, 90)])),
+    "some alike": case(5, 90, alike=0.5),
+    "alike, a block of eight": case(4, 72, alike=0.5),
+    "alike and an allowed list": case(4, 70, excluded=3, allowed=30, alike=0.5),
+    "alike and nothing excluded": case(3, 67, alike=0.4).limited(excluded=np.zeros((3, 0), np.int32)),
+    "all but one alike": case(3, 91, alike=1.0),
+    "no bit set": case(3, 70, alike=0.0),
+    "a block wholly alike": case(2, 90).limited(alike=bits(np.arange(90)[None] // 30 == [[0], [2]])),
 }
 
 
@@ -64,9 +89,12 @@ def exact_log_probs(case, temperature=1.0):
     logits = (query @ items.T + bias) / temperature
     for row in range(len(query)):
         may = np.ones(len(items), bool)
-        if case.allowed.shape[1]:
-            may = np.isin(np.arange(len(items)), case.allowed[row])
-        may[case.excluded[row][case.excluded[row] < len(items)]] = False
+        excluded, allowed, alike = case.limits.excluded[row], case.limits.allowed[row], case.limits.alike[row]
+        if allowed.size:
+            may = np.isin(np.arange(len(items)), allowed)
+        may[excluded[excluded < len(items)]] = False
+        if alike.size:
+            may &= np.unpackbits(alike, count=len(items), bitorder="little") == 0
         logits[row, ~may] = -np.inf
     return log_softmax(logits, axis=1)
 

@@ -9,7 +9,7 @@ from scipy.stats import chisquare
 from ialp_jax.policies.logging import logging_actor
 from ialp_jax.serving.recording import record_sessions
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
-from ialp_jax.worlds.types import Observation, Situation
+from ialp_jax.worlds.types import Observation, Situation, limits
 
 ITEMS, CAP, SESSIONS = 14, 4, 60
 WORLD = random_world(users=6, items=ITEMS, history=4)
@@ -25,7 +25,7 @@ def test_the_logging_policy_draws_by_the_chances_it_states():
     actor = logging_actor(jnp.asarray(POPULARITY), 0.5, floor)
     seen = Observation(jnp.zeros((users, 4), jnp.int32), jnp.zeros((users, 4)))
     lists = jnp.broadcast_to(jnp.asarray(excluded, jnp.int32), (users, 3))
-    situation = Situation(jnp.zeros(users, jnp.int32), seen, lists, jnp.zeros((users, 0), jnp.int32))
+    situation = Situation(jnp.zeros(users, jnp.int32), seen, limits(lists))
     item, log_propensity = actor.act(actor.keys(jax.random.key(0), users), (), situation)
     np.testing.assert_allclose(np.exp(log_propensity), chances[np.asarray(item)], rtol=1e-5)
     counts = np.bincount(item, minlength=ITEMS)

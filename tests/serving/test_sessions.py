@@ -27,7 +27,7 @@ def stream():
     clock = StreamClock(TURNS, BINS, CAP)
 
     def excluded_of(state):
-        return jax.vmap(lambda one: simulator.situation(one, world).excluded)(state)
+        return jax.vmap(lambda one: simulator.situation(one, world).limits.excluded)(state)
 
     @jax.jit
     def run(key):
@@ -88,17 +88,17 @@ def test_no_session_is_longer_than_the_cap_and_some_end_early(stream):
 def test_excluded_items_are_never_recommended_and_sessions_exclude_their_items(stream):
     _, _, parts = stream
     for _, _, transitions, *_ in parts:
-        assert not np.any(transitions.excluded == transitions.action[..., None])
+        assert not np.any(transitions.limits.excluded == transitions.action[..., None])
         assert np.all((transitions.action >= 0) & (transitions.action < 14))
-        follows = np.any(transitions.excluded[1:] == transitions.action[:-1, :, None], axis=-1)
+        follows = np.any(transitions.limits.excluded[1:] == transitions.action[:-1, :, None], axis=-1)
         assert np.all(follows[~transitions.done[:-1]])
 
 
 def test_a_session_that_ends_is_followed_by_a_user_of_the_pool(stream):
     _, _, parts = stream
     for before, fresh, transitions, after, _, arrivals in parts:
-        np.testing.assert_array_equal(transitions.excluded[0], before)
-        following = np.concatenate([transitions.excluded[1:], after[None]])
+        np.testing.assert_array_equal(transitions.limits.excluded[0], before)
+        following = np.concatenate([transitions.limits.excluded[1:], after[None]])
         assert np.all((arrivals >= 0) & (arrivals < POOL))
         assert transitions.done.any()
         np.testing.assert_array_equal(following[transitions.done], fresh[arrivals][transitions.done])

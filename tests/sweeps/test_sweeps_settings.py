@@ -51,7 +51,7 @@ def test_fields_have_dotted_names_and_types():
     )
     assert kind_of(STEAM, "online.users") is int
     assert kind_of(STEAM, "preferences.threshold") == float | None
-    assert kind_of(STEAM, "policy.encoder") == Literal["gru", "sasrec"]
+    assert kind_of(STEAM, "policy.encoder") == Literal["gru", "sasrec", "session"]
     assert kind_of(STEAM, "simulator.rules") == tuple[str, ...]
 
 
@@ -99,8 +99,8 @@ def test_changes_are_applied_and_everything_else_stays():
         ("methods.a2c.learning_rate", float("inf"), "not a finite number"),
         ("methods.a_ialp_ap_mixture.weight", 1.0, "below 1"),
         ("preferences.shuffle", 1, "true or false"),
-        ("policy.encoder", "lstm", "one of gru, sasrec"),
-        ("policy.encoder", ["gru"], "one of gru, sasrec"),
+        ("policy.encoder", "lstm", "one of gru, sasrec, session"),
+        ("policy.encoder", ["gru"], "one of gru, sasrec, session"),
         ("simulator.rules", "distance", "a list"),
         ("simulator.rules", ["weather"], "unknown departure rule"),
         ("data.k_core", 0, "1 or more"),
@@ -122,7 +122,7 @@ def test_infinity_is_a_number_where_the_range_has_it():
     ("method", "yes", "no"),
     [
         ("a2c", ["methods.a2c.entropy", "online.users", "policy.hidden", "fit.rank"],
-         ["pretrain.users", "preferences.fraction", "evaluation.fixed_share", "loop.checkpoint_seconds"]),
+         ["pretrain.users", "preferences.fraction", "evaluation.fixed_share", "loop.checkpoint_seconds", "likeness.window", "factors.rank"]),
         ("ialp", ["methods.ialp.entropy", "preferences.fraction", "pretrain.users", "evaluation.fixed_share"],
          ["prior.neighbours"]),
         ("a_ialp_ft", ["methods.a_ialp_ft.entropy", "methods.ialp.entropy", "preferences.fraction"],
@@ -136,6 +136,18 @@ def test_which_fields_a_method_uses(method, yes, no):
         **dict.fromkeys(yes, True),
         **dict.fromkeys(no, False),
     }
+
+
+def test_what_is_kept_apart_may_be_swept_where_something_is():
+    """Said under [fixed] or by another axis; without either nothing is kept apart."""
+    axis = Axis("likeness.percentile", (10.0, 30.0))
+    assert "it has no effect on a2c" in refusal(space(axis))
+    assert check_space(space(axis, fixed={"methods.a2c.look": True}), STEAM).axes[0].values == (10.0, 30.0)
+    both = check_space(space(Axis("methods.a2c.look", (False, True)), axis), STEAM)
+    assert [one.name for one in both.axes] == ["methods.a2c.look", "likeness.percentile"]
+    assert "at most 100" in refusal(
+        space(Axis("likeness.percentile", (10.0, 130.0)), fixed={"methods.a2c.look": True})
+    )
 
 
 @pytest.mark.parametrize("method", ["a2c", "a_ialp_ft", "a_ialp_ap_mixture"])

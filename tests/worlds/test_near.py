@@ -10,8 +10,8 @@ from random_worlds import world_arrays, world_from
 
 from ialp_jax.environments.check import check_world
 from ialp_jax.worlds.arrays import world_from_arrays, world_to_arrays
-from ialp_jax.worlds.departure import REASONS, looked_up
-from ialp_jax.worlds.near import BLOCK, TABLE_ITEMS, tabulate_near
+from ialp_jax.worlds.departure import REASONS
+from ialp_jax.worlds.near import BLOCK, TABLE_ITEMS, looked_up, near_table, tabulate_near
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
 from ialp_jax.worlds.types import Noise
 
@@ -148,3 +148,16 @@ def test_it_is_not_stored_and_a_wrong_one_is_refused():
     for name, wrong in (("types", world.near.astype(jnp.int32)), ("shapes", world.near[:-1])):
         failed = [line for line in check_world(simulator, world.replace(near=wrong)) if not line.passed]
         assert [line.name for line in failed[:1]] == [name] and "near" in failed[0].detail
+
+
+@pytest.mark.parametrize("items", [5, 16, BLOCK, BLOCK + 3])
+def test_the_table_holds_the_distances_of_numpy(items):
+    """Whole numbers, so that the computed rule rounds nowhere; a pair at the threshold itself is not nearer."""
+    points = np.random.default_rng(items).integers(0, 5, (items, 3)).astype(np.float32)
+    distances = np.linalg.norm(points[:, None].astype(np.float64) - points[None], axis=-1)
+    for threshold in (0.0, 1.0, 3.0, 100.0):
+        table = near_table(points, threshold)
+        assert table.shape == (items, -(-items // 8)) and table.dtype == np.uint8
+        bits = np.unpackbits(np.asarray(table), axis=1, bitorder="little")
+        np.testing.assert_array_equal(bits[:, :items], distances < threshold)
+        assert not bits[:, items:].any()

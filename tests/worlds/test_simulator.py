@@ -9,7 +9,7 @@ from random_worlds import random_world
 from ialp_jax.artifacts import InputError
 from ialp_jax.worlds.departure import REASONS
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
-from ialp_jax.worlds.types import Noise, action_mask
+from ialp_jax.worlds.types import Noise, limits
 
 QUIET = Noise(rating=jnp.float32(0.0))
 
@@ -144,8 +144,8 @@ def test_a_departure_may_go_unpaid():
 
 def test_mask_of_allowed_and_excluded_items():
     excluded = jnp.array([1, 5, 5], jnp.int32)
-    everything = action_mask(excluded, jnp.zeros(0, jnp.int32), 5)
-    some = action_mask(excluded, jnp.array([0, 1], jnp.int32), 5)
+    everything = limits(excluded).mask(5)
+    some = limits(excluded, jnp.array([0, 1], jnp.int32)).mask(5)
     assert everything.tolist() == [True, False, True, True, True]
     assert some.tolist() == [True, False, False, False, False]
 

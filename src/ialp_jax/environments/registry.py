@@ -1,10 +1,8 @@
 """What an environment is, and how one is found."""
 
-import importlib
 import importlib.metadata
 import importlib.util
 import inspect
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +11,7 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.data.build import DataConfig
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.data.synthetic import SyntheticConfig, generate
+from ialp_jax.listing import import_files
 from ialp_jax.worlds.fit.config import FitConfig
 from ialp_jax.worlds.simulator import SimulatorConfig
 
@@ -104,9 +103,7 @@ def get(name: str) -> tuple[str, Environment]:
 
 
 def _discover_named() -> None:
-    package = importlib.import_module("ialp_jax.environments.named")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
+    import_files("ialp_jax.environments.named")
 
 
 def _discover() -> None:

@@ -39,6 +39,10 @@ class Need(Enum):
     """The users' world, where sessions are served."""
     TABLE_WORLD = ("table_world", ("preferences",))
     """The preference table as a world of imagined users."""
+    LOGS_WORLD = ("logs_world", ("logs_world", "factors"))
+    """The users whom the offline logs suggest, as a world."""
+    MIXED_WORLD = ("mixed_world", ("preferences", "logs_world", "factors"))
+    """The table's imagined users, whose rewards are partly what their logs suggest."""
     PRIOR = ("prior", ("preferences", "prior"))
     """What the preference table says of every user and item."""
     RECORDED = ("recorded", ("logged",))

@@ -1,11 +1,9 @@
 """How a method is found: by name, from an installed package's entry point, or in a user's Python file."""
 
 import hashlib
-import importlib
 import importlib.metadata
 import importlib.util
 import inspect
-import pkgutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, is_dataclass
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ialp_jax.artifacts import InputError, hash_file
+from ialp_jax.listing import import_files
 from ialp_jax.methods.base import Card
 from ialp_jax.methods.families import ORDER
 
@@ -131,9 +130,7 @@ def with_foundations(references: Sequence[str]) -> list[Registered]:
 
 @cache
 def _discover() -> None:
-    package = importlib.import_module("ialp_jax.methods.named")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
+    import_files("ialp_jax.methods.named")
     for point in importlib.metadata.entry_points(group=GROUP):
         try:
             point.load()

@@ -12,7 +12,6 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from ialp_jax.serving.sessions import Actor, PrivilegedActor
 from ialp_jax.serving.shares import user_keys
 from ialp_jax.worlds.departure import RULES, DepartureContext, temper_after
-from ialp_jax.worlds.points import squared_distances
 from ialp_jax.worlds.simulator import Simulator
 from ialp_jax.worlds.types import Situation, State
 from ialp_jax.worlds.world import World
@@ -98,24 +97,14 @@ class OraclePolicy:
 
 
 def departs(simulator: Simulator, state: State, ratings: Float[Array, "N"], world: World) -> Bool[Array, "N"]:
-    """For every item, whether recommending it now would make the user leave, given the ratings it would get.
-
-    The distance rule is evaluated for the catalogue at once, so that no N x W x k array is made.
-    """
+    """For every item, whether recommending it now would make the user leave, given the ratings it would get."""
     items, valid = simulator.window(state)
     temper = temper_after(state.temper, world.feedback(ratings), world)
+    everything = jnp.arange(world.num_items, dtype=jnp.int32)
+    context = DepartureContext(everything, ratings, items, valid, temper)
     left = jnp.zeros(world.num_items, bool)
-    if "distance" in simulator.config.rules:
-        everything = jnp.arange(world.num_items, dtype=jnp.int32)
-        near = (
-            squared_distances(items, everything, world.item_vectors) < world.departure.distance_threshold**2
-        )
-        left |= jnp.any(near & valid[:, None], axis=0)
-    others = [RULES[name] for name in simulator.config.rules if name != "distance"]
-    for rule in others:
-        context = DepartureContext(jnp.arange(world.num_items), ratings, items, valid, temper)
-        axes = DepartureContext(0, 0, None, None, 0)  # type: ignore[arg-type]
-        left |= jax.vmap(rule, in_axes=(axes, None))(context, world)
+    for name in simulator.config.rules:
+        left |= RULES[name].fires_for_each(context, world)
     return left
 
 

@@ -16,13 +16,14 @@ from ialp_jax.methods.registry import Registered, default_names, get, names, res
 from ialp_jax.policies.actor_critic import PolicyConfig
 from ialp_jax.preferences.candidates import CandidateConfig
 from ialp_jax.preferences.quality.gate import GateConfig
-from ialp_jax.ranges import Count, Percentile, PositiveShare, check_ranges
+from ialp_jax.ranges import Count, Percentile, PositiveShare, Weight, check_ranges
 from ialp_jax.recommenders.factors import FactorsConfig
 from ialp_jax.serving.stream import Stream
 from ialp_jax.study.factors import LikenessConfig
 from ialp_jax.study.logged import LoggedConfig
 from ialp_jax.training.loop import LoopConfig
 from ialp_jax.worlds.fit.config import FitConfig
+from ialp_jax.worlds.logs_world import Alike, LogsWorldConfig
 from ialp_jax.worlds.simulator import SimulatorConfig
 
 Preset = Literal["quick", "full"]
@@ -48,6 +49,11 @@ class PreferenceConfig:
     """Control experiment: give every state the judgements of another user."""
     distance_percentile: Percentile = 5.0
     """Departure threshold in the LLM's world: this percentile of the content distances."""
+    logs_half: Annotated[Weight, Since(10.0)] = 10.0
+    """Mixed world: a user with so many logged interactions has half of the rewards from the table, half from the logs;
+    with n of them the table's share is this / (this + n)."""
+    alike: Annotated[Alike, Since("logs")] = "logs"
+    """Mixed world: whose distances say how alike items are: the logs', the texts', or both, each in units of its threshold."""
     gate: Annotated[GateConfig, Yardstick("it is whether a table is refused")] = GateConfig()
     """Finished tables (--prefs) only: what a table must reach before anything is trained on it."""
 
@@ -102,6 +108,8 @@ class StudyConfig:
     """From a dataset to the users' world."""
     preferences: PreferenceConfig = PreferenceConfig()
     """The LLM's world."""
+    logs_world: LogsWorldConfig = LogsWorldConfig()
+    """The offline logs as a world of users."""
     prior: PriorConfig = PriorConfig()
     """The table as scores of every user and item."""
     logged: LoggedConfig = LoggedConfig()

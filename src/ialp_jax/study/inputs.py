@@ -1,6 +1,5 @@
 """From logs to what stages read: the users' world, the LLM's imagined users', and what the table says of everyone."""
 
-import dataclasses
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -9,30 +8,32 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.data.dataset import Dataset, histories, offline_popularity
+from ialp_jax.data.dataset import Dataset, offline_popularity
 from ialp_jax.learning.logged import LoggedSessions
 from ialp_jax.methods.base import Data, Need, OfflineFit, Stage, rest_on_table
-from ialp_jax.preferences.completion.completion import CompletedPreferences, LabelRule, complete, labels
-from ialp_jax.preferences.completion.transfer import transfer_scores
-from ialp_jax.preferences.content_vectors import text_vectors, tfidf
+from ialp_jax.policies.actor_critic import PolicyConfig
+from ialp_jax.preferences.completion.completion import CompletedPreferences, complete
+from ialp_jax.preferences.content_vectors import text_vectors
 from ialp_jax.preferences.states import documents, of_users, user_states
 from ialp_jax.preferences.table import PreferenceTable
 from ialp_jax.recommenders.factors import offline_factors
 from ialp_jax.serving.likeness import Likeness
+from ialp_jax.study.calibrated import by_recorded, kept_apart_within, leaving_by_recorded, reads_recorded
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.factors import factor_vectors, likeness_points
+from ialp_jax.study.imagined import imagined, scores_of_all
 from ialp_jax.study.logged import history_sessions, kept, recorded_sessions
 from ialp_jax.study.table import FinishedTable, content_table
 from ialp_jax.worlds.fit.factorisation import Factors
 from ialp_jax.worlds.fit.fit import fit_world
 from ialp_jax.worlds.fit.points import sampled_distances
 from ialp_jax.worlds.fit.report import FitReport
+from ialp_jax.worlds.logs_world import logs_world, mixed_world
 from ialp_jax.worlds.near import near_table, tabulate_near
-from ialp_jax.worlds.preference_world import preference_world
 from ialp_jax.worlds.simulator import Simulator
 from ialp_jax.worlds.world import World
 
@@ -118,10 +119,8 @@ class Inputs:
         """What the items' texts say; how alike items are in the LLM's world."""
         return text_vectors(documents(self.dataset), self.config.policy.embedding, self.config.fit.seed)
 
-    @cached_property
-    def item_vectors(self) -> Float[np.ndarray, "N e"] | None:
-        """Where item embeddings start; None for noise."""
-        policy = self.config.policy
+    def item_vectors(self, policy: PolicyConfig) -> Float[np.ndarray, "N e"] | None:
+        """Where item embeddings start; None for noise. Settings that share these inputs may differ in it."""
         if policy.item_start == "random":
             return None
         if policy.item_start == "text":
@@ -143,12 +142,34 @@ class Inputs:
     @cached_property
     def llm_world(self) -> World:
         """The preference table as a world."""
-        return tabulate_near(_imagine(self))
+        return tabulate_near(imagined(self))
+
+    @cached_property
+    def logs_world(self) -> World:
+        """The users whom the offline logs suggest."""
+        config = self.config.logs_world
+        if config.calibrated:
+            config = by_recorded(self.dataset, self.config.factors, config, self.recorded)
+        made = logs_world(self.dataset, self.factors, config, self.config.data.history_length,
+                          np.asarray(self.world.item_categories), self.world.departure)  # fmt: skip
+        if config.calibrated:
+            made = leaving_by_recorded(made, self.recorded, self.config.simulator.window, config.exit_rate)
+        return tabulate_near(made)
+
+    @cached_property
+    def mixed_world(self) -> World:
+        """The table's imagined users with rewards partly from their logs, by how much they logged."""
+        judged, offline = self.table.users, user_states(self.dataset).users
+        counts = np.bincount(self.dataset.interactions["user"].to_numpy(), minlength=self.dataset.num_users)
+        chosen = self.config.preferences
+        share = chosen.logs_half / np.maximum(chosen.logs_half + counts[judged], 1e-9)
+        rows = np.searchsorted(offline, judged)
+        return tabulate_near(mixed_world(self.llm_world, self.logs_world, rows, share, chosen.alike))
 
     @cached_property
     def table_scores(self) -> Float[np.ndarray, "U N"]:
         """What the table says about every user of the dataset (judged or by transfer)."""
-        return _scores_of_all(
+        return scores_of_all(
             self.dataset, self.completed.scores, self.table.users, self.config.prior.neighbours
         )
 
@@ -190,12 +211,15 @@ class Inputs:
         """What the recommender keeps apart."""
         rule = self.config.likeness
         points = self.text_vectors if rule.source == "text" else likeness_points(self.factors)
-        threshold = np.percentile(sampled_distances(points, self.config.fit.seed), rule.percentile)
-        return Likeness(near_table(points, float(threshold)), rule.window)
+        if rule.percentile is None:
+            threshold = kept_apart_within(self.recorded, points, rule)
+        else:
+            threshold = float(np.percentile(sampled_distances(points, self.config.fit.seed), rule.percentile))
+        return Likeness(near_table(points, threshold), rule.window)
 
     def logged_steps(self, stages: Iterable[Stage]) -> int:
         """Simulator steps that the recorded sessions took which these stages read."""
-        needed = any(Need.RECORDED in stage.needs for stage in stages)
+        needed = any(reads_recorded(stage, self.config) for stage in stages)
         return int(jnp.sum(self.recorded.length)) if needed else 0
 
     def fitted(self, fit: OfflineFit) -> Any:
@@ -208,7 +232,7 @@ class Inputs:
         """What a stage asked for, and nothing else."""
         made = {need: getattr(self, name) for need, name in _INPUTS.items() if need in stage.needs}
         return Data(
-            world=made.get(Need.USERS, made.get(Need.TABLE_WORLD)),
+            world=next((made[need] for need in _WORLDS if need in made), None),
             logged=made.get(Need.RECORDED, made.get(Need.LOGS)),
             prior=jnp.asarray(self.table_scores) if Need.PRIOR in stage.needs else None,
             fitted=None if stage.fitted is None else self.fitted(stage.fitted),
@@ -219,12 +243,15 @@ class Inputs:
 _INPUTS = {
     Need.USERS: "world",
     Need.TABLE_WORLD: "llm_world",
+    Need.LOGS_WORLD: "logs_world",
+    Need.MIXED_WORLD: "mixed_world",
     Need.RECORDED: "recorded",
     Need.LOGS: "logs",
     Need.LIKENESS: "likeness",
 }
+_WORLDS = (Need.USERS, Need.TABLE_WORLD, Need.LOGS_WORLD, Need.MIXED_WORLD)
 MADE = {"_users": "the users' world", "table": "the preference table", "completed": "its reward model",
-        "llm_world": "the LLM's world", "table_scores": "the table's scores of all users",
+        "llm_world": "the LLM's world", "logs_world": "the logs' world", "mixed_world": "the world of both", "table_scores": "the table's scores of all users",
         "text_vectors": "the items' text vectors", "recorded": "recorded sessions", "logs": "the logs as sessions",
         "factors": "factors of the logs", "likeness": "what is kept apart"}  # fmt: skip
 """Inputs by attribute, in words."""
@@ -260,41 +287,3 @@ def _print_fit(fit: FitReport, console: Console) -> None:
     console.print(
         f"users' world: held-out AUC {rows}; item means explain {fit.item_mean_share:.0%} of the ratings"
     )
-
-
-def _imagine(inputs: Inputs) -> World:
-    """The completed table as a world."""
-    chosen, world, table = inputs.config.preferences, inputs.world, inputs.table
-    completed = inputs.completed
-    rewards = labels(completed, LabelRule(chosen.reward, chosen.fraction, chosen.threshold))
-    items, feedback, _ = histories(inputs.dataset, inputs.config.data.history_length)
-    distances = sampled_distances(inputs.text_vectors, inputs.config.fit.seed)
-    threshold = float(np.percentile(distances, chosen.distance_percentile))
-    departure = dataclasses.replace(
-        world.departure,
-        distance_threshold=jnp.float32(threshold),
-        # Preferences lie in [0, 1]; a floor on the users' raw scale would make every imagined user leave at once.
-        rating_floor=world.feedback(world.departure.rating_floor),
-    )
-    return preference_world(
-        rewards, items[table.users], feedback[table.users], inputs.text_vectors, np.asarray(world.item_categories), departure,
-        completed.judged if completed.option == "candidates" else None,
-    )  # fmt: skip
-
-
-def _scores_of_all(
-    dataset: Dataset, scores: Float[np.ndarray, "S N"], judged_users: Int[np.ndarray, "S"], neighbours: int
-) -> Float[np.ndarray, "U N"]:
-    """What the table says about every user: those it has no row for read their nearest judged neighbours'."""
-    everyone, vectors = (
-        np.zeros((dataset.num_users, dataset.num_items), np.float32),
-        tfidf(documents(dataset)),
-    )
-    offline = user_states(dataset)
-    judged = of_users(offline, judged_users)
-    everyone[judged.users] = scores
-    unjudged = of_users(offline, np.setdiff1d(offline.users, judged.users))
-    for new in (unjudged, user_states(dataset, "online")):
-        if new.users.size:
-            everyone[new.users] = transfer_scores(scores, judged, new, vectors, neighbours)
-    return everyone

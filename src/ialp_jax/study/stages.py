@@ -15,7 +15,9 @@ from ialp_jax.marks import Since, marks_on
 from ialp_jax.methods.base import Budget, Data, Learner, Need, Scene, Stage, Untrained
 from ialp_jax.methods.registry import USER_MODULE, Registered
 from ialp_jax.policies.actor_critic import ActorCritic, Network
+from ialp_jax.study.calibrated import reads_recorded
 from ialp_jax.study.config import StudyConfig
+from ialp_jax.study.factors import reads_factors
 from ialp_jax.study.inputs import Inputs
 from ialp_jax.training.loop import seed_keys
 from ialp_jax.worlds.simulator import Simulator
@@ -92,17 +94,23 @@ def static_key(stage: Stage, config: StudyConfig) -> str:
         _source(stage.learner), identity(stage.config), _shape(stage.hyper),
         identity(config.stream(stage.budget)), sorted(need.label for need in stage.needs),
         None if fit is None else (_source(fit.fit), identity(fit.config)), _start_pattern(stage),
-        {name: identity(getattr(config, name)) for name in settings_of(stage, config)},
+        _settings_key(stage, config),
     )  # fmt: skip
 
 
+def _settings_key(stage: Stage, config: StudyConfig) -> dict[str, Any]:
+    """The groups that a stage is made from, without those that were added later and hold their neutral value."""
+    marks: dict[str, tuple[Any, ...]] = marks_on(StudyConfig)
+    held = {name: getattr(config, name) for name in settings_of(stage, config)}
+    return {name: identity(value) for name, value in held.items() if not _idle(marks.get(name, ()), value)}
+
+
 def _shape(hyper: Any) -> str:
-    """Which numbers there are, without those that were added later and hold their neutral value."""
+    """Which numbers there are, without those that were added later: their values are part of the whole key."""
     if not is_dataclass(hyper) or isinstance(hyper, type):
         return str(jax.tree.structure(hyper))
     marks: dict[str, tuple[Any, ...]] = marks_on(type(hyper))  # type: ignore[arg-type]
-    later = {field.name: None for field in fields(hyper)
-             if _idle(marks.get(field.name, ()), getattr(hyper, field.name))}  # fmt: skip
+    later = {name: None for name, held in marks.items() if any(isinstance(mark, Since) for mark in held)}
     return str(jax.tree.structure(replace(hyper, **later))).replace(", None", "")
 
 
@@ -115,12 +123,12 @@ def _start_pattern(stage: Stage) -> list[int | str]:
 def settings_of(stage: Stage, config: StudyConfig) -> list[str]:
     """Groups of the study's configuration that a stage is made from: all but those that other inputs alone need."""
     asked = {name for need in stage.needs for name in need.settings}
+    if reads_factors(config.policy.item_start, config.likeness if Need.LIKENESS in stage.needs else None):
+        asked.add("factors")
+    if reads_recorded(stage, config):
+        asked |= set(Need.RECORDED.settings)
     others = {name for need in Need for name in need.settings} - asked
-    marks: dict[str, tuple[Any, ...]] = marks_on(StudyConfig)
-    return [
-        field.name for field in fields(config)
-        if field.name not in (*_APART, *others) and not _idle(marks.get(field.name, ()), getattr(config, field.name))
-    ]  # fmt: skip
+    return [field.name for field in fields(config) if field.name not in (*_APART, *others)]
 
 
 def identity(value: Any) -> Any:
@@ -156,7 +164,8 @@ def learner_of(stage: Stage, num_items: int, config: StudyConfig) -> Learner:
 def untrained_params(inputs: Inputs, config: StudyConfig, seeds: Int[np.ndarray, "R"]) -> dict:
     """Untrained parameters of every run: those of its seed, the same for all methods."""
     network, length = network_of(inputs.dataset.num_items, config), config.data.history_length
-    vectors = None if inputs.item_vectors is None else jnp.asarray(inputs.item_vectors)
+    start = inputs.item_vectors(config.policy)
+    vectors = None if start is None else jnp.asarray(start)
     return _compiled_untrained(network, length)(seed_keys(seeds, PARAMS_STREAM), vectors)
 
 

@@ -57,8 +57,10 @@ def check_space(space: Space, config: "StudyConfig", file: Path | None = None) -
     """
     config = replace(config, methods=(space.method,))
     for name in (*space.fixed, *(axis.name for axis in space.axes)):
-        _refuse_idle(space, config, name, file)
+        _refuse_unknown(config, name, file)
     base = apply(config, space.fixed, file)
+    for name in (*space.fixed, *(axis.name for axis in space.axes)):
+        _refuse_idle(space, base, name, file)
     check_chunks(base)
     fixed = {name: checked(config, name, value, file) for name, value in space.fixed.items()}
     suited = replace(
@@ -70,13 +72,20 @@ def check_space(space: Space, config: "StudyConfig", file: Path | None = None) -
     return suited
 
 
-def _refuse_idle(space: Space, config: "StudyConfig", name: str, file: Path | None) -> None:
+def _refuse_unknown(config: "StudyConfig", name: str, file: Path | None) -> None:
     kind_of(config, name, file)
     if name in _OWN:
         raise InputError(
             f"it is {_OWN[name]} of the sweep", file=file, column=name, fix="write it at the top of the file"
         )
-    if not affects(space.method, config, name):
+
+
+def _refuse_idle(space: Space, base: "StudyConfig", name: str, file: Path | None) -> None:
+    """A field that changes nothing, whichever of the listed values the other axes hold."""
+    others = (axis for axis in space.axes if axis.name != name)
+    held = ({axis.name: value} for axis in others for value in axis.values)
+    studies = (base, *(apply(base, changes, file) for changes in held))
+    if not any(affects(space.method, config, name) for config in studies):
         raise InputError(
             f"it has no effect on {get(space.method).name}", file=file, column=name, fix="leave it out"
         )

@@ -1,4 +1,4 @@
-"""Conformance kits for pytest: subclass `MethodTests` or `EnvironmentTests` in a test file, name yours, and run pytest.
+"""Conformance kits for pytest: subclass `MethodTests`, `EnvironmentTests` or `DepartureTests` in a test file, name yours, and run pytest.
 
 from ialp_jax.testing import MethodTests
 
@@ -6,7 +6,8 @@ class TestMine(MethodTests):
     method = "mine.py"
 """
 
+from ialp_jax.testing.departures import DepartureTests
 from ialp_jax.testing.environments import EnvironmentTests
 from ialp_jax.testing.methods import MethodTests
 
-__all__ = ["EnvironmentTests", "MethodTests"]
+__all__ = ["DepartureTests", "EnvironmentTests", "MethodTests"]

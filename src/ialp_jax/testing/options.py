@@ -59,8 +59,17 @@ def conditions(config: StudyConfig, name: str) -> tuple[Change, ...]:
         if isinstance(mark, Only):
             other = beside(config, name, mark.field)
             if not mark.met(held(config, other)):
-                changes.append((other, 0.5 if isinstance(mark, OnlyAboveZero) else mark.value))
+                changes.append(
+                    (
+                        other,
+                        _above_zero(held(config, other)) if isinstance(mark, OnlyAboveZero) else mark.value,
+                    )
+                )
     return tuple(changes)
+
+
+def _above_zero(number: float) -> float:
+    return 1 if isinstance(number, int) else 0.5
 
 
 def moved_stage(trial: Trial, stage: Stage, change: Change) -> Stage | None:

@@ -48,7 +48,7 @@ def tiny_config(methods: tuple[str, ...], environment: Environment, online: Stre
     """A study of these methods in one of these worlds; their options are at their defaults, but for `TINY_FACTORS`."""
     config = StudyConfig(
         seeds=1, methods=methods, data=environment.data, simulator=environment.simulator, fit=environment.fit,
-        policy=PolicyConfig(embedding=4, hidden=4), pretrain=STREAM, online=online,
+        policy=PolicyConfig(encoder="session", embedding=4, hidden=4), pretrain=STREAM, online=online,
         evaluation=EvaluationConfig(sessions=32, fixed_share=1.0), loop=LoopConfig(chunk=CHUNK, checkpoint_seconds=1e6),
     )  # fmt: skip
     return _with_factors(config)

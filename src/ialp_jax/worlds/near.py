@@ -7,7 +7,7 @@ columns of ratings (one entry per user), that is thousands of times less.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from ialp_jax.worlds.points import squared_distances
 from ialp_jax.worlds.world import World
@@ -49,3 +49,9 @@ def _tabulated(vectors: Float[Array, "N k"], threshold: Float[Array, ""]) -> UIn
 
     packed = jax.lax.map(block, jnp.arange(0, count, BLOCK, dtype=jnp.int32))
     return packed.reshape(-1, packed.shape[-1])[:count]
+
+
+def looked_up(near: UInt8[Array, "N M"], item: Int[Array, ""], others: Int[Array, "W"]) -> Bool[Array, "W"]:
+    """What a table of `tabulate_near` says of an item and others; anything for ids beyond the catalogue."""
+    octets = near.at[item, others >> 3].get(mode="clip")
+    return ((octets >> (others & 7).astype(jnp.uint8)) & 1).astype(bool)

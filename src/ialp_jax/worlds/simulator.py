@@ -23,7 +23,7 @@ class SimulatorConfig:
     window: Count = 4
     """How many of the last recommended items the distance and category rules look at."""
     rules: tuple[str, ...] = ("distance",)
-    """Departure rules in force, the first that fires names the reason: distance, rating, category, patience."""
+    """Departure rules in force, the first that fires names the reason: distance, rating, category, patience, or a file of your own."""
     repeats: Literal["masked", "allowed"] = "masked"
     """Whether an item of the session or of the user's known history may be recommended again."""
     keep_rejected: bool = True

@@ -76,7 +76,9 @@ def limits(excluded: Int[Array, "*s E"], allowed: Int[Array, "*s K"] | None = No
 
 def unpacked(octets: UInt8[Array, "*s M"]) -> Bool[Array, "*s 8*M"]:
     """Bits, the lowest of every octet first."""
-    return jnp.unpackbits(octets, axis=-1, bitorder="little").astype(bool)
+    places = jnp.broadcast_to(jnp.arange(8, dtype=jnp.uint8), (*octets.shape, 8))
+    bits = (octets[..., None] >> places) & jnp.uint8(1)
+    return bits.reshape(*octets.shape[:-1], octets.shape[-1] * 8).astype(bool)
 
 
 @struct.dataclass

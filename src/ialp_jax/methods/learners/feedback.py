@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from ialp_jax.artifacts import InputError
 from ialp_jax.learning.optimiser import adam_step, optimiser
 from ialp_jax.learning.replay import Replay, empty_replay
-from ialp_jax.marks import Since
+from ialp_jax.marks import OnlyAboveZero, Since
 from ialp_jax.policies.actor_critic import Network, Recall
 from ialp_jax.policies.memory import Memory
 from ialp_jax.ranges import Count, at_least
@@ -36,9 +36,9 @@ class FeedbackConfig:
 
     feedback_steps: Annotated[int, at_least(0), Since(0)] = 0
     """Steps on the users' feedback after every rollout; 0 for none."""
-    feedback_rows: Annotated[Count, Since(8)] = 8
+    feedback_rows: Annotated[Count, OnlyAboveZero("feedback_steps"), Since(8)] = 8
     """Kept decisions of every user that is served, drawn for each of those steps."""
-    kept_turns: Annotated[Count, Since(1024)] = 1024
+    kept_turns: Annotated[Count, OnlyAboveZero("feedback_steps"), Since(1024)] = 1024
     """Turns of every user that are kept for it."""
 
     def check(self, network: Network) -> None:

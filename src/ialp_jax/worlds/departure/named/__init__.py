@@ -1,0 +1,1 @@
+"""Departure rules, one file each, found by listing this folder."""
