@@ -10,8 +10,8 @@ from tiny_runs import tiny_network, tiny_params
 from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.losses import actor_critic_loss
 from ialp_jax.learning.prior import prior_log_prob
-from ialp_jax.policies.actor_critic import Recall
 from ialp_jax.policies.catalogue import HeadStatistics
+from ialp_jax.policies.encoders import Recall
 from ialp_jax.serving.sessions import Transition
 from ialp_jax.worlds.types import limits
 

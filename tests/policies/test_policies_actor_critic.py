@@ -9,7 +9,7 @@ import pytest
 from flax import linen as nn
 from tiny_runs import observations, tiny_network, tiny_params
 
-from ialp_jax.policies.encoders import interaction_features
+from ialp_jax.policies.encoders.inputs import interaction_features
 
 ITEMS, HISTORY, PADDING = 14, 4, 14
 ENCODERS = ("gru", "sasrec")

@@ -7,7 +7,7 @@ import pytest
 from tiny_runs import observations, tiny_network, tiny_params
 
 from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
-from ialp_jax.policies.encoders import SUM_SCALE
+from ialp_jax.policies.encoders.named.session import SUM_SCALE
 
 ITEMS, HISTORY, WIDTH = 14, 4, 6
 NETWORK = tiny_network(ITEMS, "session", WIDTH)
@@ -37,7 +37,7 @@ def test_its_short_path_is_sums_over_the_history_and_over_the_session():
 
 def test_the_history_is_not_forgotten_however_long_the_session():
     turns = [(item, 0.5, True) for item in (8, 9, 10, 11, 12, 13)]
-    memory = after(NETWORK.begin(PARAMS, KNOWN), *turns).memory
+    memory = after(NETWORK.begin(PARAMS, KNOWN), *turns).carried
     np.testing.assert_array_equal(memory.known.items, KNOWN.items)
     np.testing.assert_array_equal(memory.items[0, -6:], [8, 9, 10, 11, 12, 13])
 
@@ -52,7 +52,7 @@ def test_what_does_not_enter_the_history_changes_nothing():
 
 def test_reading_a_memory_anew_gives_the_features_that_were_carried():
     recall = after(NETWORK.begin(PARAMS, KNOWN), (5, 0.5, True), (9, 1.0, True))
-    np.testing.assert_array_equal(NETWORK.reread(PARAMS, recall.memory).features, recall.features)
+    np.testing.assert_array_equal(NETWORK.reread(PARAMS, recall.carried).features, recall.features)
 
 
 @pytest.mark.parametrize("sharpness", [1.0, 20.0])

@@ -8,7 +8,8 @@ import numpy as np
 
 from ialp_jax.methods.base import Data, Scene
 from ialp_jax.methods.learners.actor_critic import ActorCriticLearner
-from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
+from ialp_jax.policies.actor_critic import ActorCritic, Network
+from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.serving.stream import Stream
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
 from ialp_jax.worlds.types import Observation

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.methods import get
-from ialp_jax.policies.actor_critic import PolicyConfig
+from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.recommenders.exits import nearest_recent
 from ialp_jax.recommenders.factors import FactorsConfig
 from ialp_jax.study.config import StudyConfig

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ialp_jax.methods import get
 from ialp_jax.methods.base import Need
-from ialp_jax.policies.actor_critic import PolicyConfig
+from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.recommenders.factors import FactorsConfig, offline_factors
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.factors import LikenessConfig, factor_vectors, likeness_points

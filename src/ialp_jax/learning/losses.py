@@ -9,9 +9,10 @@ from jaxtyping import Array, Float, Int
 
 from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.returns import Targets, advantage_targets
-from ialp_jax.policies.actor_critic import Network, Recall
+from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.catalogue import HeadStatistics, Matmul, head_statistics
 from ialp_jax.policies.catalogue.products import rounded
+from ialp_jax.policies.encoders import Recall
 from ialp_jax.serving.sessions import Transition
 from ialp_jax.serving.shares import deviation, share_count, total
 

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Int
 
-from ialp_jax.policies.actor_critic import Network, Recall
+from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.catalogue import HeadStatistics, ItemDistribution, catalogue_distribution
+from ialp_jax.policies.encoders import Recall
 from ialp_jax.serving.sessions import Actor
 from ialp_jax.worlds.types import Situation
 

@@ -1,60 +1,17 @@
 """Actor-critic over a catalogue: shared item embeddings, a sequence encoder, a policy head, V and a per-action Q."""
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
-from ialp_jax.marks import Only, Since, Yardstick
-from ialp_jax.policies.catalogue import Choice, HeadPlan, Matmul, choose_plan
-from ialp_jax.policies.encoders import KEPT, GRUEncoder, SASRecEncoder, SessionEncoder
-from ialp_jax.policies.memory import Memory, opened
-from ialp_jax.ranges import Count, Rate
+from ialp_jax.policies.catalogue import HeadPlan, choose_plan
+from ialp_jax.policies.config import PolicyConfig
+from ialp_jax.policies.encoders import ENCODERS, KEPT, Recall, RereadingEncoder
 from ialp_jax.worlds.types import Observation
-
-
-@dataclass(frozen=True)
-class PolicyConfig:
-    """Shape of the network."""
-
-    encoder: Literal["gru", "sasrec", "session"] = "gru"
-    """Sequence encoder of the history."""
-    embedding: Count = 32
-    """Width of the item embeddings, shared by the encoder's input and the catalogue head."""
-    hidden: Count = 64
-    """Width of the encoder."""
-    session_slots: Annotated[Count, Since(20), Only("encoder", "session")] = 20
-    """Interactions of a session that the session encoder remembers."""
-    item_start: Literal["text", "factors", "both", "random"] = "text"
-    """Where item embeddings start, the same for all methods: content vectors of the items' texts, factors of the offline
-    users' logs, half of either, or noise."""
-    sharpness: Annotated[Rate, Since(1.0)] = 1.0
-    """Logits are this times the products of query and item, which may then be on the scale of a feedback."""
-    head: Choice = "auto"
-    """Implementation of the catalogue head; auto chooses by the number of decisions and items, and the backend."""
-    matmul: Matmul = "float32"
-    """Type of the factors of the catalogue head's products; their sums are float32."""
-    block_rows: Annotated[Count, Yardstick("it changes speed, not results")] = 256
-    """Rows per block of the catalogue head in the loss."""
-
-
-@struct.dataclass
-class Recall:
-    """What a policy remembers of one session.
-
-    Attributes:
-        features: of the history, as the encoder reads it.
-        window: the last interactions, where the encoder has to read them anew every turn; None where it need not.
-        memory: the whole session, where the encoder reads that.
-    """
-
-    features: Float[Array, "features"]
-    window: Observation | None = None
-    memory: Memory | None = None
 
 
 class ActorCritic(nn.Module):
@@ -74,8 +31,7 @@ class ActorCritic(nn.Module):
         small = nn.initializers.variance_scaling(0.1**2, "fan_in", "normal")
         self.items = self.param("items", scale, (self.num_items, config.embedding))
         self.bias = self.param("bias", nn.initializers.zeros, (self.num_items,))
-        encoder = {"gru": GRUEncoder, "sasrec": SASRecEncoder, "session": SessionEncoder}[config.encoder]
-        self.encoder = encoder(config.hidden)
+        self.encoder = ENCODERS[config.encoder](self.num_items, config)
         self.query_head = nn.Dense(config.embedding, kernel_init=small)
         self.value_hidden = nn.Dense(config.hidden)
         self.value_out = nn.Dense(1, kernel_init=small)
@@ -90,25 +46,13 @@ class ActorCritic(nn.Module):
 
     def begin(self, observation: Observation) -> Recall:
         """Recall at the start of a session, from the known history."""
-        if self.config.encoder == "sasrec":
-            return self._attend(observation)
-        if self.config.encoder == "session":
-            return self.reread(opened(observation, self.config.session_slots, self.num_items))
-        embedded = self._embed(observation.items)
-        return Recall(self.encoder.begin(observation.items, embedded, observation.feedback, self.num_items))
+        return self.encoder.begin(observation, self._embed)
 
     def advance(
         self, recall: Recall, item: Int[Array, ""], feedback: Float[Array, ""], appended: Bool[Array, ""]
     ) -> Recall:
         """Recall after one more interaction; unchanged where it did not enter the history."""
-        if self.config.encoder == "sasrec":
-            assert recall.window is not None
-            return self._attend(append(recall.window, item, feedback, appended))
-        if self.config.encoder == "session":
-            assert recall.memory is not None
-            return self.reread(recall.memory.after(item, feedback, appended))
-        features = self.encoder.advance(recall.features, self._embed(item), feedback)
-        return Recall(jnp.where(appended, features, recall.features))
+        return self.encoder.advance(recall, item, feedback, appended, self._embed)
 
     def policy(self, features: Float[Array, "h"]) -> tuple[Float[Array, "e"], Array, Array]:
         """Query, item embeddings and biases: the inputs of the catalogue head."""
@@ -119,12 +63,10 @@ class ActorCritic(nn.Module):
         """The feedback that the policy's own scores predict: an item's logit without the sharpness."""
         return self.query_head(features) @ self._embed(item) + self.bias[item]
 
-    def reread(self, memory: Memory) -> Recall:
-        """Recall of a whole session, for encoders that remember it."""
-        items, feedback = (memory.known.items, memory.items), (memory.known.feedback, memory.feedback)
-        embedded = tuple(self._embed(ids) for ids in items)
-        present = tuple(ids != self.num_items for ids in items)
-        return Recall(self.encoder(embedded, feedback, present), memory=memory)
+    def reread(self, carried: Any) -> Recall:
+        """Recall of what is carried, computed anew; only of encoders that reread."""
+        assert isinstance(self.encoder, RereadingEncoder)
+        return self.encoder.reread(carried, self._embed)
 
     def value(self, features: Float[Array, "h"]) -> Float[Array, ""]:
         """V(s)."""
@@ -140,11 +82,6 @@ class ActorCritic(nn.Module):
         """V(s) and Q(s, a); V is computed once, forward and backward."""
         value = self.value(features)
         return value, value + self.advantage_head(features) @ self._embed(item)
-
-    def _attend(self, observation: Observation) -> Recall:
-        present = observation.items != self.num_items
-        features = self.encoder(present, self._embed(observation.items), observation.feedback)
-        return Recall(features, observation)
 
     def _embed(self, items: Int[Array, "*s"]) -> Float[Array, "*s e"]:
         """Embeddings; the padding item is the zero vector."""
@@ -172,14 +109,13 @@ class Network:
     def advance(self, params: dict, recall: Recall, item: Array, feedback: Array, appended: Array) -> Recall:
         """`ActorCritic.advance` over a batch.
 
-        Of a GRU's step the backward pass finds what is marked `KEPT` and computes the cheap rest again, no product
-        among it: a turn leaves half as much behind. SASRec has no cheap rest: of its step everything is kept.
+        Of the step of an encoder that recomputes the backward pass finds what is marked `KEPT` and computes the rest again.
         """
 
         def advance(params: dict, *interaction: Any) -> Recall:
             return jax.vmap(lambda *one: self._apply(params, "advance", *one))(*interaction)
 
-        if self.module.config.encoder == "gru":
+        if ENCODERS[self.module.config.encoder].recomputes:
             policy = jax.checkpoint_policies.save_only_these_names(KEPT)
             advance = jax.checkpoint(advance, policy=policy, prevent_cse=False)
         return advance(params, recall, item, feedback, appended)
@@ -192,9 +128,14 @@ class Network:
         """Item embeddings and biases."""
         return params["items"], self.module.config.sharpness * params["bias"]
 
-    def reread(self, params: dict, memory: Memory) -> Recall:
+    @property
+    def rereads(self) -> bool:
+        """Whether features can be computed anew from what is carried."""
+        return ENCODERS[self.module.config.encoder].rereads
+
+    def reread(self, params: dict, carried: Any) -> Recall:
         """`ActorCritic.reread` over a batch."""
-        return jax.vmap(lambda one: self._apply(params, "reread", one))(memory)
+        return jax.vmap(lambda one: self._apply(params, "reread", one))(carried)
 
     def feedback(
         self, params: dict, features: Float[Array, "B h"], item: Int[Array, "B"]
@@ -229,15 +170,3 @@ class Network:
 
     def _apply(self, params: dict, method: str, *arguments):  # type: ignore[no-untyped-def]
         return self.module.apply({"params": params}, *arguments, method=method)
-
-
-def append(
-    observation: Observation, item: Int[Array, ""], feedback: Float[Array, ""], appended: Bool[Array, ""]
-) -> Observation:
-    """Pushes an interaction onto the history (dropping the oldest) where `appended` is true."""
-    items = jnp.concatenate([observation.items[1:], item[None]])
-    feedbacks = jnp.concatenate([observation.feedback[1:], feedback[None]])
-    return Observation(
-        items=jnp.where(appended, items, observation.items),
-        feedback=jnp.where(appended, feedbacks, observation.feedback),
-    )

@@ -21,8 +21,9 @@ from ialp_jax.artifacts import (
     write_arrays,
     write_manifest,
 )
-from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
+from ialp_jax.policies.actor_critic import ActorCritic, Network
 from ialp_jax.policies.catalogue import catalogue_logits
+from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.worlds.types import Observation, limits
 
 KIND = "policy"

@@ -1,10 +1,22 @@
-"""All that a recommender knows of one session: the history it opened with, and what was recommended since."""
+"""What a recommender may know of one session: the window of its last interactions, or all of it."""
 
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
 from ialp_jax.worlds.types import Observation
+
+
+def append(
+    observation: Observation, item: Int[Array, ""], feedback: Float[Array, ""], appended: Bool[Array, ""]
+) -> Observation:
+    """Pushes an interaction onto the history (dropping the oldest) where `appended` is true."""
+    items = jnp.concatenate([observation.items[1:], item[None]])
+    feedbacks = jnp.concatenate([observation.feedback[1:], feedback[None]])
+    return Observation(
+        items=jnp.where(appended, items, observation.items),
+        feedback=jnp.where(appended, feedbacks, observation.feedback),
+    )
 
 
 @struct.dataclass
@@ -23,11 +35,8 @@ class Memory:
 
     def after(self, item: Int[Array, ""], feedback: Float[Array, ""], appended: Bool[Array, ""]) -> "Memory":
         """After one more interaction; unchanged where it did not enter the history."""
-        items = jnp.concatenate([self.items[1:], item[None]])
-        feedbacks = jnp.concatenate([self.feedback[1:], feedback[None]])
-        return Memory(
-            self.known, jnp.where(appended, items, self.items), jnp.where(appended, feedbacks, self.feedback)
-        )
+        since = append(Observation(self.items, self.feedback), item, feedback, appended)
+        return Memory(self.known, since.items, since.feedback)
 
 
 def opened(known: Observation, slots: int, num_items: int) -> Memory:

@@ -9,8 +9,9 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ialp_jax.policies.actor import Flag, greedy_or, item_distribution
-from ialp_jax.policies.actor_critic import Network, append
+from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.catalogue import HeadStatistics
+from ialp_jax.policies.memory import append
 from ialp_jax.serving.sessions import Actor
 from ialp_jax.worlds.types import Observation, Situation
 

@@ -13,7 +13,7 @@ from ialp_jax.marks import Only, Since, UsersWorld, Yardstick
 from ialp_jax.methods.base import Budget
 from ialp_jax.methods.options import options_of
 from ialp_jax.methods.registry import Registered, default_names, get, names, resolved
-from ialp_jax.policies.actor_critic import PolicyConfig
+from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.preferences.candidates import CandidateConfig
 from ialp_jax.preferences.quality.gate import GateConfig
 from ialp_jax.ranges import Count, Percentile, PositiveShare, Weight, check_ranges

@@ -16,7 +16,7 @@ from ialp_jax.data.dataset import Dataset
 from ialp_jax.data.synthetic import SyntheticConfig
 from ialp_jax.environments import Environment
 from ialp_jax.methods.registry import default_names
-from ialp_jax.policies.actor_critic import PolicyConfig
+from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.recommenders.factors import FactorsConfig
 from ialp_jax.serving.stream import Stream
 from ialp_jax.study.config import EvaluationConfig, StudyConfig

@@ -18,7 +18,8 @@ from ialp_jax.bench.subjects.worlds import RandomWorld
 from ialp_jax.methods.base import Data, Learner, Need, Scene, Stage
 from ialp_jax.methods.learners.frozen import FrozenNetwork
 from ialp_jax.methods.named.random import RandomServer
-from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
+from ialp_jax.policies.actor_critic import ActorCritic, Network
+from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.serving.stream import Stream
 from ialp_jax.training.loop import LoopConfig
 from ialp_jax.training.mesh import MeshConfig, make_mesh

@@ -27,8 +27,9 @@ from ialp_jax.methods.learners.feedback import (
     fit_feedback,
 )
 from ialp_jax.methods.learners.serving import ServingLearner, learning_key
-from ialp_jax.policies.actor_critic import Network, Recall
+from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.catalogue import HeadStatistics
+from ialp_jax.policies.encoders import Recall
 from ialp_jax.serving.rollout import Served, Serving
 from ialp_jax.serving.sessions import Actor
 from ialp_jax.serving.shares import average

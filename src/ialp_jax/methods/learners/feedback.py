@@ -23,8 +23,8 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.learning.optimiser import adam_step, optimiser
 from ialp_jax.learning.replay import Replay, empty_replay
 from ialp_jax.marks import OnlyAboveZero, Since
-from ialp_jax.policies.actor_critic import Network, Recall
-from ialp_jax.policies.memory import Memory
+from ialp_jax.policies.actor_critic import Network
+from ialp_jax.policies.encoders import ENCODERS, Recall
 from ialp_jax.ranges import Count, at_least
 from ialp_jax.serving.sessions import Transition
 from ialp_jax.serving.shares import average
@@ -32,7 +32,7 @@ from ialp_jax.serving.shares import average
 
 @dataclass(frozen=True, kw_only=True)
 class FeedbackConfig:
-    """How the feedback is fitted; needs the session encoder, whose sessions can be read anew."""
+    """How the feedback is fitted; needs an encoder that rereads, as session does: its sessions can be read anew."""
 
     feedback_steps: Annotated[int, at_least(0), Since(0)] = 0
     """Steps on the users' feedback after every rollout; 0 for none."""
@@ -47,16 +47,17 @@ class FeedbackConfig:
         Raises:
             InputError: naming the field.
         """
-        if self.feedback_steps and network.module.config.encoder != "session":
-            raise InputError("steps on the feedback read earlier sessions anew, which only the session encoder can",
-                             column="policy.encoder", fix="use session, or 0 as feedback_steps")  # fmt: skip
+        if self.feedback_steps and not network.rereads:
+            able = " or ".join(name for name, encoder in ENCODERS.items() if encoder.rereads)
+            raise InputError(f"steps on the feedback read earlier sessions anew, which {network.module.config.encoder} cannot",
+                             column="policy.encoder", fix=f"use {able}, or 0 as feedback_steps")  # fmt: skip
 
 
 @struct.dataclass
 class Answered:
-    """Decisions and what users answered, leading axes [...]."""
+    """Decisions and what users answered, leading axes [...]; `carried` is what the encoder carried of the sessions."""
 
-    memory: Memory
+    carried: Any
     action: Int[Array, "*s"]
     feedback: Float[Array, "*s"]
 
@@ -72,8 +73,7 @@ class FeedbackState:
 
 def answered(transitions: Transition, recall: Recall) -> Answered:
     """A rollout [T, B]; `recall` is that of the policy that learns."""
-    assert recall.memory is not None
-    return Answered(recall.memory, transitions.action, transitions.feedback)
+    return Answered(recall.carried, transitions.action, transitions.feedback)
 
 
 def begin_feedback(key: PRNGKeyArray, params: dict, rollout: Any, config: FeedbackConfig) -> FeedbackState:
@@ -83,7 +83,7 @@ def begin_feedback(key: PRNGKeyArray, params: dict, rollout: Any, config: Feedba
 
 def feedback_loss(network: Network, params: dict, rows: Answered) -> Float[Array, ""]:
     """Half the mean squared error of the predicted feedback, of rows [R]."""
-    features = network.reread(params, rows.memory).features
+    features = network.reread(params, rows.carried).features
     errors = network.feedback(params, features, rows.action) - rows.feedback
     return 0.5 * jnp.mean(errors**2)
 

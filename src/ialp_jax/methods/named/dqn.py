@@ -20,8 +20,9 @@ from ialp_jax.methods.learners.serving import ServingLearner, learning_key
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 from ialp_jax.policies.actor import Flag, item_distribution
-from ialp_jax.policies.actor_critic import Network, Recall
+from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.catalogue import ItemDistribution, catalogue_distribution
+from ialp_jax.policies.encoders import Recall
 from ialp_jax.policies.fixed import RandomPolicy
 from ialp_jax.ranges import Count, Rate, Share, Weight
 from ialp_jax.serving.rollout import Serving
