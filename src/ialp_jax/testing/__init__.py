@@ -1,4 +1,4 @@
-"""Conformance kits for pytest: subclass `MethodTests`, `EnvironmentTests` or `DepartureTests` in a test file, name yours, and run pytest.
+"""Conformance kits for pytest: subclass one of them in a test file, name yours, and run pytest.
 
 from ialp_jax.testing import MethodTests
 
@@ -7,7 +7,8 @@ class TestMine(MethodTests):
 """
 
 from ialp_jax.testing.departures import DepartureTests
+from ialp_jax.testing.encoders import EncoderTests
 from ialp_jax.testing.environments import EnvironmentTests
 from ialp_jax.testing.methods import MethodTests
 
-__all__ = ["DepartureTests", "EnvironmentTests", "MethodTests"]
+__all__ = ["DepartureTests", "EncoderTests", "EnvironmentTests", "MethodTests"]
