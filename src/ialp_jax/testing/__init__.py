@@ -9,6 +9,7 @@ class TestMine(MethodTests):
 from ialp_jax.testing.departures import DepartureTests
 from ialp_jax.testing.encoders import EncoderTests
 from ialp_jax.testing.environments import EnvironmentTests
+from ialp_jax.testing.judges import JudgeTests
 from ialp_jax.testing.methods import MethodTests
 
-__all__ = ["DepartureTests", "EncoderTests", "EnvironmentTests", "MethodTests"]
+__all__ = ["DepartureTests", "EncoderTests", "EnvironmentTests", "JudgeTests", "MethodTests"]
