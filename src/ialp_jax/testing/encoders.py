@@ -14,7 +14,7 @@ from ialp_jax.policies.encoders import ENCODERS, Recall
 from ialp_jax.worlds.types import Observation
 
 ITEMS, HISTORY, USERS = 14, 6, 5
-CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+CLOSE = 1e-5
 
 
 class EncoderTests:
@@ -64,14 +64,14 @@ class EncoderTests:
         for slot in (-2, -1):
             item = longer.items[:, slot]
             recall = self._advance(recall, item, longer.feedback[:, slot], item != ITEMS)
-        np.testing.assert_allclose(recall.features, self._begin(longer).features, **CLOSE)
+        np.testing.assert_allclose(recall.features, self._begin(longer).features, CLOSE, CLOSE)
 
     def test_an_interaction_that_entered_changes_the_features_and_no_other_does(self) -> None:
         """`appended` decides, in all that is carried."""
         recall, entered = self._begin(_histories(2)), np.arange(USERS) % 2 == 0
         after = self._advance(recall, *_interactions(0), jnp.asarray(entered))
         for before, now in zip(jax.tree.leaves(recall), jax.tree.leaves(after), strict=True):
-            np.testing.assert_allclose(now[~entered], before[~entered], **CLOSE)
+            np.testing.assert_allclose(now[~entered], before[~entered], CLOSE, CLOSE)
         moved = np.abs(np.asarray(after.features - recall.features)).max(axis=1)
         assert moved[entered].min() > 1e-3, (
             "an interaction that entered the history left the features as they were"
@@ -94,7 +94,7 @@ class EncoderTests:
             row = slice(user, user + 1)
             recall = self._begin(jax.tree.map(lambda leaf, row=row: leaf[row], known))
             alone = self._advance(recall, item[row], feedback[row], jnp.ones(1, bool))
-            np.testing.assert_allclose(alone.features, together.features[row], **CLOSE)
+            np.testing.assert_allclose(alone.features, together.features[row], CLOSE, CLOSE)
 
     def test_the_items_numbers_mean_nothing(self) -> None:
         """With items renamed and their embeddings moved along, the features stay."""
@@ -106,7 +106,7 @@ class EncoderTests:
         all_enter = jnp.ones(USERS, bool)
         plain = self._advance(self._begin(known), item, feedback, all_enter)
         other = self._advance(self._begin(renamed, moved), name[item], feedback, all_enter, moved)
-        np.testing.assert_allclose(other.features, plain.features, **CLOSE)
+        np.testing.assert_allclose(other.features, plain.features, CLOSE, CLOSE)
 
     def test_values_and_gradients_are_finite_in_sessions_longer_than_what_is_remembered(self) -> None:
         """From empty histories too, and every parameter of the encoder and the embeddings has a gradient."""
@@ -136,7 +136,7 @@ class EncoderTests:
             return
         recall = self._advance(self._begin(_histories(7)), *_interactions(4), jnp.ones(USERS, bool))
         again = jax.jit(self.network.reread)(self.params, recall.carried)
-        np.testing.assert_allclose(again.features, recall.features, **CLOSE)
+        np.testing.assert_allclose(again.features, recall.features, CLOSE, CLOSE)
 
     def _begin(self, known: Observation, params: dict | None = None) -> Recall:
         return jax.jit(self.network.begin)(params or self.params, known)  # type: ignore[no-any-return]

@@ -8,12 +8,13 @@ from typing import ClassVar
 import numpy as np
 
 from ialp_jax.artifacts import InputError
+from ialp_jax.data.build import DataConfig
 from ialp_jax.data.dataset import Dataset
+from ialp_jax.data.synthetic import SyntheticConfig, generate
 from ialp_jax.preferences.job.requests import Requests, make_requests
 from ialp_jax.preferences.judges import build_judge
 from ialp_jax.preferences.judges.base import REJECTED, Judge, Judgement, JudgeRequest
 from ialp_jax.preferences.states import of_users, user_states
-from ialp_jax.testing.tiny import SMALL
 
 STATES, MOST = 6, 7
 
@@ -152,7 +153,9 @@ class JudgeTests:
 @lru_cache(maxsize=1)
 def small_logs() -> Dataset:
     """The invented logs that the kit's questions are about."""
-    return SMALL.dataset(None, SMALL.data, "tiny")
+    return generate(
+        SyntheticConfig(num_users=50, num_items=60, mean_interactions=12.0), DataConfig(k_core=2), "games"
+    )
 
 
 @lru_cache(maxsize=1)
