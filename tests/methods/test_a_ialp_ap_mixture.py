@@ -7,16 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from item_rows import ON, PRE, p_value, rows_of
-from tiny_runs import in_world, probe_world, tiny_network, tiny_params, tiny_scene
+from tiny_runs import in_world, observations, probe_world, tiny_network, tiny_params, tiny_scene
 
 from ialp_jax.methods.named.a_ialp_ap_mixture import (
     MixtureConfig,
     MixtureHyper,
     MixtureLearner,
     choose_by_weight,
+    mixture_actor,
     mixture_log_prob,
 )
 from ialp_jax.worlds.simulator import SimulatorConfig
+from ialp_jax.worlds.types import Situation, limits
 
 
 @pytest.mark.parametrize("weight", [0.0, 1e-6, 0.3, 1.0])
@@ -116,3 +118,35 @@ def test_a_learnt_weight_follows_the_better_policy(pays, pretrained, online, ris
     world = bandit(pays).replace(rating_low=jnp.float32(-1.0))
     found = weights(learner_of("learnt", 12), hyper, world, preferring(pretrained), preferring(online))
     assert (found[-1] > 0.6) if rises else (found[-1] < 0.4)
+
+
+def test_evidence_is_the_difference_of_the_squared_errors():
+    network, params = (
+        tiny_network(14, "session"),
+        [tiny_params(tiny_network(14, "session"), 4, seed) for seed in (0, 1)],
+    )
+    actor = mixture_actor(network, *params, jnp.float32(0.0), evidence=jnp.float32(3.0))
+    recall = actor.begin(
+        observations([[14, 2, 7, 1], [1, 2, 3, 4]], [[0.0, 0.5, 1.0, 0.25], [0.0, 0.2, 0.9, 1.0]])
+    )
+    item, feedback = jnp.array([3, 9]), jnp.array([1.0, 0.25])
+    known = [network.feedback(one, part.features, item)
+             for one, part in zip(params, (recall.pretrained, recall.online), strict=True)]  # fmt: skip
+    told = actor.advance(recall, item, feedback, jnp.ones(2, bool)).evidence
+    np.testing.assert_allclose(told, (known[1] - feedback) ** 2 - (known[0] - feedback) ** 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("evidence", "share"), [(8.0, 1.0), (-8.0, 0.0)])
+def test_a_state_takes_the_policy_that_its_session_speaks_for(evidence, share):
+    """With a logit of 0 before the session; 40 is far beyond what a coin would allow."""
+    network, params = (
+        tiny_network(14, "session"),
+        [tiny_params(tiny_network(14, "session"), 4, seed) for seed in (0, 1)],
+    )
+    users, seen = 400, observations([[14, 2, 7, 1]] * 400, [[0.0, 0.5, 1.0, 0.25]] * 400)
+    actor = mixture_actor(network, *params, jnp.float32(0.0), evidence=jnp.float32(5.0))
+    recall = actor.begin(seen).replace(evidence=jnp.full(users, evidence))
+    situation = Situation(jnp.zeros(users, jnp.int32), seen, limits(jnp.zeros((users, 1), jnp.int32)))
+    _, choice = actor.act(jax.random.key(0), recall, situation)
+    only = choice.pretrained if share else choice.online.log_prob
+    np.testing.assert_allclose(choice.behaviour, only, atol=1e-4)

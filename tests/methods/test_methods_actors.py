@@ -8,7 +8,7 @@ from tiny_runs import in_world, tiny_learner, tiny_network, tiny_params, tiny_sc
 
 from ialp_jax.methods import get, names
 from ialp_jax.methods.base import UNTRAINED, Data
-from ialp_jax.methods.learners.teaching import taught_actor
+from ialp_jax.methods.learners.teaching import preferred_item, taught_actor
 from ialp_jax.policies.actor import policy_actor
 from ialp_jax.policies.fixed import OraclePolicy, oracle_actor
 from ialp_jax.serving.sessions import Actor, PrivilegedActor
@@ -59,5 +59,5 @@ def test_the_oracle_and_the_teacher_are_privileged_and_nobody_else():
     oracle = oracle_actor(OraclePolicy(Simulator(SimulatorConfig())))
     assert isinstance(oracle, PrivilegedActor)
     actor = policy_actor(NETWORK, tiny_params(NETWORK))
-    assert isinstance(taught_actor(actor), PrivilegedActor) and isinstance(actor, Actor)
+    assert isinstance(taught_actor(actor, preferred_item), PrivilegedActor) and isinstance(actor, Actor)
     assert tiny_learner(NETWORK).config.taught is False

@@ -5,6 +5,7 @@ import io
 import jax
 import numpy as np
 import pytest
+from item_choices import random_offline_factors
 from random_worlds import random_world
 from rich.console import Console
 from tiny_runs import tiny_network, tiny_params, tiny_scene
@@ -16,6 +17,8 @@ from ialp_jax.methods.learners.offline import OfflineConfig
 from ialp_jax.methods.named.bc import CloningHyper, CloningLearner
 from ialp_jax.methods.named.dqn import DQNConfig, DQNHyper, DQNLearner
 from ialp_jax.methods.named.iql import IQLHyper, IQLOnline
+from ialp_jax.methods.named.linear_bandit import LinearBanditHyper, LinearBanditLearner
+from ialp_jax.methods.named.mf_planner_online import OnlineFactorsHyper, OnlineFactorsLearner
 from ialp_jax.study.logged import LoggedConfig, recorded_sessions
 from ialp_jax.training.loop import LoopConfig, seed_keys, train
 from ialp_jax.training.mesh import MeshConfig, make_mesh
@@ -32,6 +35,8 @@ CASES = {
     "dqn": (DQNLearner(SCENE, DQNConfig(gradient_steps=2, rows=2, kept_turns=16)), DQNHyper(explore_share=0.5), (PARAMS,)),
     "iql": (IQLOnline(SCENE, ReplayConfig(gradient_steps=2, logged_rows=16, kept_turns=16)), IQLHyper(), ((PARAMS, PARAMS),)),
     "bc": (CloningLearner(SCENE, OfflineConfig(updates=UPDATES, batch=32)), CloningHyper(), (PARAMS,)),
+    "mf_planner_online": (OnlineFactorsLearner(SCENE), OnlineFactorsHyper(), ()),
+    "linear_bandit": (LinearBanditLearner(SCENE), LinearBanditHyper(), ()),
 }  # fmt: skip
 
 
@@ -39,7 +44,9 @@ CASES = {
 def data():
     config = LoggedConfig(sessions=40)
     return Data(
-        world=WORLD, logged=recorded_sessions(WORLD, Simulator(RULES), np.ones(ITEMS), np.arange(40), config)
+        world=WORLD,
+        logged=recorded_sessions(WORLD, Simulator(RULES), np.ones(ITEMS), np.arange(40), config),
+        fitted=random_offline_factors(ITEMS, rank=3),
     )
 
 
@@ -63,9 +70,16 @@ def trained(case, data, folder, mesh):
 def test_four_devices_do_what_one_does(name, data, tmp_path):
     mesh = make_mesh(MeshConfig(run=1, user=4), 1, USERS, USERS)
     alone, shared = (trained(CASES[name], data, tmp_path / str(one is None), one) for one in (None, mesh))
-    moved = np.abs(np.asarray(alone.run.params["items"][0]) - np.asarray(PARAMS["items"])).max()
-    assert moved > 1e-4
-    for left, right in zip(*(jax.tree.leaves(one.run.params) for one in (alone, shared)), strict=True):
+    learner, hyper, start = CASES[name]
+    product = jax.vmap(learner.product)
+    begun = product(jax.vmap(lambda key: learner.init(key, hyper, data, start))(seed_keys(np.arange(1), 1)))
+    pairs = list(zip(*(jax.tree.leaves(product(one.run)) for one in (alone, shared)), strict=True))
+    moved = [
+        np.abs(np.asarray(left) - np.asarray(old)).max()
+        for (left, _), old in zip(pairs, jax.tree.leaves(begun), strict=True)
+    ]
+    assert max(moved) > 1e-4
+    for left, right in pairs:
         np.testing.assert_allclose(np.asarray(left), np.asarray(right), rtol=1e-3, atol=1e-4)
     for metric, values in alone.metrics.items():
         np.testing.assert_allclose(values, shared.metrics[metric], rtol=1e-3, atol=1e-3, err_msg=metric)

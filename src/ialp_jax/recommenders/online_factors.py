@@ -16,7 +16,10 @@ from ialp_jax.recommenders.regression import Evidence, solve
 
 
 def session_tastes(
-    factors: OfflineFactors, weights: Float[Array, "N k+1"], memory: Memory, answer_weight: Float[Array, ""]
+    factors: OfflineFactors,
+    weights: Float[Array, "N k+1"],
+    memory: Memory,
+    answer_weight: Float[Array, ""] | float,
 ) -> Float[Array, "B k"]:
     """Tastes of B users in mid-session.
 
@@ -40,7 +43,7 @@ def session_tastes(
 
 
 def item_prior(
-    weights: Float[Array, "N k+1"], users: Float[Array, "R k+1"], strength: Float[Array, ""]
+    weights: Float[Array, "N k+1"], users: Float[Array, "R k+1"], strength: Float[Array, ""] | float
 ) -> Evidence:
     """Evidence for every item's weights as strong as so many answers of users like these, all as predicted."""
     moment = users.T @ users / users.shape[0] + 1e-4 * jnp.eye(users.shape[1])

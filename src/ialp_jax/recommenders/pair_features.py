@@ -30,7 +30,10 @@ def lift(taste: Float[Array, "k"]) -> Float[Array, "2*k+3 k+2"]:
 
 
 def optimistic_scores(
-    evidence: Evidence, taste: Float[Array, "k"], items: Float[Array, "N k+2"], optimism: Float[Array, ""]
+    evidence: Evidence,
+    taste: Float[Array, "k"],
+    items: Float[Array, "N k+2"],
+    optimism: Float[Array, ""] | float,
 ) -> Float[Array, "N"]:
     """<w, phi> + optimism sqrt(phi' V phi) with w ~ N(w, V) for all items and one user (LinUCB, Li et al. 2010)."""
     lifted = lift(taste)

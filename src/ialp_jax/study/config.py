@@ -23,7 +23,7 @@ from ialp_jax.study.factors import LikenessConfig
 from ialp_jax.study.logged import LoggedConfig
 from ialp_jax.training.loop import LoopConfig
 from ialp_jax.worlds.fit.config import FitConfig
-from ialp_jax.worlds.logs_world import LogsWorldConfig
+from ialp_jax.worlds.logs_world import Alike, LogsWorldConfig
 from ialp_jax.worlds.simulator import SimulatorConfig
 
 Preset = Literal["quick", "full"]
@@ -52,6 +52,8 @@ class PreferenceConfig:
     logs_half: Annotated[Weight, Since(10.0)] = 10.0
     """Mixed world: a user with so many logged interactions has half of the rewards from the table, half from the logs;
     with n of them the table's share is this / (this + n)."""
+    alike: Annotated[Alike, Since("logs")] = "logs"
+    """Mixed world: whose distances say how alike items are: the logs', the texts', or both, each in units of its threshold."""
     gate: Annotated[GateConfig, Yardstick("it is whether a table is refused")] = GateConfig()
     """Finished tables (--prefs) only: what a table must reach before anything is trained on it."""
 

@@ -1,12 +1,13 @@
 """What a factorisation of the offline users' logs says of items: how alike they are, and vectors to start from."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from ialp_jax.ranges import Count, Percentile
+from ialp_jax.marks import Only, Since
+from ialp_jax.ranges import Count, Percentile, Share
 from ialp_jax.worlds.fit.affinity import fold
 from ialp_jax.worlds.fit.factorisation import Factors
 from ialp_jax.worlds.fit.points import column_points
@@ -18,10 +19,12 @@ class LikenessConfig:
 
     source: Literal["logs", "text"] = "logs"
     """Whence the distances of items: the offline users' logs, or the items' texts."""
-    percentile: Percentile = 30.0
-    """Pairs of items nearer than this percentile of all distances are too alike."""
+    percentile: Percentile | None = 30.0
+    """Pairs of items nearer than this percentile of all distances are too alike; None reads it off recorded sessions."""
     window: Count = 4
     """How many of the last recommended items an item must be unlike."""
+    exit_rate: Annotated[Share, Only("percentile", None), Since(0.001)] = 0.001
+    """Beyond the distance that is read off recorded sessions at most this share of turns ended with the user's leaving."""
 
 
 def reads_factors(item_start: str, likeness: LikenessConfig | None) -> bool:

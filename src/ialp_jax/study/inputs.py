@@ -22,6 +22,7 @@ from ialp_jax.preferences.states import documents, of_users, user_states
 from ialp_jax.preferences.table import PreferenceTable
 from ialp_jax.recommenders.factors import offline_factors
 from ialp_jax.serving.likeness import Likeness
+from ialp_jax.study.calibrated import by_recorded, kept_apart_within, leaving_by_recorded, reads_recorded
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.factors import factor_vectors, likeness_points
 from ialp_jax.study.imagined import imagined, scores_of_all
@@ -146,8 +147,13 @@ class Inputs:
     @cached_property
     def logs_world(self) -> World:
         """The users whom the offline logs suggest."""
-        made = logs_world(self.dataset, self.factors, self.config.logs_world, self.config.data.history_length,
+        config = self.config.logs_world
+        if config.calibrated:
+            config = by_recorded(self.dataset, self.config.factors, config, self.recorded)
+        made = logs_world(self.dataset, self.factors, config, self.config.data.history_length,
                           np.asarray(self.world.item_categories), self.world.departure)  # fmt: skip
+        if config.calibrated:
+            made = leaving_by_recorded(made, self.recorded, self.config.simulator.window, config.exit_rate)
         return tabulate_near(made)
 
     @cached_property
@@ -155,9 +161,10 @@ class Inputs:
         """The table's imagined users with rewards partly from their logs, by how much they logged."""
         judged, offline = self.table.users, user_states(self.dataset).users
         counts = np.bincount(self.dataset.interactions["user"].to_numpy(), minlength=self.dataset.num_users)
-        half = self.config.preferences.logs_half
-        share = half / np.maximum(half + counts[judged], 1e-9)
-        return mixed_world(self.llm_world, self.logs_world, np.searchsorted(offline, judged), share)
+        chosen = self.config.preferences
+        share = chosen.logs_half / np.maximum(chosen.logs_half + counts[judged], 1e-9)
+        rows = np.searchsorted(offline, judged)
+        return tabulate_near(mixed_world(self.llm_world, self.logs_world, rows, share, chosen.alike))
 
     @cached_property
     def table_scores(self) -> Float[np.ndarray, "U N"]:
@@ -204,12 +211,15 @@ class Inputs:
         """What the recommender keeps apart."""
         rule = self.config.likeness
         points = self.text_vectors if rule.source == "text" else likeness_points(self.factors)
-        threshold = np.percentile(sampled_distances(points, self.config.fit.seed), rule.percentile)
-        return Likeness(near_table(points, float(threshold)), rule.window)
+        if rule.percentile is None:
+            threshold = kept_apart_within(self.recorded, points, rule)
+        else:
+            threshold = float(np.percentile(sampled_distances(points, self.config.fit.seed), rule.percentile))
+        return Likeness(near_table(points, threshold), rule.window)
 
     def logged_steps(self, stages: Iterable[Stage]) -> int:
         """Simulator steps that the recorded sessions took which these stages read."""
-        needed = any(Need.RECORDED in stage.needs for stage in stages)
+        needed = any(reads_recorded(stage, self.config) for stage in stages)
         return int(jnp.sum(self.recorded.length)) if needed else 0
 
     def fitted(self, fit: OfflineFit) -> Any:

@@ -15,6 +15,7 @@ from ialp_jax.marks import Since, marks_on
 from ialp_jax.methods.base import Budget, Data, Learner, Need, Scene, Stage, Untrained
 from ialp_jax.methods.registry import USER_MODULE, Registered
 from ialp_jax.policies.actor_critic import ActorCritic, Network
+from ialp_jax.study.calibrated import reads_recorded
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.factors import reads_factors
 from ialp_jax.study.inputs import Inputs
@@ -124,6 +125,8 @@ def settings_of(stage: Stage, config: StudyConfig) -> list[str]:
     asked = {name for need in stage.needs for name in need.settings}
     if reads_factors(config.policy.item_start, config.likeness if Need.LIKENESS in stage.needs else None):
         asked.add("factors")
+    if reads_recorded(stage, config):
+        asked |= set(Need.RECORDED.settings)
     others = {name for need in Need for name in need.settings} - asked
     return [field.name for field in fields(config) if field.name not in (*_APART, *others)]
 

@@ -1,8 +1,10 @@
 """The small invented worlds that a method is tried in, and what its stages read there, made once per process."""
 
 import tempfile
+from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +17,7 @@ from ialp_jax.data.synthetic import SyntheticConfig
 from ialp_jax.environments import Environment
 from ialp_jax.methods.registry import default_names
 from ialp_jax.policies.config import PolicyConfig
+from ialp_jax.recommenders.factors import FactorsConfig
 from ialp_jax.serving.stream import Stream
 from ialp_jax.study.config import EvaluationConfig, StudyConfig
 from ialp_jax.study.inputs import Inputs
@@ -23,6 +26,8 @@ from ialp_jax.worlds.simulator import SimulatorConfig
 from ialp_jax.worlds.world import DenseRatings, World
 
 CHUNK = 2
+TINY_FACTORS = 0.1
+"""Penalty of factorisations here: at its default the few users' logs have no factors but zero."""
 STREAM = Stream(users=8, rollout=4, updates=4 * CHUNK, pool=4, bins=4)
 # No size of the network or the stream is the number of items: what has one entry per item is known by its size.
 SMALL = Environment(
@@ -40,12 +45,24 @@ FEW_ITEMS = Environment(
 
 
 def tiny_config(methods: tuple[str, ...], environment: Environment, online: Stream = STREAM) -> StudyConfig:
-    """A study of these methods in one of these worlds; their options are at their defaults."""
-    return StudyConfig(
+    """A study of these methods in one of these worlds; their options are at their defaults, but for `TINY_FACTORS`."""
+    config = StudyConfig(
         seeds=1, methods=methods, data=environment.data, simulator=environment.simulator, fit=environment.fit,
         policy=PolicyConfig(encoder="session", embedding=4, hidden=4), pretrain=STREAM, online=online,
         evaluation=EvaluationConfig(sessions=32, fixed_share=1.0), loop=LoopConfig(chunk=CHUNK, checkpoint_seconds=1e6),
     )  # fmt: skip
+    return _with_factors(config)
+
+
+def _with_factors(group: Any) -> Any:
+    """A group of options in which every factorisation has the penalty of `TINY_FACTORS`."""
+    if isinstance(group, FactorsConfig):
+        return replace(group, regularisation=TINY_FACTORS)
+    if not is_dataclass(group) or isinstance(group, type):
+        return group
+    inner = {field.name: getattr(group, field.name) for field in fields(group) if field.init}
+    changed = {name: _with_factors(value) for name, value in inner.items()}
+    return replace(group, **{name: value for name, value in changed.items() if value is not inner[name]})
 
 
 class PayingInputs(Inputs):

@@ -1,31 +1,39 @@
 """Users whom the offline logs suggest: a world to pre-train in, made without the online users and without their simulator."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from ialp_jax.data.dataset import Dataset, histories
-from ialp_jax.ranges import Percentile, Rate, Weight
+from ialp_jax.marks import Only, Since
+from ialp_jax.ranges import Percentile, Rate, Share, Weight
 from ialp_jax.worlds.fit.affinity import fold, grade_thresholds
 from ialp_jax.worlds.fit.config import FitConfig
 from ialp_jax.worlds.fit.factorisation import Factors
 from ialp_jax.worlds.fit.points import column_points, sampled_distances
 from ialp_jax.worlds.world import DenseRatings, Departure, FactorRatings, GradedFactorRatings, Ratings, World
 
+Alike = Literal["logs", "text", "both"]
+
 
 @dataclass(frozen=True)
 class LogsWorldConfig:
     """The offline users' logs as a world of users."""
 
-    popularity_weight: Weight = 1.0
+    calibrated: Annotated[bool, Since(False)] = False
+    """Whether recorded sessions of offline users say how much popularity counts, and within which distance users leave."""
+    popularity_weight: Annotated[Weight, Only("calibrated", False)] = 1.0
     """Scales the items' means in the affinity; 1 is what the logs say."""
-    distance_percentile: Percentile = 5.0
+    distance_percentile: Annotated[Percentile, Only("calibrated", False)] = 5.0
     """Users leave where items are nearer than this percentile of the logs' own distances, times the margin."""
-    distance_margin: Rate = 1.6
+    distance_margin: Annotated[Rate, Only("calibrated", False)] = 1.6
     """How much farther apart than that items must be, since the logs' distances are estimates."""
+    exit_rate: Annotated[Share, Only("calibrated", True), Since(0.001)] = 0.001
+    """Beyond the distance that is read off recorded sessions at most this share of turns ended with the user's leaving."""
 
 
 def logs_world(
@@ -81,21 +89,42 @@ def _ratings(dataset: Dataset, users: Float[np.ndarray, "U k"], items: Float[np.
 
 
 def mixed_world(
-    table: World, logs: World, users: Float[np.ndarray, "S"], weight: Float[np.ndarray, "S"]
+    table: World,
+    logs: World,
+    users: Int[np.ndarray, "S"],
+    weight: Float[np.ndarray, "S"],
+    alike: Alike = "logs",
 ) -> World:
     """The table's imagined users, whose rewards are partly what their own logs suggest.
+
+    Its table `near` must be made again.
 
     Args:
         table: the preference table's world, rewards in [0, 1].
         logs: the logs' world.
         users: row in the logs' world of every user of the table's.
         weight: of the table's rewards for each of them, in [0, 1].
+        alike: whose distances and threshold say how alike items are; "both" is the root mean square of the two distances,
+            each in units of its own threshold.
     """
     assert isinstance(table.ratings, DenseRatings)
     rows = [logs.feedback(logs.ratings.of_all(jnp.int32(row))) for row in users]
     share = jnp.asarray(weight, jnp.float32)[:, None]
     rewards = share * table.ratings.table + (1.0 - share) * jnp.stack(rows)
+    vectors, threshold = _alike(table, logs, alike)
     return table.replace(  # type: ignore[attr-defined, no-any-return]
-        ratings=DenseRatings(rewards), item_vectors=logs.item_vectors, near=logs.near,
-        departure=table.departure.replace(distance_threshold=logs.departure.distance_threshold),  # type: ignore[attr-defined]
+        ratings=DenseRatings(rewards), item_vectors=vectors,
+        departure=table.departure.replace(distance_threshold=threshold),  # type: ignore[attr-defined]
     )  # fmt: skip
+
+
+def _alike(table: World, logs: World, alike: Alike) -> tuple[Float[Array, "N k"], Float[Array, ""]]:
+    """Items as points, and the distance below which they are too alike."""
+    if alike != "both":
+        world = {"text": table, "logs": logs}[alike]
+        return world.item_vectors, world.departure.distance_threshold
+    # Nothing is nearer than a threshold of 0, whatever the other one is.
+    scaled = [
+        world.item_vectors / jnp.maximum(world.departure.distance_threshold, 1e-12) for world in (table, logs)
+    ]
+    return jnp.concatenate(scaled, axis=1) / jnp.sqrt(2.0), jnp.float32(1.0)

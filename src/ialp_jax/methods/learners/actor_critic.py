@@ -26,10 +26,10 @@ from ialp_jax.methods.learners.feedback import (
     fit_feedback,
 )
 from ialp_jax.methods.learners.serving import ServingLearner, learning_key
-from ialp_jax.methods.learners.teaching import taught_actor, teaching_weight
+from ialp_jax.methods.learners.teaching import TeacherName, taught_actor, teacher_of, teaching_weight
 from ialp_jax.policies.actor import Decision, Flag, policy_actor
 from ialp_jax.serving.rollout import Served, Serving
-from ialp_jax.serving.sessions import Actor
+from ialp_jax.serving.sessions import Actor, AnyActor
 from ialp_jax.serving.shares import average
 
 
@@ -51,6 +51,8 @@ class ActorCriticConfig:
     """Whether it also imitates preferred items of the table, in whose world alone that is allowed."""
     model: Annotated[FeedbackConfig, Since(FeedbackConfig())] = FeedbackConfig()
     """How its scores are fitted to the feedback."""
+    teacher: Annotated[TeacherName, Since("proportional")] = "proportional"
+    """Which items it imitates, if it does."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,7 @@ class ActorCriticLearner(ServingLearner):
         network = self.scene.network
 
         def loss(params: dict) -> tuple[Array, tuple[Served, dict[str, Array]]]:
-            actor = policy_actor(network, params)
-            served = self.serve(run.serving, taught_actor(actor) if self.config.taught else actor, data)
+            served = self.serve(run.serving, self._learning_actor(params), data)
             now = served.transitions
             value, (metrics, _) = actor_critic_loss(
                 params, network, now.recall, now.reached, now, now.extras.statistics, None, hyper,
@@ -101,6 +102,13 @@ class ActorCriticLearner(ServingLearner):
                 network, params, feedback, self._answered(served), self.config.model, hyper.feedback_rate
             )
         return ActorCriticState(params, state, served.serving, feedback), metrics
+
+    def _learning_actor(self, params: dict) -> AnyActor:
+        """The policy, which notes what to imitate where it has a teacher."""
+        actor = policy_actor(self.scene.network, params)
+        if not self.config.taught:
+            return actor
+        return taught_actor(actor, teacher_of(self.config.teacher, self.scene.simulator))
 
     def _answered(self, served: Served) -> Answered:
         return answered(served.transitions, served.transitions.recall)

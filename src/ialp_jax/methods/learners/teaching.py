@@ -5,11 +5,14 @@ turn; the supervised term also shows a preferred item that was not recommended,
 
     L = L_A2C - c_s mean(log pi(a+|s)),     a+ drawn in proportion to the table's reward among permitted items,
 
-as in the supervised actor-critics of Xin et al. (2020, arXiv 2006.05779); here c_s falls to 0 on the way. It must never
+as in the supervised actor-critics of Xin et al. (2020, arXiv 2006.05779); here c_s falls to 0 on the way. The teacher may
+also be that world's one-step oracle, which takes the best item that does not make the imagined user leave. Neither must ever
 be used in the users' world, whose ratings no learner may see.
 """
 
-from typing import Annotated
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +23,16 @@ from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.optimiser import remaining
 from ialp_jax.marks import OnlyAboveZero
 from ialp_jax.policies.catalogue import inverse_cdf
+from ialp_jax.policies.fixed import OraclePolicy
 from ialp_jax.ranges import Range, Weight
 from ialp_jax.serving.sessions import Actor, PrivilegedActor
 from ialp_jax.serving.shares import user_keys
+from ialp_jax.worlds.simulator import Simulator
 from ialp_jax.worlds.types import Situation, State
 from ialp_jax.worlds.world import World
+
+TeacherName = Literal["proportional", "oracle"]
+Teacher = Callable[[PRNGKeyArray, State, Situation, World], Int[Array, ""]]
 
 
 @struct.dataclass
@@ -44,21 +52,39 @@ def teaching_weight(hyper: ActorCriticHyper, update: Int[Array, ""], updates: in
     return hyper.supervised * remaining(update, updates, hyper.supervised_share)
 
 
-def taught_actor(actor: Actor) -> PrivilegedActor:
-    """The policy itself; it notes a preferred item of every state it meets."""
+def taught_actor(actor: Actor, teacher: Teacher) -> PrivilegedActor:
+    """The policy itself; it notes an item to imitate in every state it meets."""
 
     def act(key, recall, state, situation, world):  # type: ignore[no-untyped-def]
         act_key, teach_key = jax.random.split(key)
         item, decision = actor.act(act_key, recall, situation)
         keys = user_keys(teach_key, item.shape[0])
-        taught = jax.vmap(preferred_item, (0, 0, 0, None))(keys, state, situation, world)
+        taught = jax.vmap(teacher, (0, 0, 0, None))(keys, state, situation, world)
         return item, decision.replace(taught=taught)
 
     return PrivilegedActor(actor.begin, actor.advance, act)
 
 
+def teacher_of(name: TeacherName, simulator: Simulator) -> Teacher:
+    """The teacher that a configuration names."""
+    return preferred_item if name == "proportional" else partial(best_staying_item, simulator)
+
+
 def preferred_item(key: PRNGKeyArray, state: State, situation: Situation, world: World) -> Int[Array, ""]:
-    """A permitted item drawn in proportion to its reward in the table's world; -1 if none pays anything."""
-    rewards = jnp.where(situation.action_mask(world.num_items), world.ratings.of_all(state.user), 0.0)
+    """A permitted item drawn in proportion to its reward in the imagined world; -1 if none pays anything."""
+    rewards = _rewards(state, situation, world)
     item = inverse_cdf(jax.random.uniform(key, (2,)), rewards)
     return jnp.where(jnp.any(rewards > 0.0), item, -1)
+
+
+def best_staying_item(
+    simulator: Simulator, key: PRNGKeyArray, state: State, situation: Situation, world: World
+) -> Int[Array, ""]:
+    """The best permitted item that keeps the imagined user (`OraclePolicy`); -1 if no permitted item pays anything."""
+    item = OraclePolicy(simulator).act(key, state, situation, world)
+    return jnp.where(jnp.any(_rewards(state, situation, world) > 0.0), item, -1)
+
+
+def _rewards(state: State, situation: Situation, world: World) -> Float[Array, "N"]:
+    """What the permitted items pay; 0 for others."""
+    return jnp.where(situation.action_mask(world.num_items), world.ratings.of_all(state.user), 0.0)

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ialp_jax.learning.experience import Experience
 from ialp_jax.learning.optimiser import gradient_step, optimiser
 from ialp_jax.learning.row_losses import action_statistics, window_features
-from ialp_jax.methods.base import UNTRAINED, Budget, Card, Common, Data, Need, Rival, Stage
+from ialp_jax.marks import Since
+from ialp_jax.methods.base import UNTRAINED, Budget, Card, Common, Data, Need, Rival, Stage, online_needs
 from ialp_jax.methods.families import OFFLINE
 from ialp_jax.methods.learners.offline import FrozenWindow, OfflineConfig, OfflineLearner, OfflineState
 from ialp_jax.methods.options import Flat
@@ -79,6 +80,8 @@ class BehaviourCloning:
     """Its gradient steps."""
     hyper: Annotated[CloningHyper, Flat] = field(default_factory=CloningHyper)
     """Its numbers."""
+    look: Annotated[bool, Since(False)] = False
+    """Whether what is too like the last recommended items is not recommended."""
 
     card: ClassVar[Card] = Card(
         "behaviour cloning", "next item of the logs (GRU4Rec's task), frozen online", OFFLINE, learns_online=False,
@@ -103,4 +106,5 @@ class BehaviourCloning:
             (UNTRAINED,),
             budget=Budget.NONE,
         )
-        return first, Stage("bc", FrozenWindow, after=(first,), budget=Budget.MEASURE)
+        served = online_needs(self.look)
+        return first, Stage("bc", FrozenWindow, needs=served, after=(first,), budget=Budget.MEASURE)

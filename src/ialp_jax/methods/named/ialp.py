@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from ialp_jax.marks import Since
+from ialp_jax.marks import OnlyAboveZero, Since
 from ialp_jax.methods.base import UNTRAINED, Budget, Card, Common, Need, Rival, Stage, online_needs
 from ialp_jax.methods.families import PREFERENCES
 from ialp_jax.methods.learners.actor_critic import ActorCriticConfig, ActorCriticLearner
 from ialp_jax.methods.learners.feedback import FeedbackConfig
 from ialp_jax.methods.learners.frozen import FrozenNetwork
-from ialp_jax.methods.learners.teaching import TaughtHyper
+from ialp_jax.methods.learners.teaching import TaughtHyper, TeacherName
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 
@@ -34,6 +34,8 @@ class IALP:
     world: Annotated[Literal["table", "logs", "mixed"], Since("table")] = "table"
     """Whose users it is pre-trained on: the preference table's, those whom the offline logs suggest, or the table's with
     rewards from both."""
+    teacher: Annotated[TeacherName, OnlyAboveZero("supervised"), Since("proportional")] = "proportional"
+    """Which items the supervised term shows: drawn in proportion to their reward, or the best one that keeps the user."""
     look: Annotated[bool, Since(False)] = False
     """Whether what is too like the last recommended items is not recommended, in pre-training and afterwards."""
 
@@ -49,7 +51,7 @@ class IALP:
 
     def pretraining(self) -> Stage:
         """Learning in the table's world. Other methods start from this very stage: it is trained once."""
-        config = ActorCriticConfig(self.hyper.supervised > 0.0, self.model)
+        config = ActorCriticConfig(self.hyper.supervised > 0.0, self.model, self.teacher)
         needs = frozenset({WORLDS[self.world]}) | (online_needs(self.look) - {Need.USERS})
         return Stage("iALP pre-training", ActorCriticLearner, config, self.hyper, needs,
                      (UNTRAINED,), budget=Budget.PRETRAIN)  # fmt: skip

@@ -1,0 +1,72 @@
+"""The distance beyond which users stay: hand-made sessions, a slow twin, and the largest share of exits that is allowed."""
+
+from itertools import pairwise
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ialp_jax.learning.logged import LoggedSessions, turns_of
+from ialp_jax.recommenders.exits import exit_threshold, nearest_recent
+from ialp_jax.worlds.types import Observation
+
+POINTS = np.array([[0.0], [1.0], [3.0], [7.0], [15.0]])
+
+
+def sessions(actions, terminated):
+    """Logged sessions of these recommendations."""
+    longest = max(map(len, actions))
+    padded = np.array([row + [len(POINTS)] * (longest - len(row)) for row in actions], np.int32)
+    length = np.array([len(row) for row in actions], np.int32)
+    nothing = jnp.zeros(padded.shape)
+    window = Observation(jnp.zeros((*padded.shape, 1), jnp.int32), jnp.zeros((*padded.shape, 1)))
+    return LoggedSessions(
+        window, jnp.asarray(padded), nothing, nothing, nothing > 0, nothing, jnp.asarray(length),
+        jnp.asarray(terminated), jnp.asarray(turns_of(length)),
+    )  # fmt: skip
+
+
+def test_distances_are_to_the_nearest_of_the_last_recommended():
+    logged = sessions([[0, 3, 1, 4], [2], [4, 3]], [True, True, False])
+    for window, expected in ((1, [7, 6, 14, 8]), (2, [7, 1, 8, 8]), (9, [7, 1, 8, 8])):
+        distance, left = nearest_recent(logged, POINTS, window)
+        np.testing.assert_allclose(distance, expected)
+        assert left.tolist() == [False, False, True, False]
+
+
+def test_the_threshold_of_made_turns():
+    distance, left = np.array([3.0, 1.0, 2.0, 5.0, 4.0]), np.array([True, True, False, False, False])
+    assert exit_threshold(distance, left, 0.0) == 4.0
+    assert exit_threshold(distance, left, 0.25) == 2.0  # one exit among the four from 2 on
+    assert exit_threshold(distance, left, 0.5) == 1.0
+    assert exit_threshold(np.zeros(0), np.zeros(0, bool), 0.1) == 0.0
+
+
+def test_where_even_the_farthest_leave_everything_is_too_near():
+    threshold = exit_threshold(np.array([1.0, 2.0]), np.array([False, True]), 0.1)
+    assert 2.0 < threshold < 2.0 + 1e-12
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_size=30), st.floats(0.0, 1.0))
+def test_it_is_the_smallest_distance_with_few_exits_from_it_on(turns, rate):
+    distance, left = np.array([float(at) for at, _ in turns]), np.array([gone for _, gone in turns])
+    allowed = [at for at in sorted(set(distance)) if left[distance >= at].mean() <= rate]
+    threshold = exit_threshold(distance, left, rate)
+    assert threshold == allowed[0] if allowed else threshold > distance.max()
+
+
+@pytest.mark.parametrize("radius", [1.5, 5.0])
+def test_a_rule_of_the_same_distances_is_found(radius):
+    """Users who leave exactly where items are nearer than a radius: it lies between what ended and what did not."""
+    generator = np.random.default_rng(0)
+    actions, gone = [], []
+    for _ in range(200):
+        walk = generator.integers(0, len(POINTS), 6).tolist()
+        near = [abs(POINTS[a] - POINTS[b]).item() < radius for a, b in pairwise(walk)]
+        end = near.index(True) + 2 if any(near) else len(walk)
+        actions.append(walk[:end])
+        gone.append(any(near))
+    distance, left = nearest_recent(sessions(actions, gone), POINTS, 1)
+    assert exit_threshold(distance, left, 0.0) == distance[distance >= radius].min()
