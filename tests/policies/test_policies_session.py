@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from tiny_runs import observations, tiny_network, tiny_params
 
-from ialp_jax.policies.actor_critic import ActorCritic, Network, PolicyConfig
+from ialp_jax.policies.actor_critic import ActorCritic, Network
+from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.policies.encoders.named.session import SUM_SCALE
 
 ITEMS, HISTORY, WIDTH = 14, 4, 6

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:  # it imports JAX
+    from ialp_jax.methods.registry import Registered
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,6 @@ def run(arguments: Sequence[str]) -> None:
 def page() -> str:
     """All methods with their cards and options, as docs/methods.md has them."""
     from ialp_jax.methods import get, names
-    from ialp_jax.study.config import StudyConfig
-    from ialp_jax.study.stages import stages_of
 
     lines = [
         "# Methods",
@@ -46,37 +47,36 @@ def page() -> str:
         "",
     ]
     family = ""
-    for name in names():
-        entry, config = get(name), StudyConfig(methods=(name,))
-        card = entry.card
-        if card.family != family:
-            family = card.family
+    for entry in map(get, names()):
+        if entry.card.family != family:
+            family = entry.card.family
             lines += [f"## {family}", ""]
-        lines += [f"### `{name}`{' *' if card.default else ''}: {card.title}", ""]
-        stages = " -> ".join(
-            f"{stage.name} ({', '.join(sorted(need.label for need in stage.needs))})"
-            for stage in stages_of(entry, config)
-        )
-        source = f" From {card.paper}." if card.paper else ""
-        lines += [
-            f"{card.meaning[0].upper()}{card.meaning[1:]}.{source} Stages and what they read: {stages}.",
-            "",
-        ]
-        options = [
-            option
-            for option, _ in _options(config)
-            if option.startswith(f"--methods.{name.replace('_', '-')}.")
-        ]
-        if options:
-            lines += [
-                ", ".join(
-                    f"`{option.split('.', 2)[2]}` {value}"
-                    for option, value in _options(config)
-                    if option in options
-                ),
-                "",
-            ]
+        lines += _section(entry)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(entry: "Registered") -> list[str]:
+    """The lines about one method."""
+    from ialp_jax.study.config import StudyConfig
+    from ialp_jax.study.stages import stages_of
+
+    config, card = StudyConfig(methods=(entry.name,)), entry.card
+    stages = " -> ".join(
+        f"{stage.name} ({', '.join(sorted(need.label for need in stage.needs))})"
+        for stage in stages_of(entry, config)
+    )
+    source = f" From {card.paper}." if card.paper else ""
+    lines = [
+        f"### `{entry.name}`{' *' if card.default else ''}: {card.title}",
+        "",
+        f"{card.meaning[0].upper()}{card.meaning[1:]}.{source} Stages and what they read: {stages}.",
+        "",
+    ]
+    own = f"--methods.{entry.name.replace('_', '-')}."
+    options = [
+        f"`{option.split('.', 2)[2]}` {value}" for option, value in _options(config) if option.startswith(own)
+    ]
+    return [*lines, ", ".join(options), ""] if options else lines
 
 
 def _options(config: Any) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from jaxtyping import Float
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.build import DataConfig, RawLogs, build
@@ -24,19 +25,7 @@ def load(directory: Path, config: DataConfig) -> Dataset:
     Raises:
         InputError: naming file, row and column of what cannot be used, or matrices whose shapes differ.
     """
-    ratings_file = directory / "train.ascii"
-    ratings = read_matrix(ratings_file, low=0, high=HIGH)
-    between = np.argwhere((ratings > 0) & (ratings < LOW))
-    if len(between):
-        row, column = between[0] + 1
-        value = f"{ratings[row - 1, column - 1]:g}"
-        raise InputError(f"{value} is not a rating from 1 to 5", file=ratings_file, row=int(row),
-                         column=str(column), fix="write 0 where there is no rating")  # fmt: skip
-    known_file = directory / "coat_pseudoGT_ratingM.ascii"
-    known = read_matrix(known_file, low=LOW, high=HIGH)
-    if known.shape != ratings.shape:
-        raise InputError(f"the matrix is {known.shape}, that of {ratings_file.name} {ratings.shape}",
-                         file=known_file, fix="give both for the same users and items")  # fmt: skip
+    ratings_file, ratings, known = _matrices(directory)
     num_users, num_items = ratings.shape
     rated_users, rated_items = np.nonzero(ratings)
     return build(
@@ -67,6 +56,24 @@ def load(directory: Path, config: DataConfig) -> Dataset:
         ),
         config,
     )
+
+
+def _matrices(directory: Path) -> tuple[Path, Float[np.ndarray, "U N"], Float[np.ndarray, "U N"]]:
+    """The file of ratings, the ratings (0 = none), and the complete matrix; both 1 to 5 otherwise."""
+    ratings_file = directory / "train.ascii"
+    ratings = read_matrix(ratings_file, low=0, high=HIGH)
+    between = np.argwhere((ratings > 0) & (ratings < LOW))
+    if len(between):
+        row, column = between[0] + 1
+        value = f"{ratings[row - 1, column - 1]:g}"
+        raise InputError(f"{value} is not a rating from 1 to 5", file=ratings_file, row=int(row),
+                         column=str(column), fix="write 0 where there is no rating")  # fmt: skip
+    known_file = directory / "coat_pseudoGT_ratingM.ascii"
+    known = read_matrix(known_file, low=LOW, high=HIGH)
+    if known.shape != ratings.shape:
+        raise InputError(f"the matrix is {known.shape}, that of {ratings_file.name} {ratings.shape}",
+                         file=known_file, fix="give both for the same users and items")  # fmt: skip
+    return ratings_file, ratings, known
 
 
 def _items(directory: Path, count: int) -> pl.DataFrame:

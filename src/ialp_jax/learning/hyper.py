@@ -28,5 +28,11 @@ class ActorCriticHyper:
     """Upper bound of the importance ratio where the behaviour policy is not the one that learns."""
     gradient_norm: Rate = 1.0
     """Gradients are scaled down to at most this global norm."""
+
+
+@struct.dataclass
+class FeedbackHyper(ActorCriticHyper):
+    """Of those whose scores may also be fitted to the users' feedback."""
+
     feedback_rate: Annotated[Rate, OnlyAboveZero("feedback_steps"), Since(1e-3)] = 1e-3
     """Step size of Adam in the steps on the feedback."""

@@ -45,15 +45,8 @@ SAID_ELSEWHERE = {
 
 def render_page(run: RunFiles, summary: dict[str, Any]) -> str:
     """The text of `report.html`, a pure function of the run's files and the installed versions."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("ialp_jax", "report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     severity, judge = judge_statement(run.preferences)
-    return environment.get_template("template.html").render(
+    return _template().render(
         summary=summary,
         headline=headline(summary),
         footnote=footnote(summary),
@@ -86,6 +79,18 @@ def render_page(run: RunFiles, summary: dict[str, Any]) -> str:
         config=json.dumps(run.config, indent=2, ensure_ascii=False) if run.config else "",
         versions=versions(),
     )
+
+
+def _template() -> jinja2.Template:
+    """The page, which escapes all that is put into it and refuses names without a value."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("ialp_jax", "report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("template.html")
 
 
 def draw(run: RunFiles, summary: dict[str, Any]) -> dict[str, Markup]:

@@ -1,4 +1,4 @@
-"""Learners with a copy of their parameters that lags behind: on logged sessions, and then on the users they serve.
+"""Learners with a copy of their parameters that lags behind: on logged sessions, and on the users they serve.
 
 A method gives the loss; what is drawn, stepped and served is the same for all of them.
 """
@@ -108,7 +108,53 @@ class LaggingState:
 
 
 @dataclass(frozen=True)
-class LaggingOnline(ServingLearner, LaggingLoss):
+class ReplayLearner(ServingLearner, LaggingLoss):
+    """Serves users, keeps what it did, and takes gradient steps on what is kept.
+
+    Attributes:
+        config: has `gradient_steps` after every rollout and `kept_turns` of every user.
+    """
+
+    config: Any = None
+
+    def experience(self, transitions: Transition) -> Experience:
+        """What is kept of a rollout."""
+        raise NotImplementedError
+
+    def drawn(self, key: PRNGKeyArray, replay: Replay, data: Data) -> tuple[Experience, PRNGKeyArray]:
+        """Rows of one gradient step, and the key of its loss."""
+        raise NotImplementedError
+
+    def actor(self, run: LaggingState, hyper: Any, data: Data, greedy: Flag = False) -> Actor:
+        """The policy that serves."""
+        raise NotImplementedError
+
+    def begin(self, key: PRNGKeyArray, params: dict, target: dict, actor: Actor, data: Data) -> LaggingState:
+        """Opens B sessions with an empty memory."""
+        serving = self.open(key, actor, data)
+        served = jax.eval_shape(lambda: self.serve(serving, actor, data).transitions)
+        replay = empty_replay(jax.eval_shape(self.experience, served), self.config.kept_turns)
+        return LaggingState(params, target, optimiser().init(params), serving, replay, learning_key(key))
+
+    def update(self, run: LaggingState, hyper: Any, data: Data) -> tuple[LaggingState, dict[str, Array]]:
+        """Serves `rollout` turns to every user, then takes gradient steps."""
+        served = self.serve(run.serving, self.actor(run, hyper, data.hidden()), data)
+        replay = run.replay.add(self.experience(served.transitions))
+        learn_key, steps_key = jax.random.split(run.learn_key)
+
+        def step(parts: Parts, step_key: PRNGKeyArray) -> tuple[Parts, dict[str, Array]]:
+            rows, loss_key = self.drawn(step_key, replay, data)
+            return self.step(parts, self.scene.network, rows, hyper, loss_key)
+
+        keys = jax.random.split(steps_key, self.config.gradient_steps)
+        parts, metrics = jax.lax.scan(step, (run.params, run.target, run.optimiser), keys)
+        metrics = {name: jnp.mean(values) for name, values in metrics.items()}
+        metrics["reward"] = average(jnp.mean(served.transitions.reward))
+        return LaggingState(*parts, served.serving, replay, learn_key), metrics
+
+
+@dataclass(frozen=True)
+class LaggingOnline(ReplayLearner):
     """Serves users by the policy, and goes on learning from them and from the logs."""
 
     config: ReplayConfig = ReplayConfig()
@@ -119,31 +165,20 @@ class LaggingOnline(ServingLearner, LaggingLoss):
         """Opens B sessions; goes on from what was learnt on the logs."""
         del hyper
         ((params, target),) = start
-        actor = window_actor(self.scene.network, params)
-        serving = self.open(key, actor, data)
-        served = jax.eval_shape(lambda: self.serve(serving, actor, data).transitions)
-        replay = empty_replay(jax.eval_shape(policy_experience, served), self.config.kept_turns)
-        return LaggingState(params, target, optimiser().init(params), serving, replay, learning_key(key))
+        return self.begin(key, params, target, window_actor(self.scene.network, params), data)
 
-    def update(self, run: LaggingState, hyper: Any, data: Data) -> tuple[LaggingState, dict[str, Array]]:
-        """Serves `rollout` turns to every user, then takes gradient steps on replayed and logged turns."""
-        served = self.serve(run.serving, self.actor(run, hyper, data.hidden()), data)
-        replay = run.replay.add(policy_experience(served.transitions))
-        learn_key, steps_key = jax.random.split(run.learn_key)
-        logged = data.logged
-        assert logged is not None
+    def experience(self, transitions: Transition) -> Experience:
+        """With the probabilities it drew by."""
+        extras: Any = transitions.extras
+        return experience_of(transitions, extras.window, extras.statistics.log_prob)
 
-        def step(parts: Parts, step_key: PRNGKeyArray) -> tuple[Parts, dict[str, Array]]:
-            online_key, logged_key, loss_key = jax.random.split(step_key, 3)
-            online = replay.sample(online_key, self.config.online_rows)
-            offline = logged.sample(logged_key, self.config.logged_rows, self.scene.num_items)
-            return self.step(parts, self.scene.network, joined(online, offline), hyper, loss_key)
-
-        keys = jax.random.split(steps_key, self.config.gradient_steps)
-        parts, metrics = jax.lax.scan(step, (run.params, run.target, run.optimiser), keys)
-        metrics = {name: jnp.mean(values) for name, values in metrics.items()}
-        metrics["reward"] = average(jnp.mean(served.transitions.reward))
-        return LaggingState(*parts, served.serving, replay, learn_key), metrics
+    def drawn(self, key: PRNGKeyArray, replay: Replay, data: Data) -> tuple[Experience, PRNGKeyArray]:
+        """Replayed and logged turns."""
+        assert data.logged is not None
+        online_key, logged_key, loss_key = jax.random.split(key, 3)
+        online = replay.sample(online_key, self.config.online_rows)
+        offline = data.logged.sample(logged_key, self.config.logged_rows, self.scene.num_items)
+        return joined(online, offline), loss_key
 
     def actor(self, run: LaggingState, hyper: Any, data: Data, greedy: Flag = False) -> Actor:
         """The policy as it stands, on the window."""
@@ -179,9 +214,3 @@ def stages_from_logs(
     return first, Stage(
         name, learners[1], options.online, options.hyper, frozenset({Need.USERS, logged}), (first,)
     )
-
-
-def policy_experience(transitions: Transition) -> Experience:
-    """A rollout of `window_actor` as experience, with the probabilities it drew by."""
-    extras: Any = transitions.extras
-    return experience_of(transitions, extras.window, extras.statistics.log_prob)

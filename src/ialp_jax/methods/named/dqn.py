@@ -5,18 +5,17 @@ from typing import Annotated, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ialp_jax.learning.critics import one_step_target
 from ialp_jax.learning.experience import Experience, experience_of
-from ialp_jax.learning.optimiser import gradient_step, optimiser, remaining
-from ialp_jax.learning.replay import Replay, empty_replay
-from ialp_jax.learning.row_losses import follow, window_features
+from ialp_jax.learning.optimiser import remaining
+from ialp_jax.learning.replay import Replay
+from ialp_jax.learning.row_losses import window_features
 from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Rival, Stage
 from ialp_jax.methods.families import VALUE_BASED
-from ialp_jax.methods.learners.serving import ServingLearner, learning_key
+from ialp_jax.methods.learners.lagging import LaggingState, ReplayLearner
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 from ialp_jax.policies.actor import Flag, item_distribution
@@ -25,9 +24,8 @@ from ialp_jax.policies.catalogue import ItemDistribution, catalogue_distribution
 from ialp_jax.policies.encoders import Recall
 from ialp_jax.policies.fixed import RandomPolicy
 from ialp_jax.ranges import Count, Rate, Share, Weight
-from ialp_jax.serving.rollout import Serving
 from ialp_jax.serving.sessions import Actor, Transition
-from ialp_jax.serving.shares import average, draw, user_keys
+from ialp_jax.serving.shares import draw, user_keys
 from ialp_jax.worlds.types import Observation, Situation
 
 
@@ -61,18 +59,6 @@ class DQNConfig:
     """Replayed turns of every user in each of them."""
     kept_turns: Count = 512
     """Turns of every user that are kept for replay."""
-
-
-@struct.dataclass
-class DQNState:
-    """Everything that changes during a run."""
-
-    params: dict
-    target: dict
-    optimiser: optax.OptState
-    serving: Serving
-    replay: Replay
-    learn_key: PRNGKeyArray
 
 
 def values_at(
@@ -128,58 +114,51 @@ def exploring_actor(network: Network, params: dict, epsilon: Float[Array, ""] | 
 
 
 @dataclass(frozen=True)
-class DQNLearner(ServingLearner):
+class DQNLearner(ReplayLearner):
     """Serves users epsilon-greedily and learns from what it remembers of them."""
 
     config: DQNConfig = DQNConfig()
 
-    def init(self, key: PRNGKeyArray, hyper: DQNHyper, data: Data, start: tuple[dict]) -> DQNState:
+    def init(self, key: PRNGKeyArray, hyper: DQNHyper, data: Data, start: tuple[dict]) -> LaggingState:
         """Opens B sessions with an empty memory."""
         (params,) = start
         actor = exploring_actor(self.scene.network, params, hyper.explore_start)
-        serving = self.open(key, actor, data)
-        served = jax.eval_shape(lambda: self.serve(serving, actor, data).transitions)
-        replay = empty_replay(jax.eval_shape(_experience, served), self.config.kept_turns)
-        return DQNState(params, params, optimiser().init(params), serving, replay, learning_key(key))
+        return self.begin(key, params, params, actor, data)
 
-    def update(self, run: DQNState, hyper: DQNHyper, data: Data) -> tuple[DQNState, dict[str, Array]]:
-        """Serves `rollout` turns to every user, then takes gradient steps on replayed turns."""
-        served = self.serve(run.serving, self.actor(run, hyper, data.hidden()), data)
-        replay = run.replay.add(_experience(served.transitions))
-        learn_key, steps_key = jax.random.split(run.learn_key)
+    def experience(self, transitions: Transition) -> Experience:
+        """Without propensities, which nothing here reads."""
+        return experience_of(transitions, transitions.extras, jnp.zeros(transitions.reward.shape))
 
-        def step(parts: Any, step_key: PRNGKeyArray) -> tuple[Any, dict[str, Array]]:
-            params, target, state = parts
-            rows = replay.sample(step_key, self.config.rows)
-            loss = jax.grad(q_loss, has_aux=True)
-            gradients, metrics = average(loss(params, target, self.scene.network, rows, hyper))
-            params, state = gradient_step(params, state, gradients, hyper)
-            return (params, follow(target, params, hyper.target_rate), state), metrics
+    def drawn(self, key: PRNGKeyArray, replay: Replay, data: Data) -> tuple[Experience, PRNGKeyArray]:
+        """Replayed turns; the loss draws nothing."""
+        del data
+        return replay.sample(key, self.config.rows), key
 
-        keys = jax.random.split(steps_key, self.config.gradient_steps)
-        parts, metrics = jax.lax.scan(step, (run.params, run.target, run.optimiser), keys)
-        metrics = {name: jnp.mean(values) for name, values in metrics.items()}
-        metrics["reward"] = average(jnp.mean(served.transitions.reward))
-        metrics["epsilon"] = self._epsilon(run, hyper)
-        return DQNState(*parts, served.serving, replay, learn_key), metrics
+    def loss(
+        self, params: dict, target: dict, network: Network, rows: Experience, hyper: Any, key: PRNGKeyArray
+    ) -> tuple[Float[Array, ""], dict[str, Array]]:
+        """`q_loss`."""
+        del key
+        return q_loss(params, target, network, rows, hyper)
 
-    def actor(self, run: DQNState, hyper: DQNHyper, data: Data, greedy: Flag = False) -> Actor:
+    def update(self, run: LaggingState, hyper: DQNHyper, data: Data) -> tuple[LaggingState, dict[str, Array]]:
+        """As any `ReplayLearner`; shows how much it explored."""
+        after, metrics = super().update(run, hyper, data)
+        return after, metrics | {"epsilon": self._epsilon(run, hyper)}
+
+    def actor(self, run: LaggingState, hyper: DQNHyper, data: Data, greedy: Flag = False) -> Actor:
         """As it explores now, or the best item."""
         del data
         epsilon = jnp.where(greedy, 0.0, self._epsilon(run, hyper))
         return exploring_actor(self.scene.network, run.params, epsilon)
 
-    def product(self, run: DQNState) -> dict:
+    def product(self, run: LaggingState) -> dict:
         """Its parameters."""
         return run.params
 
-    def _epsilon(self, run: DQNState, hyper: DQNHyper) -> Float[Array, ""]:
+    def _epsilon(self, run: LaggingState, hyper: DQNHyper) -> Float[Array, ""]:
         left = remaining(run.serving.update, self.updates, hyper.explore_share)
         return hyper.explore_end + (hyper.explore_start - hyper.explore_end) * left
-
-
-def _experience(transitions: Transition) -> Experience:
-    return experience_of(transitions, transitions.extras, jnp.zeros(transitions.reward.shape))
 
 
 @register("dqn")

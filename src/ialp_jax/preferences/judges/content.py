@@ -70,9 +70,15 @@ class ContentJudge:
         return self._info
 
     def judge(self, requests: Sequence[JudgeRequest]) -> list[Judgement]:
-        """Scores each request's items; item ids must be those of the dataset the judge was built from."""
+        """Scores each request's items.
+
+        Raises:
+            InputError: if a user or an item is none of the dataset the judge was built from.
+        """
         if not requests:
             return []
+        for request in requests:
+            _check_ids(request, self._vectors.shape[0], self._fold.size)
         counts = [len(request.items) for request in requests]
         rows = np.repeat(np.arange(len(requests)), counts)
         items = np.concatenate([np.asarray(request.items, np.int64) for request in requests])
@@ -106,6 +112,16 @@ def build(context: JudgeContext, config: Config) -> ContentJudge:
     fold = np.zeros(dataset.num_users, np.int64)
     fold[states.users] = _folds(states)
     return ContentJudge(vectors, log_popularity, fold, weights, intercept, _info(config, fit))
+
+
+def _check_ids(request: JudgeRequest, num_items: int, num_users: int) -> None:
+    """Refuses ids that no item or user of the logs has; a negative one would stand for another."""
+    for column, ids, number in (("items", request.items, num_items), ("history", request.history, num_items),
+                                ("user", (request.user,), num_users)):  # fmt: skip
+        unknown = [one for one in ids if not 0 <= one < number]
+        if unknown:
+            raise InputError(f"state {request.state}: {unknown[0]} is none of the ids 0 to {number - 1} of the judge's logs",
+                             column=column, fix="ask about requests made from the logs that the judge is fitted to")  # fmt: skip
 
 
 def _padded(

@@ -24,7 +24,6 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import openai
-from scipy.special import expit
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.judges.base import (
@@ -33,11 +32,12 @@ from ialp_jax.preferences.judges.base import (
     JudgeInfo,
     Judgement,
     JudgeRequest,
-    Usage,
 )
 from ialp_jax.preferences.prompting import prompts
 from ialp_jax.preferences.prompting.label_logprobs import UnreadableError, bare, read_by_id, read_by_text
+from ialp_jax.preferences.prompting.pair_answers import Answer, judgement_of
 from ialp_jax.preferences.prompting.server_errors import KEY, explained, said
+from ialp_jax.preferences.prompting.spending import Spending
 
 OPENAI = "https://api.openai.com/v1"
 LISTED = 20  # the most that the API lists
@@ -96,18 +96,6 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came of one pair; NaN where it was rejected by rule."""
-
-    raw: str
-    log_yes: float = math.nan
-    log_no: float = math.nan
-    calls: int = 1
-    prompt_tokens: int = 0
-    computed_tokens: int = 0
-
-
-@dataclass(frozen=True)
 class Form:
     """How this server is asked for the labels: parameters of every request, and token ids if it goes by them."""
 
@@ -122,7 +110,7 @@ class OpenAIJudge:
         self._context = context
         self._config = config
         self._info = info
-        self._spent = 0.0
+        self._spending = Spending(config.input_price, config.output_price, config.max_cost)
         self._form: Form | None = None  # known once the server was met
 
     @property
@@ -139,7 +127,7 @@ class OpenAIJudge:
         counts = [len(request.items) for request in requests]
         answers = asyncio.run(self._ask_all(requests)) if any(counts) else []
         ends = np.cumsum([0, *counts])
-        return [_judgement(answers[start:end]) for start, end in itertools.pairwise(ends)]
+        return [judgement_of(answers[start:end]) for start, end in itertools.pairwise(ends)]
 
     async def _ask_all(self, requests: Sequence[JudgeRequest]) -> list[Answer]:
         """One answer per pair, in order."""
@@ -149,7 +137,7 @@ class OpenAIJudge:
 
         async def work(client: openai.AsyncOpenAI, form: Form) -> None:
             # All workers draw from one iterator: pairs are sent in order, so that a prefix cache helps.
-            while not self._at_cap() and (drawn := next(pending, None)) is not None:
+            while not self._spending.at_cap and (drawn := next(pending, None)) is not None:
                 index, pair = drawn
                 answers[index] = await self._ask(client, form, *pair)
 
@@ -164,7 +152,7 @@ class OpenAIJudge:
                 raise first from first.__cause__
         # Answers already under way at the cap were awaited: they are paid for.
         if len(answers) < sum(len(request.items) for request in requests):
-            self._refuse_over_cap()
+            self._spending.refuse_over_cap()
         return [answers[index] for index in range(len(answers))]
 
     @asynccontextmanager
@@ -242,7 +230,7 @@ class OpenAIJudge:
         if not getattr(reply, "choices", None):
             raise InputError(f"{config.base_url} answers, but not with a chat completion", column="base_url",
                              fix="give the address of an OpenAI-compatible server, up to and including /v1")  # fmt: skip
-        prompt_tokens, computed_tokens = self._pay(reply.usage)
+        prompt_tokens, computed_tokens = self._spending.pay(reply.usage)
         choice = reply.choices[0]
         try:
             raw, (log_yes, log_no) = (
@@ -254,31 +242,6 @@ class OpenAIJudge:
 
     def _explained(self, error: openai.APIError) -> InputError:
         return explained(error, self._config.base_url, self._config.model, self._config.max_retries)
-
-    def _pay(self, usage: Any) -> tuple[int, int]:
-        """Adds to what was spent; prompt tokens, and those of them not known to come from a cache."""
-        if usage is None:
-            if self._config.max_cost is not None:
-                raise InputError("the server does not say what an answer cost, so no cap can be kept",
-                                 column="max_cost", fix="leave max_cost out, or use another server")  # fmt: skip
-            return 0, 0
-        cost = (
-            usage.prompt_tokens * self._config.input_price
-            + usage.completion_tokens * self._config.output_price
-        )
-        self._spent += cost / 1e6
-        details = usage.prompt_tokens_details
-        cached = (details.cached_tokens or 0) if details is not None else 0
-        return usage.prompt_tokens, usage.prompt_tokens - cached
-
-    def _at_cap(self) -> bool:
-        return self._config.max_cost is not None and self._spent >= self._config.max_cost
-
-    def _refuse_over_cap(self) -> None:
-        if self._at_cap():
-            raise InputError(f"{self._spent:.6g} was spent, of at most {self._config.max_cost:.6g}", column="max_cost",
-                             fix="finished shards are kept: start the same job again to go on after them, with a "
-                             "max_cost that covers at least one shard (every process counts from zero)")  # fmt: skip
 
 
 def build(context: JudgeContext, config: Config) -> OpenAIJudge:
@@ -310,15 +273,3 @@ def build(context: JudgeContext, config: Config) -> OpenAIJudge:
         test_double=config.test_double,
     )
     return OpenAIJudge(context, config, info)
-
-
-def _judgement(answers: Sequence[Answer]) -> Judgement:
-    log_yes, log_no = (
-        np.array([getattr(answer, name) for answer in answers], float) for name in ("log_yes", "log_no")
-    )
-    usage = Usage(*(np.array([getattr(answer, name) for answer in answers], np.int32)
-                    for name in ("calls", "prompt_tokens", "computed_tokens")))  # fmt: skip
-    return Judgement(
-        expit(log_yes - log_no).astype(np.float32), [answer.raw for answer in answers],
-        log_yes.astype(np.float32), log_no.astype(np.float32), usage,
-    )  # fmt: skip

