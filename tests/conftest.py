@@ -33,6 +33,16 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def room_for_programs():
     """Lets go of what a file has compiled before a worker has so much that programs are compiled anew (or cannot be)."""
     yield
+    make_room()
+
+
+@pytest.fixture
+def room_to_count():
+    """For tests that count programs: a process that gets crowded in their middle would compile some twice."""
+    make_room()
+
+
+def make_room():
     if device.crowded(0.2):
         loop._compiled.cache_clear()
         jax.clear_caches()

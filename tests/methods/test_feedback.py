@@ -7,7 +7,7 @@ import pytest
 from tiny_runs import in_world, observations, probe_world, tiny_network, tiny_params, tiny_scene
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.learning.hyper import FeedbackHyper
+from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.methods.learners.actor_critic import ActorCriticConfig, ActorCriticLearner
 from ialp_jax.methods.learners.feedback import Answered, FeedbackConfig, feedback_loss
 from ialp_jax.policies.memory import opened
@@ -42,7 +42,7 @@ def trained(steps, rate):
     world = probe_world(pays, [[0], [1]])
     scene = tiny_scene(NETWORK, SimulatorConfig(turn_cap=3, rules=()), users=16, updates=60)
     config = ActorCriticConfig(model=FeedbackConfig(feedback_steps=steps, kept_turns=64))
-    hyper = FeedbackHyper(learning_rate=1e-9, feedback_rate=rate)
+    hyper = ActorCriticHyper(learning_rate=1e-9, feedback_rate=rate)
     learner, data = ActorCriticLearner(scene, config), in_world(world)
 
     @jax.jit
@@ -72,4 +72,4 @@ def test_the_scores_become_the_feedback():
 def test_without_steps_nothing_is_kept():
     learner = ActorCriticLearner(tiny_scene(NETWORK))
     world = probe_world([[0.5] * ITEMS], [[0]])
-    assert learner.init(jax.random.key(0), FeedbackHyper(), in_world(world), (PARAMS,)).feedback is None
+    assert learner.init(jax.random.key(0), ActorCriticHyper(), in_world(world), (PARAMS,)).feedback is None

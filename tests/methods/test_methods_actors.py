@@ -1,47 +1,40 @@
 """Who is shown the truth: the oracle and, in the table's world, the teacher. The kit traces all others without a world."""
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import pytest
 from random_worlds import random_world
-from tiny_runs import in_world, tiny_learner, tiny_network, tiny_params, tiny_scene
+from tiny_runs import in_world, tiny_learner, tiny_network, tiny_params
 
-from ialp_jax.methods import get, names
-from ialp_jax.methods.base import UNTRAINED, Data
+from ialp_jax.methods import names
 from ialp_jax.methods.learners.teaching import preferred_item, taught_actor
 from ialp_jax.policies.actor import policy_actor
 from ialp_jax.policies.fixed import OraclePolicy, oracle_actor
 from ialp_jax.serving.sessions import Actor, PrivilegedActor
-from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.stages import stages_of
+from ialp_jax.study.stages import Runs, product_like, program_of
+from ialp_jax.testing.trial import Trial, row
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
 
-ITEMS, USERS = 14, 3
+ITEMS = 14
 WORLD = random_world(users=6, items=ITEMS, history=4)
 NETWORK = tiny_network(ITEMS)
 
 
-def begun(stage, data):
-    """A run of a stage, started from runs of those before it that have learnt nothing."""
-    learner = stage.learner(tiny_scene(NETWORK), stage.config)
-    starts = tuple(
-        tiny_params(NETWORK) if start is UNTRAINED
-        else start.learner(tiny_scene(NETWORK), start.config).product(begun(start, data))
-        for start in stage.after
-    )  # fmt: skip
-    return learner.init(jax.random.key(0), stage.hyper, data, starts)
+def program(trial, stage):
+    """A stage that starts from products of the right shapes: nothing is trained."""
+    inputs, config, runs = trial.inputs, trial.config, Runs(np.zeros(1, np.int32))
+    return program_of(stage, inputs, config, runs, lambda before: product_like(before, inputs, config, runs))
 
 
 @pytest.mark.parametrize("name", names())
 def test_the_oracle_alone_is_shown_the_truth(name):
     """The kit asks of all others that they act without it (`testing.methods`)."""
-    for stage in stages_of(get(name), StudyConfig(methods=(name,))):
-        learner = stage.learner(tiny_scene(NETWORK), stage.config)
-        data = Data(world=WORLD, prior=jnp.ones((6, ITEMS)), fitted=jnp.ones((1, ITEMS)))
-        privileged = []
+    trial = Trial.small(name)
+    for stage in trial.stages:
+        made, privileged = program(trial, stage), []
 
-        def kind(learner=learner, stage=stage, data=data, privileged=privileged):
-            actor = learner.actor(begun(stage, data), stage.hyper, data.hidden())
+        def kind(made=made, privileged=privileged):
+            actor = made.learner.actor(row(made.start(), 0), made.hyper, made.data.hidden())
             privileged.append(isinstance(actor, PrivilegedActor))
 
         jax.eval_shape(kind)

@@ -39,9 +39,18 @@ def test_distances_are_to_the_nearest_of_the_last_recommended():
 def test_the_threshold_of_made_turns():
     distance, left = np.array([3.0, 1.0, 2.0, 5.0, 4.0]), np.array([True, True, False, False, False])
     assert exit_threshold(distance, left, 0.0) == 4.0
-    assert exit_threshold(distance, left, 0.25) == 2.0  # one exit among the four from 2 on
-    assert exit_threshold(distance, left, 0.5) == 1.0
+    assert exit_threshold(distance, left, 0.49) == 4.0  # at 2 and 3 together one of two
+    assert exit_threshold(distance, left, 0.5) == 2.0
+    assert exit_threshold(distance, left, 1.0) == 1.0
     assert exit_threshold(np.zeros(0), np.zeros(0, bool), 0.1) == 0.0
+
+
+def test_many_far_turns_do_not_hide_the_exits_just_beyond():
+    """A mean over all turns from a distance on would call 1 far enough at 1 %; one in ten leaves there."""
+    distance = np.repeat([0.0, 1.0, 2.0], [10, 10, 1000])
+    left = np.zeros(1020, bool)
+    left[[0, 1, 2, 10]] = True
+    assert exit_threshold(distance, left, 0.01) == 2.0
 
 
 def test_where_even_the_farthest_leave_everything_is_too_near():
@@ -50,9 +59,13 @@ def test_where_even_the_farthest_leave_everything_is_too_near():
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_size=30), st.floats(0.0, 1.0))
-def test_it_is_the_smallest_distance_with_few_exits_from_it_on(turns, rate):
+def test_it_is_the_smallest_distance_whose_chance_is_small(turns, rate):
+    """The chance at a distance is the least, over nearer ends, of the greatest mean of a stretch up to farther ones."""
     distance, left = np.array([float(at) for at, _ in turns]), np.array([gone for _, gone in turns])
-    allowed = [at for at in sorted(set(distance)) if left[distance >= at].mean() <= rate]
+    values = sorted(set(distance))
+    mean = {(a, b): left[(distance >= a) & (distance <= b)].mean() for a in values for b in values if a <= b}
+    chance = {at: min(max(mean[a, b] for b in values if b >= at) for a in values if a <= at) for at in values}
+    allowed = [at for at in values if chance[at] <= rate + 1e-12]
     threshold = exit_threshold(distance, left, rate)
     assert threshold == allowed[0] if allowed else threshold > distance.max()
 

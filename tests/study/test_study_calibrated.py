@@ -11,8 +11,10 @@ from rich.console import Console
 from ialp_jax.artifacts import InputError
 from ialp_jax.methods import get
 from ialp_jax.policies.config import PolicyConfig
+from ialp_jax.recommenders.calibration import affinities, answers
 from ialp_jax.recommenders.exits import nearest_recent
 from ialp_jax.recommenders.factors import FactorsConfig
+from ialp_jax.recommenders.fold_in import fit_fold_in
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.factors import LikenessConfig, likeness_points
 from ialp_jax.study.fields import apply
@@ -30,6 +32,8 @@ CONFIG = StudyConfig(
     logged=LoggedConfig(sessions=60),
     likeness=LikenessConfig(percentile=None, window=2, exit_rate=0.05),
 )
+# With the default penalty the factors of so few users are 0.
+WEAK = replace(CONFIG, factors=FactorsConfig(rank=8, regularisation=0.3))
 LOOK = {"methods.a2c.look": True}
 CALIBRATED = {"methods.ialp.world": "logs", "logs_world.calibrated": True}
 
@@ -55,27 +59,37 @@ def test_what_is_kept_apart_is_what_ended_recorded_sessions(tmp_path):
     assert left[beyond].mean() <= 0.05 < left.mean() < left[~beyond].mean()
 
 
+def recorded(made, personal, popular):
+    """The recorded sessions, as if every answer were .3 + personal affinity + popularity, each times its weight."""
+    offline, logged = fit_fold_in(made.dataset, made.config.factors), made.recorded
+    given = answers(offline, logged)
+    feedback = np.array(logged.feedback)
+    level = 0.3 + personal * affinities(offline, given) + popular * offline.popular[given.item]
+    feedback[logged.turns[:, 0], logged.turns[:, 1]] = level
+    return logged.replace(feedback=feedback)
+
+
 def test_the_calibrated_logs_world_has_its_own_popularity_and_threshold(tmp_path):
-    config = replace(CONFIG, logged=LoggedConfig(sessions=400), factors=FactorsConfig(rank=8))
+    config = apply(WEAK, {"logs_world.exit_rate": 0.2, "logged.sessions": 400})
     plain, calibrated = (
-        inputs(
-            tmp_path, apply(config, {"logs_world.calibrated": on, "logs_world.exit_rate": 0.05})
-        ).logs_world
-        for on in (False, True)
+        inputs(tmp_path, apply(config, {"logs_world.calibrated": on})) for on in (False, True)
     )
-    assert float(plain.departure.distance_threshold) != float(calibrated.departure.distance_threshold) > 0.0
-    np.testing.assert_array_equal(plain.ratings.users, calibrated.ratings.users)
-    means = [np.asarray(world.ratings.items)[:, -1] for world in (plain, calibrated)]
+    calibrated.__dict__["recorded"] = recorded(calibrated, personal=0.2, popular=0.1)
+    worlds = [plain.logs_world, calibrated.logs_world]
+    thresholds = [float(world.departure.distance_threshold) for world in worlds]
+    assert thresholds[0] != thresholds[1] > 0.0
+    np.testing.assert_array_equal(worlds[0].ratings.users, worlds[1].ratings.users)
+    means = [np.asarray(world.ratings.items)[:, -1] for world in worlds]
     scaled = [mean - mean.mean() for mean in means]
-    weight = scaled[1][0] / scaled[0][0]
-    assert weight >= 0.0
-    np.testing.assert_allclose(scaled[1], weight * scaled[0], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(scaled[1], 0.5 * scaled[0], rtol=1e-2, atol=1e-4)
 
 
-def test_recordings_that_say_nothing_of_tastes_are_refused(tmp_path):
-    """These few sessions happen to answer against the affinities."""
-    with pytest.raises(InputError, match=r"logs_world\.calibrated"):
-        _ = inputs(tmp_path, apply(CONFIG, {"logs_world.calibrated": True})).logs_world
+@pytest.mark.parametrize("personal", [-0.2, 0.0])
+def test_recordings_that_say_nothing_of_tastes_are_refused(tmp_path, personal):
+    made = inputs(tmp_path, apply(WEAK, {"logs_world.calibrated": True}))
+    made.__dict__["recorded"] = recorded(made, personal, popular=0.1)
+    with pytest.raises(InputError, match=r"logs_world\.calibrated.*factors\.regularisation"):
+        _ = made.logs_world
 
 
 @pytest.mark.parametrize(("method", "change"), [("a2c", LOOK), ("ialp", CALIBRATED)])

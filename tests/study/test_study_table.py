@@ -16,7 +16,7 @@ from ialp_jax.preferences.states import of_users, user_states
 from ialp_jax.report.headline import judge_statement
 from ialp_jax.report.quality import quality_digest, quality_facts, quality_table
 from ialp_jax.study.config import PreferenceConfig
-from ialp_jax.study.inputs import _scores_of_all
+from ialp_jax.study.imagined import scores_of_all
 from ialp_jax.study.table import finished_table, judge_record
 
 
@@ -95,7 +95,7 @@ def test_users_without_a_row_are_said_and_read_their_neighbours(dataset, tmp_pat
     judged = of_users(offline, found.table.users)
     np.testing.assert_array_equal(judged.users, found.table.users)
     scores, _ = found.table.dense()
-    known = _scores_of_all(dataset, scores, judged.users, neighbours=3)
+    known = scores_of_all(dataset, scores, judged.users, neighbours=3)
     np.testing.assert_array_equal(known[judged.users], scores)
     others = np.setdiff1d(np.arange(dataset.num_users), judged.users)
     assert others.size == dataset.num_users - 12 and np.all(known[others].max(axis=1) > 0)

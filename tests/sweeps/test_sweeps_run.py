@@ -209,7 +209,7 @@ def test_memory_bounds_the_runs_of_a_program(tmp_path):
     pl.testing.assert_frame_equal(left, right, rel_tol=1e-5)
 
 
-def test_devices_share_the_runs(whole, tmp_path):
+def test_devices_share_the_runs(whole, room_to_count, tmp_path):
     """Four devices, twelve runs of which six share a program: two idle copies fill the places left."""
     sweep = load_sweep(whole[0])
     before = programs_compiled()

@@ -9,8 +9,8 @@ from ialp_jax.ranges import Rate, Share, Weight
 
 
 @struct.dataclass
-class ActorCriticHyper:
-    """Numbers every actor-critic here needs; each leaf may carry a sweep axis."""
+class GradientHyper:
+    """Numbers of the policy gradient with its critics; each leaf may carry a sweep axis."""
 
     learning_rate: Rate = 2e-3
     """Step size of Adam."""
@@ -31,8 +31,8 @@ class ActorCriticHyper:
 
 
 @struct.dataclass
-class FeedbackHyper(ActorCriticHyper):
-    """Of those whose scores may also be fitted to the users' feedback."""
+class ActorCriticHyper(GradientHyper):
+    """Numbers every actor-critic here needs, whose scores may also be fitted to the users' feedback."""
 
     feedback_rate: Annotated[Rate, OnlyAboveZero("feedback_steps"), Since(1e-3)] = 1e-3
     """Step size of Adam in the steps on the feedback."""

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ialp_jax.learning.hyper import ActorCriticHyper
+from ialp_jax.learning.hyper import GradientHyper
 from ialp_jax.learning.returns import Targets, advantage_targets
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.catalogue import HeadStatistics, Matmul, head_statistics
@@ -25,7 +25,7 @@ def actor_critic_loss(
     transitions: Transition,
     statistics: HeadStatistics,
     behaviour_log_prob: Float[Array, "T B"] | None,
-    hyper: ActorCriticHyper,
+    hyper: GradientHyper,
     taught: tuple[Int[Array, "T B"], Float[Array, ""] | float] | None = None,
     prior: tuple[Float[Array, "T B"], Float[Array, ""] | float] | None = None,
 ) -> tuple[Float[Array, ""], tuple[dict[str, Float[Array, ""]], Targets]]:
@@ -129,7 +129,7 @@ def _metrics(
     errors: Errors,
     ratios: Float[Array, "T B"],
     targets: Targets,
-    hyper: ActorCriticHyper,
+    hyper: GradientHyper,
 ) -> dict[str, Float[Array, ""]]:
     """What is shown of an update."""
     return {

@@ -48,9 +48,14 @@ def answers(factors: OfflineFactors, logged: LoggedSessions) -> Answers:
     return Answers(users[session], logged.action[session, turn], logged.feedback[session, turn])
 
 
+def affinities(factors: OfflineFactors, given: Answers) -> Float[Array, "R"]:
+    """Of every turn's user to its item, beyond what the mean offline user feels."""
+    return jnp.sum(given.taste * factors.item[given.item], axis=1)
+
+
 def calibrate(factors: OfflineFactors, given: Answers) -> Calibration:
     """Least squares of the feedback on personal affinity, popularity and a constant."""
-    personal = jnp.sum(given.taste * factors.item[given.item], axis=1)
+    personal = affinities(factors, given)
     inputs = jnp.stack([personal, factors.popular[given.item], jnp.ones_like(personal)], axis=1)
     return Calibration(*jnp.linalg.lstsq(inputs, given.feedback)[0])
 

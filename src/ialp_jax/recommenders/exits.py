@@ -6,8 +6,11 @@ alike is no part of it.
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.optimize import isotonic_regression
 
 from ialp_jax.learning.logged import LoggedSessions
+
+ROUNDING = 1e-12  # of a mean of numbers that are 0 or 1
 
 
 def nearest_recent(
@@ -36,16 +39,18 @@ def nearest_recent(
 
 
 def exit_threshold(distance: Float[np.ndarray, "n"], left: Bool[np.ndarray, "n"], exit_rate: float) -> float:
-    """The smallest of the distances from which on at most a share `exit_rate` of the turns ended in an exit.
+    """The smallest of the distances from which on a turn ends in an exit with a chance of at most `exit_rate`.
+
+    The chance never grows with the distance: isotonic regression (Barlow et al. 1972). A mean over all farther turns would
+    say too little of those just beyond the threshold, where a policy that knows its users recommends.
 
     Turns nearer than it are those to avoid. Where even the farthest turns ended so too often, the next number above all
     distances; 0 without any turn.
     """
     if not len(distance):
         return 0.0
-    order = np.argsort(distance, kind="stable")
-    distances, first = np.unique(distance[order], return_index=True)
-    exits = np.cumsum(left[order][::-1])[::-1]
-    rates = exits[first] / (len(order) - first)
-    enough = np.flatnonzero(rates <= exit_rate)
+    distances, place, turns = np.unique(distance, return_inverse=True, return_counts=True)
+    rates = np.bincount(place, left) / turns
+    chance = isotonic_regression(rates, weights=turns, increasing=False).x
+    enough = np.flatnonzero(chance <= exit_rate + ROUNDING)
     return float(distances[enough[0]] if len(enough) else np.nextafter(distances[-1], np.inf))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -9,14 +10,19 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.learning.logged import LoggedSessions
 from ialp_jax.methods.base import Need, Stage
-from ialp_jax.recommenders.calibration import answers, calibrate
+from ialp_jax.recommenders.calibration import affinities, answers, calibrate
 from ialp_jax.recommenders.exits import exit_threshold, nearest_recent
 from ialp_jax.recommenders.factors import FactorsConfig
 from ialp_jax.recommenders.fold_in import fit_fold_in
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.factors import LikenessConfig
+from ialp_jax.worlds.fit.points import sampled_distances
 from ialp_jax.worlds.logs_world import LogsWorldConfig
 from ialp_jax.worlds.world import World
+
+# Of the standard deviation of recorded feedback, what personal affinities must explain: a share below it is rounding.
+LEAST_EXPLAINED = 1e-3
+# Share of all pairs beyond which the distance that is read off says nothing of likeness.
+MOST_APART = 0.7
 
 
 def reads_recorded(stage: Stage, config: StudyConfig) -> bool:
@@ -29,10 +35,14 @@ def reads_recorded(stage: Stage, config: StudyConfig) -> bool:
 
 
 def kept_apart_within(
-    logged: LoggedSessions, points: Float[np.ndarray, "N k"], rule: LikenessConfig
+    logged: LoggedSessions, points: Float[np.ndarray, "N k"], window: int, exit_rate: float
 ) -> float:
-    """Distance within which items are kept apart, by where the users of recorded sessions left."""
-    return exit_threshold(*nearest_recent(logged, points, rule.window), rule.exit_rate)
+    """Distance within which items are kept apart, by where the users of recorded sessions left.
+
+    0, for nothing, where more than a share `MOST_APART` of all pairs would be: then it is not likeness that users leave for.
+    """
+    threshold = exit_threshold(*nearest_recent(logged, points, window), exit_rate)
+    return threshold if np.mean(sampled_distances(points, 0) < threshold) <= MOST_APART else 0.0
 
 
 def by_recorded(
@@ -41,20 +51,21 @@ def by_recorded(
     """The settings of the logs' world with the popularity weight that recorded feedback fits best.
 
     Raises:
-        InputError: if the recorded feedback does not grow with the affinities.
+        InputError: if the recorded feedback does not grow with the affinities by more than rounding.
     """
     offline = fit_fold_in(dataset, factors)
-    scale = calibrate(offline, answers(offline, logged))
-    if float(scale.personal) <= 0.0:
+    given = answers(offline, logged)
+    scale = calibrate(offline, given)
+    explained = float(scale.personal * jnp.std(affinities(offline, given)))
+    if explained <= LEAST_EXPLAINED * float(jnp.std(given.feedback)):
         raise InputError("recorded feedback does not grow with the affinities of the logs", column="logs_world.calibrated",
-                         fix="record more sessions (logged.sessions), or set it to false")  # fmt: skip
+                         fix="record more sessions (logged.sessions), lower factors.regularisation, or set it to false")  # fmt: skip
     weight = max(float(scale.popular) / float(scale.personal), 0.0)
     return replace(config, popularity_weight=weight)
 
 
 def leaving_by_recorded(world: World, logged: LoggedSessions, window: int, exit_rate: float) -> World:
     """The logs' world whose users leave as those of recorded sessions did, by the distances of the logs."""
-    points = np.asarray(world.item_vectors)
-    threshold = exit_threshold(*nearest_recent(logged, points, window), exit_rate)
+    threshold = kept_apart_within(logged, np.asarray(world.item_vectors), window, exit_rate)
     departure = world.departure.replace(distance_threshold=np.float32(threshold))  # type: ignore[attr-defined]
     return world.replace(departure=departure)  # type: ignore[attr-defined, no-any-return]

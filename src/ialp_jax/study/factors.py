@@ -23,7 +23,7 @@ class LikenessConfig:
     """Pairs of items nearer than this percentile of all distances are too alike; None reads it off recorded sessions."""
     window: Count = 4
     """How many of the last recommended items an item must be unlike."""
-    exit_rate: Annotated[Share, Only("percentile", None), Since(0.001)] = 0.001
+    exit_rate: Annotated[Share, Only("percentile", None), Since(0.0005)] = 0.0005
     """Beyond the distance that is read off recorded sessions at most this share of turns ended with the user's leaving."""
 
 

@@ -212,7 +212,9 @@ class Inputs:
         rule = self.config.likeness
         points = self.text_vectors if rule.source == "text" else likeness_points(self.factors)
         if rule.percentile is None:
-            threshold = kept_apart_within(self.recorded, points, rule)
+            threshold = kept_apart_within(self.recorded, points, rule.window, rule.exit_rate)
+            if threshold == 0.0:
+                self._console.print("[yellow]Recorded sessions do not end by likeness: nothing is kept apart")
         else:
             threshold = float(np.percentile(sampled_distances(points, self.config.fit.seed), rule.percentile))
         return Likeness(near_table(points, threshold), rule.window)

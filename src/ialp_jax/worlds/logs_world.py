@@ -32,7 +32,7 @@ class LogsWorldConfig:
     """Users leave where items are nearer than this percentile of the logs' own distances, times the margin."""
     distance_margin: Annotated[Rate, Only("calibrated", False)] = 1.6
     """How much farther apart than that items must be, since the logs' distances are estimates."""
-    exit_rate: Annotated[Share, Only("calibrated", True), Since(0.001)] = 0.001
+    exit_rate: Annotated[Share, Only("calibrated", True), Since(0.0005)] = 0.0005
     """Beyond the distance that is read off recorded sessions at most this share of turns ended with the user's leaving."""
 
 

@@ -12,7 +12,7 @@ import optax
 from flax import struct
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ialp_jax.learning.hyper import FeedbackHyper
+from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.losses import actor_critic_loss
 from ialp_jax.learning.optimiser import gradient_step, optimiser
 from ialp_jax.marks import Since
@@ -65,7 +65,7 @@ class ActorCriticLearner(ServingLearner):
         self.config.model.check(self.scene.network)
 
     def init(
-        self, key: PRNGKeyArray, hyper: FeedbackHyper, data: Data, start: tuple[dict]
+        self, key: PRNGKeyArray, hyper: ActorCriticHyper, data: Data, start: tuple[dict]
     ) -> ActorCriticState:
         """Opens B sessions; it learns on from the parameters in `start`."""
         del hyper
@@ -79,7 +79,7 @@ class ActorCriticLearner(ServingLearner):
         return state.replace(feedback=begin_feedback(learning_key(key), params, served, self.config.model))  # type: ignore[attr-defined, no-any-return]
 
     def update(
-        self, run: ActorCriticState, hyper: FeedbackHyper, data: Data
+        self, run: ActorCriticState, hyper: ActorCriticHyper, data: Data
     ) -> tuple[ActorCriticState, dict[str, Array]]:
         """Serves `rollout` turns to every user, then takes one gradient step."""
         network = self.scene.network
@@ -113,7 +113,9 @@ class ActorCriticLearner(ServingLearner):
     def _answered(self, served: Served) -> Answered:
         return answered(served.transitions, served.transitions.recall)
 
-    def actor(self, run: ActorCriticState, hyper: FeedbackHyper, data: Data, greedy: Flag = False) -> Actor:
+    def actor(
+        self, run: ActorCriticState, hyper: ActorCriticHyper, data: Data, greedy: Flag = False
+    ) -> Actor:
         """The policy as it stands."""
         del hyper, data
         return policy_actor(self.scene.network, run.params, greedy)
@@ -123,7 +125,7 @@ class ActorCriticLearner(ServingLearner):
         return run.params
 
     def _taught(
-        self, run: ActorCriticState, decisions: Decision, hyper: FeedbackHyper
+        self, run: ActorCriticState, decisions: Decision, hyper: ActorCriticHyper
     ) -> tuple[Array, Float[Array, ""]] | None:
         """Items to imitate and the weight of doing so; None without a teacher."""
         if not self.config.taught:

@@ -13,7 +13,7 @@ import optax
 from flax import struct
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ialp_jax.learning.hyper import FeedbackHyper
+from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.losses import actor_critic_loss
 from ialp_jax.learning.optimiser import gradient_step
 from ialp_jax.learning.returns import Targets
@@ -130,7 +130,7 @@ def _answered(served: Served) -> Answered:
 
 
 def off_policy_step(
-    learner: ServingLearner, run: Any, hyper: FeedbackHyper, data: Data, config: FeedbackConfig
+    learner: ServingLearner, run: Any, hyper: ActorCriticHyper, data: Data, config: FeedbackConfig
 ) -> Stepped:
     """Serves a rollout with `learner.actor`, then steps on the online policy, `run.params`: one along the policy
     gradient, and those that `config` asks for on the feedback."""

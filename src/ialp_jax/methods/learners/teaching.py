@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ialp_jax.learning.hyper import FeedbackHyper
+from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.optimiser import remaining
 from ialp_jax.marks import OnlyAboveZero
 from ialp_jax.policies.catalogue import inverse_cdf
@@ -36,7 +36,7 @@ Teacher = Callable[[PRNGKeyArray, State, Situation, World], Int[Array, ""]]
 
 
 @struct.dataclass
-class TaughtHyper(FeedbackHyper):
+class TaughtHyper(ActorCriticHyper):
     """Numbers of an actor-critic with a teacher."""
 
     supervised: Weight = 0.0
@@ -46,7 +46,7 @@ class TaughtHyper(FeedbackHyper):
     the weight as it is."""
 
 
-def teaching_weight(hyper: FeedbackHyper, update: Int[Array, ""], updates: int) -> Float[Array, ""]:
+def teaching_weight(hyper: ActorCriticHyper, update: Int[Array, ""], updates: int) -> Float[Array, ""]:
     """c_s at an update: it falls to 0."""
     assert isinstance(hyper, TaughtHyper)
     return hyper.supervised * remaining(update, updates, hyper.supervised_share)

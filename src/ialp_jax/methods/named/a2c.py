@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
-from ialp_jax.learning.hyper import FeedbackHyper
+from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.marks import Since
 from ialp_jax.methods.base import UNTRAINED, Card, Common, Rival, Stage, online_needs
 from ialp_jax.methods.families import ACTOR_CRITIC
@@ -18,7 +18,7 @@ from ialp_jax.methods.registry import register
 class A2C:
     """Advantage actor-critic from scratch."""
 
-    hyper: Annotated[FeedbackHyper, Flat] = field(default_factory=FeedbackHyper)
+    hyper: Annotated[ActorCriticHyper, Flat] = field(default_factory=ActorCriticHyper)
     """Numbers of the learner."""
     model: Annotated[FeedbackConfig, Flat] = FeedbackConfig()
     """How its scores are fitted to the feedback."""

@@ -10,7 +10,7 @@ import optax
 from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ialp_jax.learning.hyper import FeedbackHyper
+from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.optimiser import adam_step, optimiser, remaining
 from ialp_jax.marks import Only, Since
 from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Rival, Stage, online_needs
@@ -31,7 +31,7 @@ EVIDENCE_RATE = 0.1  # of the running mean of what turns told, per update
 
 
 @struct.dataclass
-class MixtureHyper(FeedbackHyper):
+class MixtureHyper(ActorCriticHyper):
     """Numbers of the mixture, on top of the actor-critic's."""
 
     weight: Annotated[float, between(0, 1)] = 0.5

@@ -12,7 +12,7 @@ import optax
 from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ialp_jax.learning.hyper import FeedbackHyper
+from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.optimiser import optimiser
 from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Rival, Stage, online_needs
 from ialp_jax.methods.families import PREFERENCES
@@ -30,7 +30,7 @@ from ialp_jax.serving.shares import draw
 
 
 @struct.dataclass
-class ValueHyper(FeedbackHyper):
+class ValueHyper(ActorCriticHyper):
     """Numbers of the choice by value, on top of the actor-critic's."""
 
     kappa: Weight = 10.0

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
-from ialp_jax.learning.hyper import FeedbackHyper
+from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.methods.base import Card, Common, Rival, Stage, online_needs
 from ialp_jax.methods.families import PREFERENCES
 from ialp_jax.methods.learners.actor_critic import ActorCriticConfig, ActorCriticLearner
@@ -17,7 +17,7 @@ from ialp_jax.methods.registry import register
 class FineTuned:
     """A-iALP_ft: iALP, fine-tuned online by the actor-critic that A2C uses from scratch."""
 
-    hyper: Annotated[FeedbackHyper, Flat] = field(default_factory=FeedbackHyper)
+    hyper: Annotated[ActorCriticHyper, Flat] = field(default_factory=ActorCriticHyper)
     """Numbers of online learning."""
     model: Annotated[FeedbackConfig, Flat] = FeedbackConfig()
     """How its scores are fitted to the users' feedback."""

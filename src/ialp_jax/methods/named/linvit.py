@@ -17,7 +17,7 @@ import jax
 from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ialp_jax.learning.hyper import ActorCriticHyper
+from ialp_jax.learning.hyper import GradientHyper
 from ialp_jax.learning.losses import actor_critic_loss
 from ialp_jax.learning.optimiser import gradient_step, optimiser, remaining
 from ialp_jax.learning.prior import prior_log_prob
@@ -42,7 +42,7 @@ ROWS = 256
 
 
 @struct.dataclass
-class LinvitHyper(ActorCriticHyper):
+class LinvitHyper(GradientHyper):
     """Numbers of an actor-critic that is held to a prior."""
 
     kl: Weight = 0.1
