@@ -34,5 +34,9 @@ class GradientHyper:
 class ActorCriticHyper(GradientHyper):
     """Numbers every actor-critic here needs, whose scores may also be fitted to the users' feedback."""
 
-    feedback_rate: Annotated[Rate, OnlyAboveZero("feedback_steps"), Since(1e-3)] = 1e-3
+    learning_rate: Rate = 3e-4
+    """Step size of Adam on the policy gradient."""
+    entropy: Weight = 1e-3
+    """eta, weight of the policy's entropy."""
+    feedback_rate: Annotated[Rate, OnlyAboveZero("feedback_steps"), Since(1e-3)] = 2e-3
     """Step size of Adam in the steps on the feedback."""

@@ -13,7 +13,7 @@ from ialp_jax.ranges import Count, Rate
 class PolicyConfig:
     """Shape of the network."""
 
-    encoder: EncoderName = "gru"
+    encoder: EncoderName = "session"
     """Sequence encoder of the history."""
     embedding: Count = 32
     """Width of the item embeddings, shared by the encoder's input and the catalogue head."""
@@ -21,10 +21,10 @@ class PolicyConfig:
     """Width of the encoder."""
     session_slots: Annotated[Count, Since(20), Only("encoder", "session")] = 20
     """Interactions of a session that the session encoder remembers."""
-    item_start: Literal["text", "factors", "both", "random"] = "text"
+    item_start: Literal["text", "factors", "both", "random"] = "factors"
     """Where item embeddings start, the same for all methods: content vectors of the items' texts, factors of the offline
     users' logs, half of either, or noise."""
-    sharpness: Annotated[Rate, Since(1.0)] = 1.0
+    sharpness: Annotated[Rate, Since(1.0)] = 20.0
     """Logits are this times the products of query and item, which may then be on the scale of a feedback."""
     head: Choice = "auto"
     """Implementation of the catalogue head; auto chooses by the number of decisions and items, and the backend."""

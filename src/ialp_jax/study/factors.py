@@ -19,7 +19,7 @@ class LikenessConfig:
 
     source: Literal["logs", "text"] = "logs"
     """Whence the distances of items: the offline users' logs, or the items' texts."""
-    percentile: Percentile | None = 30.0
+    percentile: Percentile | None = None
     """Pairs of items nearer than this percentile of all distances are too alike; None reads it off recorded sessions."""
     window: Count = 4
     """How many of the last recommended items an item must be unlike."""

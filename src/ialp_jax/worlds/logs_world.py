@@ -24,7 +24,7 @@ Alike = Literal["logs", "text", "both"]
 class LogsWorldConfig:
     """The offline users' logs as a world of users."""
 
-    calibrated: Annotated[bool, Since(False)] = False
+    calibrated: Annotated[bool, Since(False)] = True
     """Whether recorded sessions of offline users say how much popularity counts, and within which distance users leave."""
     popularity_weight: Annotated[Weight, Only("calibrated", False)] = 1.0
     """Scales the items' means in the affinity; 1 is what the logs say."""

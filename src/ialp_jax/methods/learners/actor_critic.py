@@ -18,6 +18,7 @@ from ialp_jax.learning.optimiser import gradient_step, optimiser
 from ialp_jax.marks import Since
 from ialp_jax.methods.base import Data
 from ialp_jax.methods.learners.feedback import (
+    NO_FEEDBACK,
     Answered,
     FeedbackConfig,
     FeedbackState,
@@ -49,7 +50,7 @@ class ActorCriticConfig:
 
     taught: bool = False
     """Whether it also imitates preferred items of the table, in whose world alone that is allowed."""
-    model: Annotated[FeedbackConfig, Since(FeedbackConfig())] = FeedbackConfig()
+    model: Annotated[FeedbackConfig, Since(NO_FEEDBACK)] = NO_FEEDBACK
     """How its scores are fitted to the feedback."""
     teacher: Annotated[TeacherName, Since("proportional")] = "proportional"
     """Which items it imitates, if it does."""

@@ -34,7 +34,7 @@ from ialp_jax.serving.shares import average
 class FeedbackConfig:
     """How the feedback is fitted; needs an encoder that rereads, as session does: its sessions can be read anew."""
 
-    feedback_steps: Annotated[int, at_least(0), Since(0)] = 0
+    feedback_steps: Annotated[int, at_least(0), Since(0)] = 8
     """Steps on the users' feedback after every rollout; 0 for none."""
     feedback_rows: Annotated[Count, OnlyAboveZero("feedback_steps"), Since(8)] = 8
     """Kept decisions of every user that is served, drawn for each of those steps."""
@@ -51,6 +51,10 @@ class FeedbackConfig:
             able = " or ".join(name for name, encoder in ENCODERS.items() if encoder.rereads)
             raise InputError(f"steps on the feedback read earlier sessions anew, which {network.module.config.encoder} cannot",
                              column="policy.encoder", fix=f"use {able}, or 0 as feedback_steps")  # fmt: skip
+
+
+NO_FEEDBACK = FeedbackConfig(feedback_steps=0)
+"""The policy gradient alone."""
 
 
 @struct.dataclass

@@ -22,7 +22,7 @@ class A2C:
     """Numbers of the learner."""
     model: Annotated[FeedbackConfig, Flat] = FeedbackConfig()
     """How its scores are fitted to the feedback."""
-    look: Annotated[bool, Since(False)] = False
+    look: Annotated[bool, Since(False)] = True
     """Whether what is too like the last recommended items is not recommended."""
 
     card: ClassVar[Card] = Card(

@@ -48,7 +48,7 @@ class MixtureHyper(ActorCriticHyper):
 class MixtureConfig(FeedbackConfig):
     """What decides the program."""
 
-    schedule: Literal["constant", "annealed", "learnt", "evidence"] = "annealed"
+    schedule: Literal["constant", "annealed", "learnt", "evidence"] = "evidence"
     """Weight of the pre-trained policy: constant, falling linearly to 0, by policy gradient, or in every state by how well
     either policy's scores predicted the feedback, of this session and of all before."""
 

@@ -17,7 +17,7 @@ from ialp_jax.learning.optimiser import optimiser
 from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Rival, Stage, online_needs
 from ialp_jax.methods.families import PREFERENCES
 from ialp_jax.methods.learners.combination import Choice, begin_pair_feedback, off_policy_step, pair_actor
-from ialp_jax.methods.learners.feedback import FeedbackConfig, FeedbackState
+from ialp_jax.methods.learners.feedback import NO_FEEDBACK, FeedbackConfig, FeedbackState
 from ialp_jax.methods.learners.serving import ServingLearner
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
@@ -76,7 +76,7 @@ class ValueLearner(ServingLearner):
 
     @property
     def _model(self) -> FeedbackConfig:
-        return self.config or FeedbackConfig()
+        return self.config or NO_FEEDBACK
 
     def actor(self, run: ValueState, hyper: ValueHyper, data: Data, greedy: Flag = False) -> Actor:
         """The choice as it stands."""
@@ -118,7 +118,7 @@ class ValueChoice:
         prior = study.method("ialp")
         first = prior.pretraining()
         online = first if self.start == "pretrained" else UNTRAINED
-        config = () if self.model == FeedbackConfig() else self.model
+        config = () if self.model == NO_FEEDBACK else self.model
         return first, Stage(
             "a_ialp_ap_value", ValueLearner, config, self.hyper, online_needs(prior.look), (first, online)
         )

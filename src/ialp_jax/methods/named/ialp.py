@@ -15,8 +15,7 @@ from ialp_jax.methods.registry import register
 
 
 def _pretraining_hyper() -> TaughtHyper:
-    # What is left of the entropy is what online learning can explore with.
-    return TaughtHyper(learning_rate=1e-3, entropy=0.05)
+    return TaughtHyper(entropy=0.0)
 
 
 WORLDS = {"table": Need.TABLE_WORLD, "logs": Need.LOGS_WORLD, "mixed": Need.MIXED_WORLD}
@@ -31,12 +30,12 @@ class IALP:
     """Numbers of pre-training."""
     model: Annotated[FeedbackConfig, Flat] = FeedbackConfig()
     """How its scores are fitted to the feedback of imagined users."""
-    world: Annotated[Literal["table", "logs", "mixed"], Since("table")] = "table"
+    world: Annotated[Literal["table", "logs", "mixed"], Since("table")] = "mixed"
     """Whose users it is pre-trained on: the preference table's, those whom the offline logs suggest, or the table's with
     rewards from both."""
     teacher: Annotated[TeacherName, OnlyAboveZero("supervised"), Since("proportional")] = "proportional"
     """Which items the supervised term shows: drawn in proportion to their reward, or the best one that keeps the user."""
-    look: Annotated[bool, Since(False)] = False
+    look: Annotated[bool, Since(False)] = True
     """Whether what is too like the last recommended items is not recommended, in pre-training and afterwards."""
 
     card: ClassVar[Card] = Card(
