@@ -26,7 +26,8 @@ def per_seed(**rewards):
 def test_the_interface_of_issue_2(fake_run):
     summary = build_summary(read_run(fake_run))
     assert summary["env"] == "steam"
-    assert summary["world"] == {"source": "synthetic", "users": 2386, "items": 1515, "interactions": 61_234}
+    assert summary["world"] == {"source": "synthetic", "users": 2386, "items": 1515, "interactions": 61_234,
+                                "item_mean_share": 0.41}  # fmt: skip
     assert {"judge", "is_llm", "model", "pairs", "auc_vs_world"} <= set(summary["preferences"])
     assert summary["preferences"]["is_llm"] is False
     assert summary["budget"] == {"online_steps": 1_000_000, "seeds": 5, "pretrain_steps": 500_000}

@@ -7,7 +7,7 @@ names its stages; the last one is measured. Everything else (study, sweeps, comm
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from flax import struct
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -219,11 +219,15 @@ def rest_on_table(stages: Iterable[Stage]) -> bool:
 
 @dataclass(frozen=True)
 class Rival:
-    """A comparison that a report makes: this method minus `other` on `metric`; `question` is what it answers."""
+    """A comparison that a report makes: this method minus `other` on `metric`; `question` is what it answers.
+
+    `premise` names what the method is built on, where the comparison shows whether that pays: the page opens with it.
+    """
 
     other: str
     metric: str
     question: str
+    premise: str = ""
 
 
 @dataclass(frozen=True)
@@ -239,6 +243,8 @@ class Card:
         curves: further metrics that are drawn over the run, and their titles.
         stochastic: whether its greedy version is another policy.
         reference: whether it is repeated in the pictures of other families.
+        landmark: its part in the room that a world leaves, which a page opens with: the least one expects, what a simple
+            policy earns, or what knows the users.
         default: whether a study that names no methods runs it.
         exported: whether its product is the whole policy as parameters of the shared network, for `ialp recommend`.
         paper: where it is from.
@@ -252,6 +258,7 @@ class Card:
     curves: Mapping[str, str] = field(default_factory=dict)
     stochastic: bool = True
     reference: bool = False
+    landmark: Literal["", "floor", "simple", "ceiling"] = ""
     default: bool = False
     exported: bool = False
     paper: str = ""

@@ -23,7 +23,7 @@ def accounts(summary: dict[str, Any]) -> list[str]:
         method.name: [row for row in rows if row["method"] == method.name] for method in methods.values()
     }
     sentences = [
-        *(_beginning(summary, row, methods) for row in rows if row["metric"] == "initial_reward"),
+        *(beginning(summary, row, methods) for row in rows if row["metric"] == "initial_reward" and not row["premise"]),
         *(
             _course(methods[name], [row for row in own if row not in doubtful], methods)
             for name, own in ordered.items()
@@ -62,7 +62,7 @@ def _difference(row: Row) -> str:
     return f"{row['mean']:+.2f}, {interval}"
 
 
-def _beginning(summary: dict[str, Any], row: Row, methods: Mapping[str, Method]) -> str:
+def beginning(summary: dict[str, Any], row: Row, methods: Mapping[str, Method]) -> str:
     """What a method was worth before much was learnt online."""
     first, second = (
         f"{summary['methods'][row[side]][row['metric']]['mean']:.2f}" for side in ("method", "other")

@@ -10,18 +10,23 @@ NO_FAMILY = "other"
 
 
 class Rival(TypedDict):
-    """A comparison to make: the card's method minus `other` on `metric`; `question` is what it answers."""
+    """A comparison to make: the card's method minus `other` on `metric`; `question` is what it answers.
+
+    `premise` may be missing: what the comparison shows to pay or not, with which the page then opens.
+    """
 
     other: str
     metric: str
     question: str
+    premise: str
 
 
 class Card(TypedDict):
     """What a report says of one method.
 
     `title`, `meaning`, `family` and `learns_online` are needed. `rivals`, `curves` (name in `curves.npz` -> title of
-    its axis), `reference` (repeated in the pictures of other families) and `paper` may be missing in the file.
+    its axis), `reference` (repeated in the pictures of other families), `landmark` ("floor", "simple" or "ceiling": its
+    part in the room that a world leaves) and `paper` may be missing in the file.
     """
 
     title: str
@@ -31,6 +36,7 @@ class Card(TypedDict):
     rivals: list[Rival]
     curves: dict[str, str]
     reference: bool
+    landmark: str
     paper: str
 
 
@@ -44,6 +50,7 @@ def unrecorded_card(name: str) -> Card:
         rivals=[],
         curves={"weight": "weight of the pre-trained policy"},
         reference=False,
+        landmark="",
         paper="",
     )
 
@@ -73,6 +80,7 @@ def read_card(stored: Any, name: str, file: Path, column: str) -> Card:
         rivals=at.rivals(fields.get("rivals", [])),
         curves=at.curves(fields.get("curves", {})),
         reference=at.checked(fields.get("reference", False), bool, "true or false", ".reference"),
+        landmark=at.checked(fields.get("landmark", ""), str, "text", ".landmark"),
         paper=at.checked(fields.get("paper", ""), str, "text", ".paper"),
     )
 
@@ -103,7 +111,9 @@ class _Place:
             where = f".rivals[{index}]"
             self.checked(rival, dict, "an object", where)
             names = {name: self.text(rival, name, where) for name in ("other", "metric", "question")}
-            rivals.append(Rival(other=names["other"], metric=names["metric"], question=names["question"]))
+            premise = self.checked(rival.get("premise", ""), str, "text", f"{where}.premise")
+            rivals.append(Rival(other=names["other"], metric=names["metric"], question=names["question"],
+                                premise=premise))  # fmt: skip
         return rivals
 
     def curves(self, stored: Any) -> dict[str, str]:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ialp_jax.evaluation.statistics import paired_difference
-from ialp_jax.report.cards import Card
+from ialp_jax.report.cards import Card, Rival
 from ialp_jax.report.methods import described
 
 
@@ -21,20 +21,20 @@ def compare(
         per_seed: method -> metric -> one value per seed.
 
     Returns:
-        Rows of `question, method, other, metric` and the fields of `difference`, in the report's order of methods.
+        Rows of `question, method, other, metric, premise` and the fields of `difference`, in the report's order of methods.
     """
-    questions: dict[tuple[str, str, str], str] = {}
+    questions: dict[tuple[str, str, str], Rival] = {}
     for name in described(cards):
         for rival in cards[name]["rivals"]:
-            questions.setdefault((name, rival["other"], rival["metric"]), rival["question"])
+            questions.setdefault((name, rival["other"], rival["metric"]), rival)
     rows = []
-    for (method, other, metric), question in questions.items():
+    for (method, other, metric), rival in questions.items():
         first = per_seed.get(method, {}).get(metric)
         second = per_seed.get(other, {}).get(metric)
         if first is None or second is None or not np.isfinite(first - second).all():
             continue
-        names = {"question": question, "method": method, "other": other, "metric": metric}
-        rows.append(names | difference(first, second))
+        names = {"question": rival["question"], "method": method, "other": other, "metric": metric}
+        rows.append(names | {"premise": rival["premise"]} | difference(first, second))
     return rows
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ialp_jax.report.accounts import accounts
+from ialp_jax.report.opening import opening
 from ialp_jax.report.overview import overview
 
 MOST_ACCOUNTS, MOST_COMPARISONS = 8, 20
@@ -64,7 +65,9 @@ CLEARLY = (
 def headline(summary: dict[str, Any]) -> list[str]:
     """The run's answer in a few sentences, from the numbers alone; says so where nothing can be compared."""
     sentences = overview(summary) if _needs_overview(summary) else accounts(summary)
-    return sentences or ["No two methods that decide a question are both here, so there is no answer yet."]
+    return [*opening(summary), *sentences] or [
+        "No two methods that decide a question are both here, so there is no answer yet."
+    ]
 
 
 def footnote(summary: dict[str, Any]) -> str:

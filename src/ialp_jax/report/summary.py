@@ -32,7 +32,8 @@ def build_summary(run: RunFiles) -> dict[str, Any]:
     """
     return {
         "env": run.world["env"],
-        "world": _pick(run.world, "source", "users", "items", "interactions"),
+        "world": _pick(run.world, "source", "users", "items", "interactions")
+        | _pick(run.world.get("fit", {}), "item_mean_share"),
         "preferences": _pick(run.preferences, *PREFERENCES)
         | {"quality": quality_digest(run.preferences.get("quality"))},
         "budget": _pick(run.budget, "online_steps", "seeds", "pretrain_steps"),

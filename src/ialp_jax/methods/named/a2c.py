@@ -31,6 +31,7 @@ class A2C:
         rivals=(
             Rival("random", "final_reward", "Does A2C learn past random?"),
             Rival("popular", "final_reward", "Does A2C learn past popularity?"),
+            Rival("mf_planner_online", "final_reward", "Does A2C end above the planner that refits online?"),
         ),
     )  # fmt: skip
     builds_on: ClassVar[tuple[str, ...]] = ()

@@ -187,6 +187,7 @@ class Mixture:
         paper="arXiv 2501.13816", curves={"weight": "weight of the pre-trained policy"},
         rivals=(
             Rival("a_ialp_ft", "final_reward", "Does the mixture end above fine-tuning?"),
+            Rival("a_ialp_ft", "mean_reward", "Does the mixture earn more than fine-tuning overall?"),
             Rival("a2c", "final_reward", "Does the mixture end above A2C?"),
             Rival("a2c", "mean_reward", "Does the mixture earn more than A2C overall?"),
         ),

@@ -107,6 +107,7 @@ class ValueChoice:
         paper="arXiv 2501.13816",
         rivals=(
             Rival("a_ialp_ft", "final_reward", "Does value choice end above fine-tuning?"),
+            Rival("a_ialp_ft", "mean_reward", "Does value choice earn more than fine-tuning overall?"),
             Rival("a2c", "final_reward", "Does value choice end above A2C?"),
             Rival("a2c", "mean_reward", "Does value choice earn more than A2C overall?"),
         ),

@@ -24,7 +24,11 @@ class FineTuned:
 
     card: ClassVar[Card] = Card(
         "A-iALP_ft", "iALP, fine-tuned online", PREFERENCES, learns_online=True, default=True, exported=True, paper="arXiv 2501.13816",
-        rivals=(Rival("a2c", "mean_reward", "Does fine-tuning earn more than A2C overall?"),),
+        rivals=(
+            Rival("a2c", "final_reward", "Does fine-tuning end above A2C?"),
+            Rival("a2c", "mean_reward", "Does fine-tuning earn more than A2C overall?"),
+            Rival("mf_planner_online", "final_reward", "Does fine-tuning end above the planner that refits online?"),
+        ),
     )  # fmt: skip
     builds_on: ClassVar[tuple[str, ...]] = ("ialp",)
 

@@ -42,6 +42,7 @@ class IALP:
         "iALP, frozen", "pre-trained on the preferences, not adapted", PREFERENCES, learns_online=False, reference=True,
         default=True, paper="arXiv 2501.13816",
         rivals=(
+            Rival("mf_planner", "initial_reward", "Does pre-training pay against a planner on the logs?", "Pre-training"),
             Rival("a2c", "initial_reward", "Does pre-training help at the start?"),
             Rival("table_greedy", "mean_reward", "Does RL on the table beat the table alone?"),
         ),

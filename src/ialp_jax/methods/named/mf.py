@@ -26,7 +26,7 @@ class MatrixFactorisation:
 
     card: ClassVar[Card] = Card(
         "matrix factorisation", "factors of the logs, folded in from the history, greedy", RECOMMENDERS,
-        learns_online=False, stochastic=False, paper="Hu et al. 2008, doi 10.1109/ICDM.2008.22",
+        learns_online=False, stochastic=False, default=True, landmark="simple", paper="Hu et al. 2008, doi 10.1109/ICDM.2008.22",
         rivals=(Rival("popular", "mean_reward", "Does personal taste earn more than popularity?"),),
     )  # fmt: skip
     builds_on: ClassVar[tuple[str, ...]] = ()

@@ -15,7 +15,7 @@ class FactorisationPlanner:
 
     card: ClassVar[Card] = Card(
         "MF planner", "matrix factorisation, and nothing too like the last items", RECOMMENDERS,
-        learns_online=False, stochastic=False,
+        learns_online=False, stochastic=False, default=True, landmark="simple",
         rivals=(
             Rival("mf", "mean_reward", "Does keeping alike items apart earn more?"),
             Rival("popular_planner", "mean_reward", "Does personal taste earn more than popularity, both with a look?"),

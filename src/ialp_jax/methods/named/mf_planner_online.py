@@ -119,7 +119,7 @@ class OnlineFactorisationPlanner:
 
     card: ClassVar[Card] = Card(
         "MF planner, online", "the MF planner, tastes and items refitted to the users' answers", RECOMMENDERS,
-        learns_online=True, stochastic=False, paper="Hu et al. 2008, doi 10.1109/ICDM.2008.22",
+        learns_online=True, stochastic=False, default=True, paper="Hu et al. 2008, doi 10.1109/ICDM.2008.22",
         rivals=(Rival("mf_planner", "final_reward", "Does refitting online earn more than the offline factors?"),),
     )  # fmt: skip
     builds_on: ClassVar[tuple[str, ...]] = ()

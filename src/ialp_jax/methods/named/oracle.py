@@ -28,7 +28,7 @@ class Oracle:
 
     card: ClassVar[Card] = Card(
         "oracle", "knows the simulator, looks one step ahead at departures; not a bound", FIXED, learns_online=False,
-        stochastic=False, default=True,
+        stochastic=False, default=True, landmark="ceiling",
     )  # fmt: skip
     builds_on: ClassVar[tuple[str, ...]] = ()
 

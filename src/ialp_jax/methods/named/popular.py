@@ -38,6 +38,7 @@ class Popular:
 
     card: ClassVar[Card] = Card(
         "popular", "the offline users' most liked items", FIXED, learns_online=False, stochastic=False, default=True,
+        landmark="simple",
         rivals=(Rival("random", "mean_reward", "Is popularity already a strong policy?"),),
     )  # fmt: skip
     builds_on: ClassVar[tuple[str, ...]] = ()

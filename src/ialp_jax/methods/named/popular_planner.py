@@ -15,7 +15,8 @@ class PopularPlanner:
 
     card: ClassVar[Card] = Card(
         "popular planner", "popularity, and nothing too like the last items", RECOMMENDERS, learns_online=False,
-        stochastic=False, rivals=(Rival("popular", "mean_reward", "Does popularity that keeps alike items apart earn more?"),),
+        stochastic=False, default=True, landmark="simple",
+        rivals=(Rival("popular", "mean_reward", "Does popularity that keeps alike items apart earn more?"),),
     )  # fmt: skip
     builds_on: ClassVar[tuple[str, ...]] = ("popular",)
 

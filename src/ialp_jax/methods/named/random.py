@@ -27,7 +27,13 @@ class Random:
     """Any permitted item, uniformly."""
 
     card: ClassVar[Card] = Card(
-        "random", "any allowed item, uniformly", FIXED, learns_online=False, stochastic=False, default=True
+        "random",
+        "any allowed item, uniformly",
+        FIXED,
+        learns_online=False,
+        stochastic=False,
+        default=True,
+        landmark="floor",
     )
     builds_on: ClassVar[tuple[str, ...]] = ()
 

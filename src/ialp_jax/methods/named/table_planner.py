@@ -15,7 +15,8 @@ class TablePlanner:
 
     card: ClassVar[Card] = Card(
         "table planner", "the preference table, and nothing too like the last items", RECOMMENDERS, learns_online=False,
-        stochastic=False, rivals=(Rival("table_greedy", "mean_reward", "Does the table earn more when alike items are kept apart?"),),
+        stochastic=False, default=True, landmark="simple",
+        rivals=(Rival("table_greedy", "mean_reward", "Does the table earn more when alike items are kept apart?"),),
     )  # fmt: skip
     builds_on: ClassVar[tuple[str, ...]] = ("table_greedy",)
 
