@@ -80,7 +80,7 @@ def learner_of(schedule, updates=8):
     rules = SimulatorConfig(turn_cap=1, rules=(), repeats="allowed")
     network = tiny_network(ITEMS, block_rows=128)
     scene = tiny_scene(network, rules, users=64, rollout=2, updates=updates, pool=2, bins=2)
-    return MixtureLearner(scene, MixtureConfig(schedule))
+    return MixtureLearner(scene, MixtureConfig(schedule, feedback_steps=0))
 
 
 EVEN = [0.2] * 5

@@ -41,7 +41,7 @@ def trained(steps, rate):
     pays = [list(np.arange(ITEMS) / (ITEMS - 1))] * 2
     world = probe_world(pays, [[0], [1]])
     scene = tiny_scene(NETWORK, SimulatorConfig(turn_cap=3, rules=()), users=16, updates=60)
-    config = ActorCriticConfig(model=FeedbackConfig(feedback_steps=steps, kept_turns=64))
+    config = ActorCriticConfig(model=FeedbackConfig(feedback_steps=steps, kept_decisions=16 * 64))
     hyper = ActorCriticHyper(learning_rate=1e-9, feedback_rate=rate)
     learner, data = ActorCriticLearner(scene, config), in_world(world)
 

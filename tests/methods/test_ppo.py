@@ -12,7 +12,7 @@ from shared_runs import learner as shared_learner
 from tiny_runs import in_world, probe_world, tiny_network, tiny_params, tiny_scene
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.learning.hyper import ActorCriticHyper
+from ialp_jax.learning.hyper import GradientHyper
 from ialp_jax.learning.losses import actor_critic_loss
 from ialp_jax.learning.optimiser import gradient_step
 from ialp_jax.methods.named.ppo import PPOConfig, PPOHyper, PPOLearner
@@ -52,7 +52,7 @@ def test_one_epoch_in_one_piece_is_a2cs_step(encoder):
     now = served(learner, run, hyper)
     truncated = now.done & ~now.terminated
     assert now.terminated.any() and truncated.any() and not now.done.all() and not now.appended.all()
-    a2c = ActorCriticHyper(entropy=0.3, value_weight=0.7, action_value_weight=0.0, discount=0.9, trace=0.8)
+    a2c = GradientHyper(entropy=0.3, value_weight=0.7, action_value_weight=0.0, discount=0.9, trace=0.8)
 
     @jax.jit
     def step(params):

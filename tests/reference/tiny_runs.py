@@ -17,9 +17,9 @@ from ialp_jax.worlds.world import DenseRatings, Departure, World
 
 
 def tiny_network(items=14, encoder="gru", width=6, block_rows=4):
-    return Network(
-        ActorCritic(items, PolicyConfig(encoder=encoder, embedding=width, hidden=8, block_rows=block_rows))
-    )
+    """Scores are logits: sharp ones of random parameters would be almost certain of one item."""
+    config = PolicyConfig(encoder, embedding=width, hidden=8, sharpness=1.0, block_rows=block_rows)
+    return Network(ActorCritic(items, config))
 
 
 @partial(jax.jit, static_argnums=(0, 1))

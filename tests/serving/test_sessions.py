@@ -9,7 +9,7 @@ import pytest
 from random_worlds import random_world
 from tiny_runs import in_world, tiny_learner, tiny_network, tiny_params
 
-from ialp_jax.methods.named.a_ialp_ap_mixture import MixtureHyper, MixtureLearner
+from ialp_jax.methods.named.a_ialp_ap_mixture import MixtureConfig, MixtureHyper, MixtureLearner
 from ialp_jax.methods.named.random import RandomServer
 from ialp_jax.policies.fixed import RandomPolicy, fixed_actor
 from ialp_jax.serving.ledger import StreamClock, empty_ledger
@@ -134,7 +134,7 @@ def test_equal_keys_bring_equal_users_to_every_method():
     runs = {
         "random": (RandomServer(learner.scene), (), ()),
         "a2c": (learner, hyper, (params,)),
-        "mixture": (MixtureLearner(learner.scene), hyper, (params, params)),
+        "mixture": (MixtureLearner(learner.scene, MixtureConfig(feedback_steps=0)), hyper, (params, params)),
     }
 
     def users(learner, hyper, params, key):

@@ -8,7 +8,6 @@ import pytest
 from made_tables import tiny_dataset
 from rich.console import Console
 
-from ialp_jax.artifacts import InputError
 from ialp_jax.methods import get
 from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.recommenders.calibration import affinities, answers
@@ -34,6 +33,7 @@ CONFIG = StudyConfig(
 )
 # With the default penalty the factors of so few users are 0.
 WEAK = replace(CONFIG, factors=FactorsConfig(rank=8, regularisation=0.3))
+PLAIN = {"methods.a2c.look": False, "methods.ialp.look": False, "methods.ialp.world": "table"}
 LOOK = {"methods.a2c.look": True}
 CALIBRATED = {"methods.ialp.world": "logs", "logs_world.calibrated": True}
 
@@ -85,17 +85,19 @@ def test_the_calibrated_logs_world_has_its_own_popularity_and_threshold(tmp_path
 
 
 @pytest.mark.parametrize("personal", [-0.2, 0.0])
-def test_recordings_that_say_nothing_of_tastes_are_refused(tmp_path, personal):
-    made = inputs(tmp_path, apply(WEAK, {"logs_world.calibrated": True}))
+def test_recordings_that_say_nothing_of_tastes_calibrate_nothing_and_that_is_said(tmp_path, personal):
+    console = Console(file=io.StringIO(), width=300)
+    made = Inputs(tiny_dataset(), apply(WEAK, {"logs_world.calibrated": True}), tmp_path, console)
     made.__dict__["recorded"] = recorded(made, personal, popular=0.1)
-    with pytest.raises(InputError, match=r"logs_world\.calibrated.*factors\.regularisation"):
-        _ = made.logs_world
+    plain = inputs(tmp_path, apply(WEAK, {"logs_world.calibrated": False})).logs_world
+    np.testing.assert_array_equal(made.logs_world.ratings.items, plain.ratings.items)
+    assert "say nothing of tastes" in console.file.getvalue()
 
 
 @pytest.mark.parametrize(("method", "change"), [("a2c", LOOK), ("ialp", CALIBRATED)])
 def test_recorded_sessions_count_and_decide_where_they_calibrate(tmp_path, method, change):
     other = {"logged.sessions": 61}
-    plain, changed = apply(CONFIG, {}), apply(CONFIG, change)
+    plain, changed = apply(CONFIG, PLAIN), apply(CONFIG, PLAIN | change)
     for config, reads in ((plain, False), (changed, True)):
         keys = {static_key(stage(method, one), one) for one in (config, apply(config, other))}
         assert len(keys) == 1 + reads
@@ -105,7 +107,7 @@ def test_recorded_sessions_count_and_decide_where_they_calibrate(tmp_path, metho
 
 
 def test_a_percentile_needs_no_recorded_sessions():
-    config = replace(apply(CONFIG, LOOK), likeness=LikenessConfig())
+    config = replace(apply(CONFIG, LOOK), likeness=LikenessConfig(percentile=30.0))
     assert (
         len({static_key(stage("a2c", one), one) for one in (config, apply(config, {"logged.sessions": 61}))})
         == 1

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from earlier import earlier, flags
 from made_tables import DOUBLE, make_table
 from pinned import assert_pinned, study_numbers
 from tiny_study import TINY
@@ -57,7 +58,8 @@ LIMIT = 600  # seconds; only met if something hangs
 
 def begin(place, out, *more):
     """Starts `ialp train` in a process of its own."""
-    command = [Path(sys.executable).parent / "ialp", "train", "tiny.py", "--out", out, *SETTINGS, *more]
+    command = [Path(sys.executable).parent / "ialp", "train", "tiny.py", "--out", out, *SETTINGS,
+               "--methods", *METHODS, *flags(earlier(METHODS)), *more]  # fmt: skip
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(place / "compiled" / out)}
     return subprocess.Popen(
         command, cwd=place, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

@@ -22,7 +22,7 @@ from ialp_jax.worlds.simulator import SimulatorConfig
 CONFIG = StudyConfig(
     methods=("a2c",),
     simulator=SimulatorConfig(turn_cap=4),
-    policy=PolicyConfig(embedding=4, hidden=4),
+    policy=PolicyConfig(embedding=4, hidden=4, item_start="text"),
     factors=FactorsConfig(rank=3, iterations=4),
     likeness=LikenessConfig(percentile=20.0, window=2),
 )
@@ -97,3 +97,9 @@ def test_embeddings_start_at_the_factors_also_where_inputs_are_shared(dataset, t
     np.testing.assert_array_equal(start["factors"], vectors[:, :4])
     np.testing.assert_array_equal(start["text"], shared.text_vectors)
     assert np.sqrt(np.mean(np.sum(vectors**2, axis=1))) == pytest.approx(1.0, rel=1e-5)
+
+
+def test_factors_that_tell_no_item_from_another_are_zeros(dataset):
+    factors = offline_factors(dataset, CONFIG.factors)
+    equal = replace(factors, item=0 * factors.item, item_bias=0 * factors.item_bias)
+    np.testing.assert_array_equal(factor_vectors(equal), 0.0)

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import numpy as np
 import pytest
+from earlier import earlier
 from tiny_study import TINY
 
 import ialp_jax
@@ -37,7 +38,7 @@ def folder(tmp_path):
 
 def resumed(folder, methods, **changes):
     return ialp_jax.train(str(folder / "tiny.py"), out=folder / "out", methods=methods, resume=True, quiet=True,
-                          **SETTINGS | changes)  # fmt: skip
+                          **SETTINGS | earlier(methods) | changes)  # fmt: skip
 
 
 def run_states(folder):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import jax
+from earlier import earlier
 from rich.console import Console
 from tiny_study import FIXED, TINY
 
@@ -23,14 +24,18 @@ RATES = Axis("methods.a2c.learning_rate", values=(0.001, 0.003, 0.01))
 
 
 def tiny_sweep(place, *axes, method="a2c", search=None, **fixed):
-    """A sweep over `axes`, two seeds each; the environment's file lies in `place`."""
+    """A sweep over `axes`, two seeds each, in the settings of tests/golden; the environment's file lies in `place`."""
     file = place / "tiny.py"
     file.write_text(TINY, encoding="utf-8")
     only_pretrained = (
         {} if method != "a2c" else {name: FIXED[name] for name in FIXED if name.startswith("pretrain")}
     )
     left_out = {*only_pretrained, *(axis.name for axis in axes)}
-    changes = {name: value for name, value in {**FIXED, **fixed}.items() if name not in left_out}
+    changes = {
+        name: value
+        for name, value in {**FIXED, **earlier((method,)), **fixed}.items()
+        if name not in left_out
+    }
     base = preset(environments.get(str(file))[1], "quick")
     space = check_space(Space(method, "mean_reward", 2, search or Search("grid"), changes, axes), base)
     return Sweep(str(file), "quick", None, None, space.fixed, space)

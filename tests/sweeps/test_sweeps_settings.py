@@ -122,8 +122,8 @@ def test_infinity_is_a_number_where_the_range_has_it():
 @pytest.mark.parametrize(
     ("method", "yes", "no"),
     [
-        ("a2c", ["methods.a2c.entropy", "online.users", "policy.hidden", "fit.rank"],
-         ["pretrain.users", "preferences.fraction", "evaluation.fixed_share", "loop.checkpoint_seconds", "likeness.window", "factors.rank"]),
+        ("a2c", ["methods.a2c.entropy", "online.users", "policy.hidden", "fit.rank", "likeness.window", "factors.rank", "logged.sessions"],
+         ["pretrain.users", "preferences.fraction", "evaluation.fixed_share", "loop.checkpoint_seconds", "logs_world.calibrated"]),
         ("ialp", ["methods.ialp.entropy", "preferences.fraction", "pretrain.users", "evaluation.fixed_share"],
          ["prior.neighbours"]),
         ("a_ialp_ft", ["methods.a_ialp_ft.entropy", "methods.ialp.entropy", "preferences.fraction"],
@@ -140,10 +140,10 @@ def test_which_fields_a_method_uses(method, yes, no):
 
 
 def test_what_is_kept_apart_may_be_swept_where_something_is():
-    """Said under [fixed] or by another axis; without either nothing is kept apart."""
+    """Not where [fixed] says that nothing is kept apart."""
     axis = Axis("likeness.percentile", (10.0, 30.0))
-    assert "it has no effect on a2c" in refusal(space(axis))
-    assert check_space(space(axis, fixed={"methods.a2c.look": True}), STEAM).axes[0].values == (10.0, 30.0)
+    assert "it has no effect on a2c" in refusal(space(axis, fixed={"methods.a2c.look": False}))
+    assert check_space(space(axis), STEAM).axes[0].values == (10.0, 30.0)
     both = check_space(space(Axis("methods.a2c.look", (False, True)), axis), STEAM)
     assert [one.name for one in both.axes] == ["methods.a2c.look", "likeness.percentile"]
     assert "at most 100" in refusal(

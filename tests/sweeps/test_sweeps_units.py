@@ -114,10 +114,11 @@ def test_what_makes_other_inputs(method):
         if name in ("seeds", "methods"):
             continue
         config, other = changed(method, name)
-        made_from = ("data", "simulator", "fit") + (("preferences",) if method == "a_ialp_ft" else ())
-        # An item start may ask for the factors of the logs, a look for what is kept apart, another world for itself.
-        asks = name in ("policy.embedding", "policy.item_start") or name.endswith((".look", ".world"))
-        expected = name.split(".")[0] in made_from or asks
+        made_from = ("data", "simulator", "fit", "logged", "factors", "likeness")
+        imagined = ("preferences", "logs_world") if method == "a_ialp_ft" else ()
+        # A look asks for what is kept apart, another world for itself.
+        asks = name == "policy.embedding" or name.endswith((".look", ".world"))
+        expected = name.split(".")[0] in made_from + imagined or asks
         made = [inputs_key(stages_of(get(method), one), one) for one in (config, other)]
         assert (made[0] != made[1]) == expected, name
 

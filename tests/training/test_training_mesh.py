@@ -72,7 +72,11 @@ def other_learners():
     """(learner, hyper, start) of the learners that say more to each other than A2C, and of one that learns nothing."""
     scene = learner().scene
     cases = {
-        "mixture": (MixtureLearner(scene, MixtureConfig("learnt")), MixtureHyper(), 2),
+        "mixture": (
+            MixtureLearner(scene, MixtureConfig("learnt", feedback_steps=0)),
+            MixtureHyper(learning_rate=2e-3, entropy=0.01),
+            2,
+        ),
         "value": (ValueLearner(scene), ValueHyper(), 2),
         "taught": (ActorCriticLearner(scene, ActorCriticConfig(taught=True)), TaughtHyper(supervised=0.5), 1),
         "random": (RandomServer(scene), (), 0),

@@ -38,5 +38,5 @@ class ActorCriticHyper(GradientHyper):
     """Step size of Adam on the policy gradient."""
     entropy: Weight = 1e-3
     """eta, weight of the policy's entropy."""
-    feedback_rate: Annotated[Rate, OnlyAboveZero("feedback_steps"), Since(1e-3)] = 2e-3
+    feedback_rate: Annotated[Rate, OnlyAboveZero("feedback_steps"), Since(2e-3)] = 2e-3
     """Step size of Adam in the steps on the feedback."""

@@ -185,6 +185,7 @@ class Stage:
         after: what `init` starts from: products of other stages, or untrained parameters.
         fitted: makes `Data.fitted`; None for nothing.
         budget: whose simulator steps it spends.
+        sharpness: of its network's policy; None for what the study has.
     """
 
     name: str
@@ -195,6 +196,7 @@ class Stage:
     after: tuple["Stage | Untrained", ...] = ()
     fitted: OfflineFit | None = None
     budget: Budget = Budget.ONLINE
+    sharpness: float | None = None
 
     @property
     def before(self) -> tuple["Stage", ...]:

@@ -24,8 +24,8 @@ class PolicyConfig:
     item_start: Literal["text", "factors", "both", "random"] = "factors"
     """Where item embeddings start, the same for all methods: content vectors of the items' texts, factors of the offline
     users' logs, half of either, or noise."""
-    sharpness: Annotated[Rate, Since(1.0)] = 20.0
-    """Logits are this times the products of query and item, which may then be on the scale of a feedback."""
+    sharpness: Annotated[Rate, Since(1.0)] = 1.0
+    """Logits are this times the products of query and item; methods whose scores are fitted to the feedback have their own."""
     head: Choice = "auto"
     """Implementation of the catalogue head; auto chooses by the number of decisions and items, and the backend."""
     matmul: Matmul = "float32"

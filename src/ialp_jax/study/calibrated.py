@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ialp_jax.artifacts import InputError
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.learning.logged import LoggedSessions
 from ialp_jax.methods.base import Need, Stage
@@ -50,16 +49,14 @@ def by_recorded(
 ) -> LogsWorldConfig:
     """The settings of the logs' world with the popularity weight that recorded feedback fits best.
 
-    Raises:
-        InputError: if the recorded feedback does not grow with the affinities by more than rounding.
+    As they are where that feedback does not grow with the affinities by more than rounding: it then says nothing of them.
     """
     offline = fit_fold_in(dataset, factors)
     given = answers(offline, logged)
     scale = calibrate(offline, given)
     explained = float(scale.personal * jnp.std(affinities(offline, given)))
     if explained <= LEAST_EXPLAINED * float(jnp.std(given.feedback)):
-        raise InputError("recorded feedback does not grow with the affinities of the logs", column="logs_world.calibrated",
-                         fix="record more sessions (logged.sessions), lower factors.regularisation, or set it to false")  # fmt: skip
+        return config
     weight = max(float(scale.popular) / float(scale.personal), 0.0)
     return replace(config, popularity_weight=weight)
 

@@ -49,7 +49,7 @@ class PreferenceConfig:
     """Control experiment: give every state the judgements of another user."""
     distance_percentile: Percentile = 5.0
     """Departure threshold in the LLM's world: this percentile of the content distances."""
-    logs_half: Annotated[Weight, Since(10.0)] = 10.0
+    logs_half: Annotated[Weight, Since(1.0)] = 1.0
     """Mixed world: a user with so many logged interactions has half of the rewards from the table, half from the logs;
     with n of them the table's share is this / (this + n)."""
     alike: Annotated[Alike, Since("logs")] = "logs"

@@ -38,8 +38,8 @@ def likeness_points(factors: Factors) -> Float[np.ndarray, "N k"]:
 
 
 def factor_vectors(factors: Factors) -> Float[np.ndarray, "N k+1"]:
-    """Items' factors and means as embeddings whose norm has a root mean square of 1."""
+    """Items' factors and means as embeddings whose norm has a root mean square of 1; zeros where all items are the same."""
     items = fold(factors, 1.0)[1]
     vectors = np.column_stack([items[:, :-2], items[:, -1] - items[:, -1].mean()])
     scale = np.sqrt(np.mean(np.sum(vectors**2, axis=1)))
-    return (vectors / scale).astype(np.float32)
+    return (vectors / (scale if scale > 0.0 else 1.0)).astype(np.float32)

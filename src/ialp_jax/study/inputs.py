@@ -150,6 +150,10 @@ class Inputs:
         config = self.config.logs_world
         if config.calibrated:
             config = by_recorded(self.dataset, self.config.factors, config, self.recorded)
+            if config is self.config.logs_world:
+                self._console.print(
+                    "[yellow]Recorded sessions say nothing of tastes: the logs' world is not calibrated by their feedback"
+                )
         made = logs_world(self.dataset, self.factors, config, self.config.data.history_length,
                           np.asarray(self.world.item_categories), self.world.departure)  # fmt: skip
         if config.calibrated:

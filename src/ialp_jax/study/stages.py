@@ -15,6 +15,7 @@ from ialp_jax.marks import Since, marks_on
 from ialp_jax.methods.base import Budget, Data, Learner, Need, Scene, Stage, Untrained
 from ialp_jax.methods.registry import USER_MODULE, Registered
 from ialp_jax.policies.actor_critic import ActorCritic, Network
+from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.study.calibrated import reads_recorded
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.factors import reads_factors
@@ -94,7 +95,7 @@ def static_key(stage: Stage, config: StudyConfig) -> str:
         _source(stage.learner), identity(stage.config), _shape(stage.hyper),
         identity(config.stream(stage.budget)), sorted(need.label for need in stage.needs),
         None if fit is None else (_source(fit.fit), identity(fit.config)), _start_pattern(stage),
-        _settings_key(stage, config),
+        _settings_key(stage, config), *(() if stage.sharpness is None else (stage.sharpness,)),
     )  # fmt: skip
 
 
@@ -150,6 +151,11 @@ def _source(code: Any) -> list[str]:
     return [code.__qualname__, module.rpartition("_")[2] if module.startswith(USER_MODULE) else ""]
 
 
+def policy_of(stage: Stage, policy: PolicyConfig) -> PolicyConfig:
+    """The network's settings with the stage's own sharpness, where it has one."""
+    return policy if stage.sharpness is None else replace(policy, sharpness=stage.sharpness)
+
+
 def network_of(num_items: int, config: StudyConfig) -> Network:
     """The network all methods share."""
     return Network(ActorCritic(num_items, config.policy))
@@ -157,7 +163,8 @@ def network_of(num_items: int, config: StudyConfig) -> Network:
 
 def learner_of(stage: Stage, num_items: int, config: StudyConfig) -> Learner:
     """The learner of a stage in the scene of a study."""
-    scene = Scene(Simulator(config.simulator), network_of(num_items, config), config.stream(stage.budget))
+    network = Network(ActorCritic(num_items, policy_of(stage, config.policy)))
+    scene = Scene(Simulator(config.simulator), network, config.stream(stage.budget))
     return stage.learner(scene, stage.config)
 
 

@@ -20,6 +20,7 @@ from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.recommenders.factors import FactorsConfig
 from ialp_jax.serving.stream import Stream
 from ialp_jax.study.config import EvaluationConfig, StudyConfig
+from ialp_jax.study.factors import LikenessConfig
 from ialp_jax.study.inputs import Inputs
 from ialp_jax.training.loop import LoopConfig
 from ialp_jax.worlds.simulator import SimulatorConfig
@@ -28,6 +29,8 @@ from ialp_jax.worlds.world import DenseRatings, World
 CHUNK = 2
 TINY_FACTORS = 0.1
 """Penalty of factorisations here: at its default the few users' logs have no factors but zero."""
+TINY_LIKENESS = 30.0
+"""What is kept apart here: too few users are served for it to be read off."""
 STREAM = Stream(users=8, rollout=4, updates=4 * CHUNK, pool=4, bins=4)
 # No size of the network or the stream is the number of items: what has one entry per item is known by its size.
 SMALL = Environment(
@@ -45,10 +48,11 @@ FEW_ITEMS = Environment(
 
 
 def tiny_config(methods: tuple[str, ...], environment: Environment, online: Stream = STREAM) -> StudyConfig:
-    """A study of these methods in one of these worlds; their options are at their defaults, but for `TINY_FACTORS`."""
+    """A study of these methods in one of these worlds; options are at their defaults, but for the sizes and `TINY_*`."""
     config = StudyConfig(
         seeds=1, methods=methods, data=environment.data, simulator=environment.simulator, fit=environment.fit,
-        policy=PolicyConfig(encoder="session", embedding=4, hidden=4), pretrain=STREAM, online=online,
+        policy=PolicyConfig(embedding=4, hidden=4), pretrain=STREAM, online=online,
+        likeness=LikenessConfig(percentile=TINY_LIKENESS),
         evaluation=EvaluationConfig(sessions=32, fixed_share=1.0), loop=LoopConfig(chunk=CHUNK, checkpoint_seconds=1e6),
     )  # fmt: skip
     return _with_factors(config)

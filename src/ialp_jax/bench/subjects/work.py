@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from ialp_jax.bench.measuring.floors import FLOAT, Counts
 from ialp_jax.bench.settings import Shape
 from ialp_jax.bench.subjects.worlds import FACTORS, RandomWorld
+from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.worlds.near import TABLE_ITEMS
 
 WINDOW = 4  # of the distance rule, the simulator's default
+SLOTS = PolicyConfig().session_slots
 ADAM = 8  # arrays of the parameters' size that a step moves: gradient twice, parameters and both moments in and out
 
 
@@ -52,6 +54,14 @@ def learning_work(shape: Shape, users: int, items: int) -> Counts:
     return Counts({rows: rows * (head + small)}, float(rows * items), float(moved), 4.0 * parameters)
 
 
+def feedback_work(shape: Shape, items: int, steps: int, rows: int) -> Counts:
+    """Steps on the feedback of kept decisions, `rows` in all: each read forward and backward, Adam after every step."""
+    row = 3 * (cell_flops(shape) + query_flops(shape) + product(1, shape.embedding, 1))
+    parameters = FLOAT * (head_parameters(shape, items) + small_parameters(shape))
+    flops = {rows // steps: rows * row} if steps else {}
+    return Counts(flops, 0.0, float(steps * ADAM * parameters), 4.0 * parameters)
+
+
 def head_work(shape: Shape, users: int, items: int, passes: int, products: int) -> Counts:
     """The head alone: so many passes over the logits, so many products of its shape."""
     weights = FLOAT * head_parameters(shape, items)
@@ -78,25 +88,35 @@ def reading_work(shape: Shape, pool: int) -> Counts:
     return Counts({pool: pool * shape.history * cell_flops(shape)})
 
 
+def sums(shape: Shape) -> int:
+    """Numbers that the session encoder adds up: of the history and of the session items and feedback, and two counts."""
+    return 4 * shape.embedding + 4
+
+
+def features(shape: Shape) -> int:
+    """What the session encoder gives: its hidden layer, and the sums that this reads."""
+    return shape.hidden + sums(shape)
+
+
 def cell_flops(shape: Shape) -> float:
-    """One step of the GRU for one user: three gates from the interaction and from the hidden state."""
-    gates = 3 * shape.hidden
-    return product(1, 2 * shape.embedding + 1, gates) + product(1, shape.hidden, gates)
+    """Reading the session of one user: its items weighted by feedback, and a layer on top."""
+    weighted = product(1, shape.history, shape.embedding) + product(1, SLOTS, shape.embedding)
+    return weighted + product(1, sums(shape), shape.hidden)
 
 
 def query_flops(shape: Shape) -> float:
-    """The policy's query from the features (hidden state and profile)."""
-    return product(1, shape.hidden + shape.embedding, shape.embedding)
+    """The policy's query from the features."""
+    return product(1, features(shape), shape.embedding)
 
 
 def value_flops(shape: Shape) -> float:
     """V once."""
-    return product(1, shape.hidden + shape.embedding, shape.hidden) + product(1, shape.hidden, 1)
+    return product(1, features(shape), shape.hidden) + product(1, shape.hidden, 1)
 
 
 def critic_flops(shape: Shape) -> float:
     """V, and Q of one item, which needs V as well."""
-    return value_flops(shape) + product(1, shape.hidden + shape.embedding, shape.embedding)
+    return value_flops(shape) + product(1, features(shape), shape.embedding)
 
 
 def head_parameters(shape: Shape, items: int) -> int:
@@ -106,9 +126,8 @@ def head_parameters(shape: Shape, items: int) -> int:
 
 def small_parameters(shape: Shape) -> int:
     """Everything but the catalogue head, biases left out."""
-    gates, features = 3 * shape.hidden, shape.hidden + shape.embedding
-    recurrent = (2 * shape.embedding + 1) * gates + shape.hidden * gates
-    return recurrent + 2 * features * shape.embedding + features * shape.hidden + shape.hidden
+    width = features(shape)
+    return sums(shape) * shape.hidden + 2 * width * shape.embedding + width * shape.hidden + shape.hidden
 
 
 def as_numbers(counts: Counts) -> Mapping[str, float]:

@@ -13,13 +13,15 @@ from ialp_jax.bench.measuring.floors import Counts
 from ialp_jax.bench.measuring.program import Program, Tree
 from ialp_jax.bench.settings import Effort, Point, Shape
 from ialp_jax.bench.subjects import head, work
-from ialp_jax.bench.subjects.learners import learning_stages, taught_stage
+from ialp_jax.bench.subjects.learners import IMAGINED, learning_stages, taught_stage
 from ialp_jax.bench.subjects.worlds import RandomWorld
 from ialp_jax.methods.base import Data, Learner, Need, Scene, Stage
+from ialp_jax.methods.learners.feedback import NO_FEEDBACK, FeedbackConfig
 from ialp_jax.methods.learners.frozen import FrozenNetwork
 from ialp_jax.methods.named.random import RandomServer
 from ialp_jax.policies.actor_critic import ActorCritic, Network
 from ialp_jax.policies.config import PolicyConfig
+from ialp_jax.serving.likeness import Likeness
 from ialp_jax.serving.stream import Stream
 from ialp_jax.training.loop import LoopConfig
 from ialp_jax.training.mesh import MeshConfig, make_mesh
@@ -57,19 +59,20 @@ def stream_of(point: Point, shape: Shape) -> Stream:
     )
 
 
-def scene_of(point: Point, shape: Shape) -> Scene:
+def scene_of(point: Point, shape: Shape, sharpness: float | None = None) -> Scene:
     """The scene of a study."""
-    return Scene(simulator_of(shape), network_of(point, shape), stream_of(point, shape))
+    return Scene(simulator_of(shape), network_of(point, shape, sharpness), stream_of(point, shape))
 
 
-def network_of(point: Point, shape: Shape) -> Network:
-    """The network of a study."""
+def network_of(point: Point, shape: Shape, sharpness: float | None = None) -> Network:
+    """The network of a study, or of a stage with a sharpness of its own."""
     policy = PolicyConfig(
         embedding=shape.embedding,
         hidden=shape.hidden,
         item_start="random",
         head=shape.head,
         matmul=shape.matmul,
+        sharpness=1.0 if sharpness is None else sharpness,
     )
     return Network(ActorCritic(point.items, policy))
 
@@ -125,22 +128,38 @@ def serving(point: Point, shape: Shape, effort: Effort) -> Program:
 
 def training(stage: Stage) -> Build:
     """A stage of a method, started from untrained parameters, in a random world of the kind that it learns in."""
-    kind = "imagined" if Need.TABLE_WORLD in stage.needs else "users"
-    policies = len(stage.after)
+    kind = "imagined" if IMAGINED & stage.needs else "users"
+    policies, looks = len(stage.after), Need.LIKENESS in stage.needs
 
     def build(point: Point, shape: Shape, effort: Effort) -> Program:
-        scene = scene_of(point, shape)
+        scene = scene_of(point, shape, stage.sharpness)
         learner = stage.learner(scene, stage.config)
-        world = RandomWorld(shape.population, point.items, shape.history, kind)  # type: ignore[arg-type]
+        world = RandomWorld(shape.population, point.items, shape.history, kind, looks)  # type: ignore[arg-type]
 
         def start(key: jax.Array, world: World) -> Tree:
             params = tuple(scene.network.init(one, shape.history) for one in jax.random.split(key, policies))
-            return learner.init(key, stage.hyper, Data(world=world), params)
+            return learner.init(key, stage.hyper, data_of(world, looks), params)
 
-        counts, plan = training_work(point, shape, world, policies), str(head.plan_of(point, shape))
-        return _repeated(learner, stage.hyper, start, world, point, shape, effort, counts, plan)
+        counts = training_work(point, shape, world, policies, feedback_of(stage.config))
+        plan = str(head.plan_of(point, shape))
+        return _repeated(learner, stage.hyper, start, world, point, shape, effort, counts, plan, looks)
 
     return build
+
+
+def data_of(world: World, looks: bool) -> Data:
+    """What a learner reads: the world and, where it looks, that nothing is recommended that the world's users hold alike."""
+    if not looks:
+        return Data(world=world)
+    assert world.near is not None
+    return Data(world=world, likeness=Likeness(world.near, work.WINDOW))
+
+
+def feedback_of(config: Any) -> FeedbackConfig:
+    """The steps on the feedback that a learner's static settings ask for."""
+    held = config if isinstance(config, FeedbackConfig) else getattr(config, "model", NO_FEEDBACK)
+    assert isinstance(held, FeedbackConfig)
+    return held
 
 
 def on_devices(build: Build) -> Build:
@@ -163,9 +182,13 @@ def _on_mesh(program: Program, mesh: Mesh, runs: int) -> Program:
                    counts=program.counts.times(runs), mesh=mesh)  # fmt: skip
 
 
-def training_work(point: Point, shape: Shape, world: RandomWorld, policies: int) -> Counts:
+def training_work(
+    point: Point, shape: Shape, world: RandomWorld, policies: int, feedback: FeedbackConfig = NO_FEEDBACK
+) -> Counts:
     """The least work of one update."""
+    rows = feedback.feedback_steps * feedback.feedback_rows * point.users
     return work.together(
+        work.feedback_work(shape, point.items, feedback.feedback_steps, rows),
         work.serving_work(shape, point.users, point.items, policies).times(shape.rollout),
         work.environment_work(shape, point.users, world).times(shape.rollout),
         work.learning_work(shape, point.users, point.items),
@@ -194,12 +217,13 @@ def _repeated(
     effort: Effort,
     counts: Counts,
     plan: str = "",
+    looks: bool = False,
 ) -> Program:
     """`update` scanned over, metrics averaged on the device, as the training loop does."""
     updates = updates_per_call(counts, point, shape, effort)
 
     def step(run: Tree, world: World) -> tuple[Tree, Tree]:
-        data = Data(world=world)
+        data = data_of(world, looks)
         run, metrics = jax.lax.scan(
             lambda now, _: learner.update(now, hyper, data), run, None, length=updates
         )

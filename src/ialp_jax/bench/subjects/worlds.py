@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ialp_jax.worlds.near import tabulate_near
+from ialp_jax.worlds.near import near_table, tabulate_near
 from ialp_jax.worlds.world import DenseRatings, Departure, FactorRatings, Ratings, World
 
 DENSE_RATINGS = 16_000_000  # users x items up to which a table of ratings is no burden (64 MB)
@@ -25,6 +25,7 @@ class RandomWorld:
         users: population U.
         items: catalogue N.
         history: known interactions H of a user; some users have fewer.
+        near: whether which items are too alike is tabulated however large the catalogue is.
         kind: whose world. Imagined users pay 1 for preferred items and 0 for others, without noise.
     """
 
@@ -32,6 +33,7 @@ class RandomWorld:
     items: int
     history: int
     kind: Literal["users", "imagined"] = "users"
+    near: bool = False
 
     @property
     def dense(self) -> bool:
@@ -61,6 +63,9 @@ class RandomWorld:
             allowed_items=jnp.zeros((self.users, 0), jnp.int32),
             departure=Departure.create(distance_threshold=NEAR * (2.0 * FACTORS) ** 0.5),
         )
+        if self.near:
+            table = near_table(world.item_vectors, world.departure.distance_threshold)
+            return world.replace(near=table)  # type: ignore[attr-defined, no-any-return]
         return tabulate_near(world)
 
     def _ratings(self, key: PRNGKeyArray, low: float, high: float) -> Ratings:

@@ -25,9 +25,9 @@ from ialp_jax.learning.replay import Replay, empty_replay
 from ialp_jax.marks import OnlyAboveZero, Since
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.encoders import ENCODERS, Recall
-from ialp_jax.ranges import Count, at_least
+from ialp_jax.ranges import Count, Rate, at_least
 from ialp_jax.serving.sessions import Transition
-from ialp_jax.serving.shares import average
+from ialp_jax.serving.shares import average, share_count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,15 @@ class FeedbackConfig:
     """Steps on the users' feedback after every rollout; 0 for none."""
     feedback_rows: Annotated[Count, OnlyAboveZero("feedback_steps"), Since(8)] = 8
     """Kept decisions of every user that is served, drawn for each of those steps."""
-    kept_turns: Annotated[Count, OnlyAboveZero("feedback_steps"), Since(1024)] = 1024
-    """Turns of every user that are kept for it."""
+    kept_decisions: Annotated[Count, OnlyAboveZero("feedback_steps"), Since(65_536)] = 65_536
+    """The latest decisions that are kept for it, of all users together; at least one rollout of each."""
+    sharpness: Annotated[Rate, OnlyAboveZero("feedback_steps"), Since(80.0)] = 80.0
+    """Logits are this times the predicted feedback."""
+
+    @property
+    def own_sharpness(self) -> float | None:
+        """Of the policy, where its scores are fitted to the feedback; None for the network's."""
+        return self.sharpness if self.feedback_steps else None
 
     def check(self, network: Network) -> None:
         """Refuses steps on the feedback with an encoder whose earlier decisions cannot be read anew.
@@ -81,8 +88,10 @@ def answered(transitions: Transition, recall: Recall) -> Answered:
 
 
 def begin_feedback(key: PRNGKeyArray, params: dict, rollout: Any, config: FeedbackConfig) -> FeedbackState:
-    """Nothing kept yet; `rollout` has the shapes of `answered`."""
-    return FeedbackState(empty_replay(rollout, config.kept_turns), optimiser().init(params), key)
+    """Nothing kept yet; `rollout` has the shapes of `answered`, [T, B]."""
+    turns, users = rollout.action.shape
+    kept = max(turns, config.kept_decisions // (users * share_count()))
+    return FeedbackState(empty_replay(rollout, kept), optimiser().init(params), key)
 
 
 def feedback_loss(network: Network, params: dict, rows: Answered) -> Float[Array, ""]:

@@ -47,5 +47,6 @@ class A2C:
                 self.hyper,
                 online_needs(self.look),
                 (UNTRAINED,),
+                sharpness=self.model.own_sharpness,
             ),
         )

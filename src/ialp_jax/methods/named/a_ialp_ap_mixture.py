@@ -206,6 +206,7 @@ class Mixture:
             self.hyper,
             online_needs(prior.look),
             (first, online),
+            sharpness=self.config.own_sharpness,
         )
 
 

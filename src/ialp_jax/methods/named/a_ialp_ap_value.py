@@ -121,7 +121,13 @@ class ValueChoice:
         online = first if self.start == "pretrained" else UNTRAINED
         config = () if self.model == NO_FEEDBACK else self.model
         return first, Stage(
-            "a_ialp_ap_value", ValueLearner, config, self.hyper, online_needs(prior.look), (first, online)
+            "a_ialp_ap_value",
+            ValueLearner,
+            config,
+            self.hyper,
+            online_needs(prior.look),
+            (first, online),
+            sharpness=self.model.own_sharpness,
         )
 
 

@@ -37,5 +37,11 @@ class FineTuned:
         prior = study.method("ialp")
         first, config = prior.pretraining(), ActorCriticConfig(model=self.model)
         return first, Stage(
-            "a_ialp_ft", ActorCriticLearner, config, self.hyper, online_needs(prior.look), (first,)
+            "a_ialp_ft",
+            ActorCriticLearner,
+            config,
+            self.hyper,
+            online_needs(prior.look),
+            (first,),
+            sharpness=self.model.own_sharpness,
         )

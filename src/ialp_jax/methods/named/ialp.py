@@ -54,12 +54,17 @@ class IALP:
         config = ActorCriticConfig(self.hyper.supervised > 0.0, self.model, self.teacher)
         needs = frozenset({WORLDS[self.world]}) | (online_needs(self.look) - {Need.USERS})
         return Stage("iALP pre-training", ActorCriticLearner, config, self.hyper, needs,
-                     (UNTRAINED,), budget=Budget.PRETRAIN)  # fmt: skip
+                     (UNTRAINED,), budget=Budget.PRETRAIN, sharpness=self.model.own_sharpness)  # fmt: skip
 
     def stages(self, study: Common) -> tuple[Stage, ...]:
         """Pre-training, then the policy as it is."""
         del study
         first = self.pretraining()
         return first, Stage(
-            "ialp", FrozenNetwork, needs=online_needs(self.look), after=(first,), budget=Budget.MEASURE
+            "ialp",
+            FrozenNetwork,
+            needs=online_needs(self.look),
+            after=(first,),
+            budget=Budget.MEASURE,
+            sharpness=first.sharpness,
         )
