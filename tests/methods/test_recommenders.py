@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ialp_jax.methods.base import Need
+from ialp_jax.methods.needs import Need
 from ialp_jax.recommenders.calibration import answers, calibrate, item_weights, with_one
 from ialp_jax.recommenders.fold_in import tastes
 from ialp_jax.recommenders.neighbours import neighbour_scores

@@ -102,7 +102,7 @@ def test_every_curve_a_card_names_is_a_figure_and_no_other(fake_run):
 def test_fields_that_a_report_does_not_use_are_passed_over():
     read = read_card(CARDS["a2c"] | {"stochastic": True, "default": True}, "a2c", "f", "c")
     rivals = [rival | {"premise": ""} for rival in CARDS["a2c"]["rivals"]]
-    assert read == CARDS["a2c"] | {"curves": {}, "landmark": "", "rivals": rivals}
+    assert read == CARDS["a2c"] | {"curves": {}, "landmark": "", "told": [], "rivals": rivals}
 
 
 @pytest.mark.parametrize(

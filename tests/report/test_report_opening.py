@@ -40,6 +40,13 @@ def test_the_first_sentence_says_whether_the_premise_pays(tmp_path, planner, ver
     assert not any(sentence.startswith("In the first") and "a planner" in sentence for sentence in sentences)
 
 
+def test_what_it_was_told_of_the_users_stands_beside_its_reward(tmp_path):
+    summary = summary_of(tmp_path, planner=3.0)
+    assert "told" not in opening(summary)[0]
+    summary["methods"]["ialp"]["card"]["told"] = ["when they leave", "how often"]
+    assert opening(summary)[0].endswith(" It was told of the users: when they leave; how often.")
+
+
 def test_the_room_goes_from_the_least_to_what_knows_the_users(tmp_path):
     (room,) = opening(summary_of(tmp_path))
     assert room.startswith("The room this world leaves, in reward per session: random 1.")

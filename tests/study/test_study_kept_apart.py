@@ -9,7 +9,7 @@ from made_tables import tiny_dataset
 from rich.console import Console
 
 from ialp_jax.methods import get
-from ialp_jax.methods.base import Need
+from ialp_jax.methods.needs import Need
 from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.recommenders.factors import FactorsConfig, offline_factors
 from ialp_jax.study.config import StudyConfig

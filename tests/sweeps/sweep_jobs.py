@@ -1,6 +1,7 @@
 """Tiny sweeps for the tests: what is searched, over a study of fifty invented users."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -66,7 +67,7 @@ kind = "grid"
 def begin(place, out, *more, environment=None, **fixed):
     """Starts a sweep of six settings in a process of its own; the same as the fixture `whole` of test_sweeps_run."""
     sweep = tiny_sweep(place, RATES, Axis("online.users", values=(8, 16)), **fixed)
-    fixed = "\n".join(f'"{name}" = {value}' for name, value in sweep.changes.items())
+    fixed = "\n".join(f'"{name}" = {json.dumps(value)}' for name, value in sweep.changes.items())
     (place / "space.toml").write_text(SPACE.format(fixed=fixed), encoding="utf-8")
     command = [Path(sys.executable).parent / "ialp", "sweep", "tiny.py", "--space", "space.toml", "--out", out,
                "--runs-per-program", "3", "--devices", "1", "--loop.checkpoint-seconds", "0", *more]  # fmt: skip

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.learning.logged import LoggedSessions
+from ialp_jax.methods.needs import Need
 from ialp_jax.policies.actor import Flag
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.serving.likeness import Likeness
@@ -26,39 +27,6 @@ RunState = Any
 Params = Any
 Hyper = Any
 Metrics = dict[str, Array]
-
-
-class Need(Enum):
-    """An input that a stage reads, prepared only where a chosen stage names it.
-
-    `settings` are the groups of the study's configuration that this input alone is made from; a stage that does not
-    need it does not change with them.
-    """
-
-    USERS = ("users", ())
-    """The users' world, where sessions are served."""
-    TABLE_WORLD = ("table_world", ("preferences",))
-    """The preference table as a world of imagined users."""
-    LOGS_WORLD = ("logs_world", ("logs_world", "factors"))
-    """The users whom the offline logs suggest, as a world."""
-    MIXED_WORLD = ("mixed_world", ("preferences", "logs_world", "factors"))
-    """The table's imagined users, whose rewards are partly what their logs suggest."""
-    PRIOR = ("prior", ("preferences", "prior"))
-    """What the preference table says of every user and item."""
-    RECORDED = ("recorded", ("logged",))
-    """Sessions of offline users under a stated logging policy, in their own simulator."""
-    LOGS = ("logs", ())
-    """The offline users' own interactions as sessions."""
-    LIKENESS = ("likeness", ("likeness",))
-    """What the recommender holds alike, and keeps apart: sessions are served by that rule."""
-
-    def __init__(self, label: str, settings: tuple[str, ...]) -> None:
-        self.label, self.settings = label, settings
-
-    @property
-    def rests_on_table(self) -> bool:
-        """Whether the preference table's judgements are part of its cost."""
-        return "preferences" in self.settings
 
 
 class Budget(Enum):
@@ -212,6 +180,12 @@ def online_needs(look: bool) -> frozenset[Need]:
 def looking(stage: Stage, name: str) -> Stage:
     """The stage under another name, served with alike items kept apart."""
     return replace(stage, name=name, needs=stage.needs | {Need.LIKENESS})
+
+
+def told_of_users(stages: Iterable[Stage]) -> list[str]:
+    """What the stages are told of the users' own rules by what they read, each once."""
+    needs = frozenset().union(*(stage.needs for stage in stages))
+    return list(dict.fromkeys(need.told for need in Need if need in needs and need.told))
 
 
 def rest_on_table(stages: Iterable[Stage]) -> bool:

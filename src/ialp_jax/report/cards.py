@@ -26,7 +26,8 @@ class Card(TypedDict):
 
     `title`, `meaning`, `family` and `learns_online` are needed. `rivals`, `curves` (name in `curves.npz` -> title of
     its axis), `reference` (repeated in the pictures of other families), `landmark` ("floor", "simple" or "ceiling": its
-    part in the room that a world leaves) and `paper` may be missing in the file.
+    part in the room that a world leaves), `paper` and `told` (what it was told of the users' own rules) may be missing in
+    the file.
     """
 
     title: str
@@ -38,6 +39,7 @@ class Card(TypedDict):
     reference: bool
     landmark: str
     paper: str
+    told: list[str]
 
 
 def unrecorded_card(name: str) -> Card:
@@ -52,6 +54,7 @@ def unrecorded_card(name: str) -> Card:
         reference=False,
         landmark="",
         paper="",
+        told=[],
     )
 
 
@@ -82,6 +85,7 @@ def read_card(stored: Any, name: str, file: Path, column: str) -> Card:
         reference=at.checked(fields.get("reference", False), bool, "true or false", ".reference"),
         landmark=at.checked(fields.get("landmark", ""), str, "text", ".landmark"),
         paper=at.checked(fields.get("paper", ""), str, "text", ".paper"),
+        told=at.texts(fields, "told"),
     )
 
 
@@ -103,6 +107,11 @@ class _Place:
         """A field that is text and not empty, on one line."""
         stored = self.checked(fields.get(name) or None, str, "text", f"{where}.{name}")
         return " ".join(stored.split())
+
+    def texts(self, fields: dict[str, Any], name: str) -> list[str]:
+        """A field that is a list of texts, or missing."""
+        stored = self.checked(fields.get(name, []), list, "a list", f".{name}")
+        return [self.checked(text, str, "text", f".{name}[{index}]") for index, text in enumerate(stored)]
 
     def rivals(self, stored: Any) -> list[Rival]:
         """The comparisons."""

@@ -78,6 +78,7 @@ def by_family(methods: Iterable[Method]) -> list[tuple[str, list[Method]]]:
 def _method(name: str, card: Card, shades: tuple[str, ...], place: int) -> Method:
     dashes = ("-", *DASHES) if card["learns_online"] else DASHES
     paper = f" ({card['paper']})" if card["paper"] else ""
+    told = f". Told of the users: {'; '.join(card['told'])}" if card["told"] else ""
     return Method(
         name=name,
         label=card["title"],
@@ -85,6 +86,6 @@ def _method(name: str, card: Card, shades: tuple[str, ...], place: int) -> Metho
         colour=shades[place % len(shades)],
         dash=dashes[place % len(dashes)],
         frozen=not card["learns_online"],
-        meaning=card["meaning"] + paper,
+        meaning=card["meaning"] + paper + told,
         reference=card["reference"],
     )

@@ -18,7 +18,7 @@ def _premises(summary: dict[str, Any]) -> list[str]:
     """Of every comparison of the start that tests what a method is built on."""
     methods = summary_methods(summary)
     return [
-        f"{row['premise']} {PAYS[row['verdict']]}: {_lowered(beginning(summary, row, methods))}"
+        f"{row['premise']} {PAYS[row['verdict']]}: {_lowered(beginning(summary, row, methods))}{_told(summary, row)}"
         for row in summary["comparisons"]
         if row.get("premise")
     ]
@@ -26,6 +26,12 @@ def _premises(summary: dict[str, Any]) -> list[str]:
 
 def _lowered(sentence: str) -> str:
     return sentence[:1].lower() + sentence[1:]
+
+
+def _told(summary: dict[str, Any], row: dict[str, Any]) -> str:
+    """What the compared method was told of the users' own rules; "" for nothing."""
+    told = summary["methods"][row["method"]]["card"]["told"]
+    return f" It was told of the users: {'; '.join(told)}." if told else ""
 
 
 def _room(summary: dict[str, Any]) -> str:

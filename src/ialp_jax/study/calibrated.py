@@ -8,7 +8,8 @@ from jaxtyping import Float
 
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.learning.logged import LoggedSessions
-from ialp_jax.methods.base import Need, Stage
+from ialp_jax.methods.base import Stage
+from ialp_jax.methods.needs import Need
 from ialp_jax.recommenders.calibration import affinities, answers, calibrate
 from ialp_jax.recommenders.exits import exit_threshold, nearest_recent
 from ialp_jax.recommenders.factors import FactorsConfig

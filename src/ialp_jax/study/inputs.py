@@ -14,7 +14,8 @@ from rich.console import Console
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.dataset import Dataset, offline_popularity
 from ialp_jax.learning.logged import LoggedSessions
-from ialp_jax.methods.base import Data, Need, OfflineFit, Stage, rest_on_table
+from ialp_jax.methods.base import Data, OfflineFit, Stage, rest_on_table
+from ialp_jax.methods.needs import Need
 from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.preferences.completion.completion import CompletedPreferences, complete
 from ialp_jax.preferences.content_vectors import text_vectors

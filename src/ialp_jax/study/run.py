@@ -13,7 +13,7 @@ from rich.console import Console
 from ialp_jax.artifacts import plain, write_arrays, write_json
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.environments import Environment
-from ialp_jax.methods.base import Budget, Stage, rest_on_table
+from ialp_jax.methods.base import Budget, Stage, rest_on_table, told_of_users
 from ialp_jax.methods.registry import Registered
 from ialp_jax.policies.artifact import save_policy
 from ialp_jax.report import preference_statements, print_summary, write_report
@@ -169,7 +169,8 @@ class Study:
             "budget": {"online_steps": config.online.steps, "seeds": config.seeds,
                        "pretrain_steps": max(result.costs.pretraining_steps for result in results.values())},
             "methods": {entry.name: {**asdict(result.costs), "per_seed": result.per_seed,
-                                     "departures": result.departures, "card": plain(entry.card)}
+                                     "departures": result.departures,
+                                     "card": plain(entry.card) | {"told": told_of_users(stages_of(entry, config))}}
                         for entry, result in results.items()},
         })  # fmt: skip
         arrays = {

@@ -12,7 +12,8 @@ from jaxtyping import Int
 
 from ialp_jax.artifacts import InputError, fingerprint, plain
 from ialp_jax.marks import Since, marks_on
-from ialp_jax.methods.base import Budget, Data, Learner, Need, Scene, Stage, Untrained
+from ialp_jax.methods.base import Budget, Data, Learner, Scene, Stage, Untrained
+from ialp_jax.methods.needs import Need
 from ialp_jax.methods.registry import USER_MODULE, Registered
 from ialp_jax.policies.actor_critic import ActorCritic, Network
 from ialp_jax.policies.config import PolicyConfig

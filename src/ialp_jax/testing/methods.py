@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from ialp_jax.artifacts import Value
-from ialp_jax.methods.base import Budget, Need, Stage
+from ialp_jax.methods.base import Budget, Stage
+from ialp_jax.methods.needs import Need
 from ialp_jax.serving.sessions import Actor, PrivilegedActor
 from ialp_jax.serving.stream import Stream
 from ialp_jax.study.measure import fresh_sessions

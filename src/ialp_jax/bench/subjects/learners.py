@@ -6,7 +6,8 @@ from typing import Any
 
 import jax
 
-from ialp_jax.methods.base import Budget, Need, Stage
+from ialp_jax.methods.base import Budget, Stage
+from ialp_jax.methods.needs import Need
 from ialp_jax.methods.options import options_of
 from ialp_jax.methods.registry import Registered, get, names
 

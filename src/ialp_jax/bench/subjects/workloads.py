@@ -15,10 +15,11 @@ from ialp_jax.bench.settings import Effort, Point, Shape
 from ialp_jax.bench.subjects import head, work
 from ialp_jax.bench.subjects.learners import IMAGINED, learning_stages, taught_stage
 from ialp_jax.bench.subjects.worlds import RandomWorld
-from ialp_jax.methods.base import Data, Learner, Need, Scene, Stage
+from ialp_jax.methods.base import Data, Learner, Scene, Stage
 from ialp_jax.methods.learners.feedback import NO_FEEDBACK, FeedbackConfig
 from ialp_jax.methods.learners.frozen import FrozenNetwork
 from ialp_jax.methods.named.random import RandomServer
+from ialp_jax.methods.needs import Need
 from ialp_jax.policies.actor_critic import ActorCritic, Network
 from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.serving.likeness import Likeness

@@ -16,9 +16,10 @@ from ialp_jax.learning.experience import Experience, experience_of, joined
 from ialp_jax.learning.optimiser import StepHyper, gradient_step, optimiser
 from ialp_jax.learning.replay import Replay, empty_replay
 from ialp_jax.learning.row_losses import follow
-from ialp_jax.methods.base import UNTRAINED, Budget, Data, Need, Stage
+from ialp_jax.methods.base import UNTRAINED, Budget, Data, Stage
 from ialp_jax.methods.learners.offline import OfflineLearner, OfflineState
 from ialp_jax.methods.learners.serving import ServingLearner, learning_key
+from ialp_jax.methods.needs import Need
 from ialp_jax.policies.actor import Flag
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.window import window_actor

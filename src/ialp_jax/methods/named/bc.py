@@ -12,9 +12,10 @@ from ialp_jax.learning.experience import Experience
 from ialp_jax.learning.optimiser import gradient_step, optimiser
 from ialp_jax.learning.row_losses import action_statistics, window_features
 from ialp_jax.marks import Since
-from ialp_jax.methods.base import UNTRAINED, Budget, Card, Common, Data, Need, Rival, Stage, online_needs
+from ialp_jax.methods.base import UNTRAINED, Budget, Card, Common, Data, Rival, Stage, online_needs
 from ialp_jax.methods.families import OFFLINE
 from ialp_jax.methods.learners.offline import FrozenWindow, OfflineConfig, OfflineLearner, OfflineState
+from ialp_jax.methods.needs import Need
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 from ialp_jax.policies.actor_critic import Network

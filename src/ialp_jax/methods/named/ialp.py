@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 from ialp_jax.marks import OnlyAboveZero, Since
-from ialp_jax.methods.base import UNTRAINED, Budget, Card, Common, Need, Rival, Stage, online_needs
+from ialp_jax.methods.base import UNTRAINED, Budget, Card, Common, Rival, Stage, online_needs
 from ialp_jax.methods.families import PREFERENCES
 from ialp_jax.methods.learners.actor_critic import ActorCriticConfig, ActorCriticLearner
 from ialp_jax.methods.learners.feedback import FeedbackConfig
 from ialp_jax.methods.learners.frozen import FrozenNetwork
 from ialp_jax.methods.learners.teaching import TaughtHyper, TeacherName
+from ialp_jax.methods.needs import Need
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 

@@ -22,10 +22,11 @@ from ialp_jax.learning.losses import actor_critic_loss
 from ialp_jax.learning.optimiser import gradient_step, optimiser, remaining
 from ialp_jax.learning.prior import prior_log_prob
 from ialp_jax.marks import OnlyAboveZero
-from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Need, Rival, Stage
+from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Rival, Stage
 from ialp_jax.methods.families import PREFERENCES
 from ialp_jax.methods.learners.actor_critic import ActorCriticState
 from ialp_jax.methods.learners.serving import ServingLearner
+from ialp_jax.methods.needs import Need
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 from ialp_jax.policies.actor import Flag, policy_actor

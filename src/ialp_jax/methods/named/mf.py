@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from ialp_jax.methods.base import Budget, Card, Common, Need, OfflineFit, Rival, Stage, online_needs
+from ialp_jax.methods.base import Budget, Card, Common, OfflineFit, Rival, Stage, online_needs
 from ialp_jax.methods.families import RECOMMENDERS
 from ialp_jax.methods.learners.fold_in import FoldInServer
+from ialp_jax.methods.needs import Need
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 from ialp_jax.recommenders.factors import FactorsConfig

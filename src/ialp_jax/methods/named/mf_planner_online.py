@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ialp_jax.methods.base import Card, Common, Data, Need, OfflineFit, Rival, Stage, online_needs
+from ialp_jax.methods.base import Card, Common, Data, OfflineFit, Rival, Stage, online_needs
 from ialp_jax.methods.families import RECOMMENDERS
 from ialp_jax.methods.learners.serving import ServingLearner
+from ialp_jax.methods.needs import Need
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 from ialp_jax.policies.actor import Flag

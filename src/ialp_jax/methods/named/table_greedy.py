@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ialp_jax.methods.base import Budget, Card, Common, Data, Need, Stage
+from ialp_jax.methods.base import Budget, Card, Common, Data, Stage
 from ialp_jax.methods.families import FIXED
 from ialp_jax.methods.learners.frozen import FrozenLearner
+from ialp_jax.methods.needs import Need
 from ialp_jax.methods.registry import register
 from ialp_jax.policies.actor import Flag
 from ialp_jax.policies.fixed import ScorePolicy, fixed_actor
