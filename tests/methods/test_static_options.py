@@ -1,0 +1,83 @@
+"""An option that decides a program decides what comes out of it: every static option of every method, in tiny trials."""
+
+import numpy as np
+import pytest
+
+from ialp_jax.artifacts import InputError
+from ialp_jax.marks import Yardstick
+from ialp_jax.methods import names
+from ialp_jax.study.fields import held, kind_of, marks_of
+from ialp_jax.study.measure import fresh_sessions
+from ialp_jax.study.stages import check_chunks, static_key
+from ialp_jax.testing.options import conditions, other_values, own_options
+from ialp_jax.testing.trial import Trial, leaves_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("batched_keys")]
+
+
+def programs(trial):
+    """What tells the programs of a method's stages apart."""
+    return [static_key(stage, trial.config) for stage in trial.stages]
+
+
+def small_values(trial, name):
+    """Other values: all of a choice, and of numbers a small one, which a few updates in a small world can feel."""
+    now = held(trial.config, name)
+    if kind_of(trial.config, name) is int:
+        for least in (4, 2, 1, 0):  # a memory holds a rollout of 4
+            try:
+                other = trial.having({name: least})
+                check_chunks(other.config)
+            except InputError:
+                continue
+            if least != now:
+                return [least]
+    values = other_values(trial.config, name)
+    return values if kind_of(trial.config, name) not in (int, float) else values[:1]
+
+
+def results(trial):
+    """What the method's last stage leaves, and whom it recommends what afterwards."""
+    stage = trial.stages[-1]
+    program, trained = trial.program(stage, [0]), trial.alone(stage)
+    product = leaves_of(program.learner.product(trained.run))
+    if program.data.world is None:
+        return product
+    played = {
+        f"greedy {greedy}": fresh_sessions(program, trained.run, trial.config, greedy).items
+        for greedy in (False, True)
+    }
+    return product | {name: np.asarray(items) for name, items in played.items()}
+
+
+def differ(trials):
+    """Whether two trials have other results; what only binds in large steps is tried in large steps too."""
+    return any(unequal(*map(results, pair)) for pair in (trials, list(map(bolder, trials))))
+
+
+def bolder(trial):
+    """The same with a hundred times the step size, where the method has one."""
+    rates = [name for name in own_options(trial) if name.endswith(".learning_rate")]
+    return trial.having({name: 100.0 * held(trial.config, name) for name in rates})
+
+
+def unequal(left, right):
+    return left.keys() != right.keys() or any(not np.array_equal(left[name], right[name]) for name in left)
+
+
+@pytest.mark.parametrize("method", names())
+def test_other_values_are_other_programs_with_other_results(method):
+    trial = Trial.small(method)
+    for name in own_options(trial):
+        if any(isinstance(mark, Yardstick) for mark in marks_of(trial.config, name)):
+            continue  # it changes how fast or how precisely, as its mark says
+        now = trial.having(dict(conditions(trial.config, name)))
+        others = [now.having({name: value}) for value in small_values(now, name)]
+        static = [other for other in others if programs(other) != programs(now)]
+        if not static:
+            continue  # a number, which is data of one program: the kit's
+        assert len({tuple(programs(one)) for one in (now, *static)}) == 1 + len(static), (
+            f"{name}: values share programs"
+        )
+        idle = [held(other.config, name) for other in static if not differ([now, other])]
+        assert not idle, f"{name}: {idle} leaves and serves what {held(now.config, name)} does"
