@@ -14,6 +14,7 @@ from ialp_jax.data.grading import combine_repeats, explicit_grade, implicit_grad
 from ialp_jax.data.kcore import k_core
 from ialp_jax.data.split import order_within_user, part_of_user, split_users
 from ialp_jax.data.validate import SCHEMAS
+from ialp_jax.marks import Since
 from ialp_jax.ranges import Count, at_least, between, check_ranges
 
 DEFAULT_K = 5
@@ -31,6 +32,9 @@ class DataConfig:
     """Share of the users in (0, 1) whose logs may train policies; the others are only met online."""
     seed: Annotated[int, at_least(0)] = 0
     """Decides the offline users and, where the logs carry no times, the order within a user."""
+
+    validation: Annotated[bool, Since(False)] = False
+    """To choose settings by: half of the offline users, drawn by the seed, are met online instead of those who otherwise are."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "data")
@@ -88,7 +92,7 @@ def build(raw: RawLogs, config: DataConfig) -> Dataset:
         known = known[np.ix_(users["source_row"].to_numpy(), items["source_row"].to_numpy())].astype(
             np.float32
         )
-    split = split_users(users.height, config.offline_fraction, config.seed)
+    split = split_users(users.height, config.offline_fraction, config.seed, config.validation)
     users = users.with_columns(split=pl.Series(split))
     text = ["text"] if "text" in users.columns else []
     return Dataset(
@@ -157,6 +161,11 @@ def _statements(
         order,
         f"History = each user's latest interactions, at most {config.history_length} and at most half; the"
         f" rest is held out. {config.offline_fraction:.0%} of the users, drawn by the seed, are offline.",
+        *(
+            ["Validation: half of these are met online, and the other users not at all."]
+            if config.validation
+            else []
+        ),
     ]
 
 

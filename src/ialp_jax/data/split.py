@@ -31,10 +31,16 @@ def part_of_user(history_length: int) -> pl.Expr:
     return pl.when(pl.col("position") >= count - size).then(pl.lit("history")).otherwise(pl.lit("held_out"))
 
 
-def split_users(num_users: int, offline_fraction: float, seed: int) -> list[str]:
-    """Draws `offline_fraction` of the users (never none, never all) as "offline"; the rest are "online"."""
+def split_users(num_users: int, offline_fraction: float, seed: int, validation: bool = False) -> list[str]:
+    """Draws `offline_fraction` of the users (never none, never all) as "offline"; the rest are "online".
+
+    For validation the second half of those drawn are "online" instead, and the rest "unused": whatever is tried on such a
+    split, users who are met online without it have no part in.
+    """
     num_offline = int(np.clip(round(num_users * offline_fraction), 1, num_users - 1))
     order = np.random.default_rng([seed, USER_STREAM]).permutation(num_users)
-    offline = np.zeros(num_users, bool)
-    offline[order[:num_offline]] = True
-    return ["offline" if chosen else "online" for chosen in offline]
+    split = np.full(num_users, "unused" if validation else "online", dtype=object)
+    split[order[:num_offline]] = "offline"
+    if validation:
+        split[order[(num_offline + 1) // 2 : num_offline]] = "online"
+    return list(split)

@@ -40,7 +40,12 @@ def validate(dataset: "Dataset") -> None:
     _require(_is_range(items["item"]), "items", "item", "is not 0, 1, 2, ... in row order")
     for name, frame in (("users", users), ("items", items)):
         _require(frame["raw_id"].is_unique().all(), name, "raw_id", "names something twice")
-    _require(users["split"].is_in(["offline", "online"]).all(), "users", "split", "is not offline or online")
+    _require(
+        users["split"].is_in(["offline", "online", "unused"]).all(),
+        "users",
+        "split",
+        "is not offline, online or unused",
+    )
     _validate_interactions(interactions, users.height, items.height)
     _validate_ratings(dataset)
 

@@ -8,10 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from rich.console import Console
 
-from ialp_jax.artifacts import InputError
 from ialp_jax.data.dataset import Dataset, offline_popularity
 from ialp_jax.learning.logged import LoggedSessions
 from ialp_jax.methods.base import Data, OfflineFit, Stage, rest_on_table
@@ -29,10 +28,11 @@ from ialp_jax.study.factors import factor_vectors, likeness_points
 from ialp_jax.study.imagined import imagined, scores_of_all
 from ialp_jax.study.logged import history_sessions, kept, recorded_sessions
 from ialp_jax.study.table import FinishedTable, content_table
+from ialp_jax.study.users_world import users_world
 from ialp_jax.worlds.fit.factorisation import Factors
-from ialp_jax.worlds.fit.fit import fit_world
 from ialp_jax.worlds.fit.points import sampled_distances
 from ialp_jax.worlds.fit.report import FitReport
+from ialp_jax.worlds.histories import sampled_histories, with_histories
 from ialp_jax.worlds.logs_world import logs_world, mixed_world
 from ialp_jax.worlds.near import near_table, tabulate_near
 from ialp_jax.worlds.simulator import Simulator
@@ -98,12 +98,7 @@ class Inputs:
 
     @cached_property
     def _users(self) -> tuple[World, FitReport]:
-        _keep_dataset(self.dataset, self._out / "dataset")
-        with self._console.status("fitting the users' world"):
-            world, fit = fit_world(self.dataset, self.config.fit, self.config.data.history_length)
-        _check_room(world, self.config)
-        _print_fit(fit, self._console)
-        return tabulate_near(world), fit
+        return users_world(self.dataset, self.config, self._out / "dataset", self._console)
 
     @cached_property
     def table(self) -> PreferenceTable:
@@ -148,6 +143,20 @@ class Inputs:
     @cached_property
     def logs_world(self) -> World:
         """The users whom the offline logs suggest."""
+        return self._with_histories(self._logs_world, user_states(self.dataset).users)
+
+    def _with_histories(self, world: World, users: Int[np.ndarray, "U"]) -> World:
+        """A world of these users, in which their sessions also open with other parts of their logs."""
+        copies, length = self.config.logs_world.histories, self.config.data.history_length
+        if not copies:
+            return world
+        return with_histories(
+            world, *sampled_histories(self.dataset, users, length, copies, self.config.fit.seed)
+        )
+
+    @cached_property
+    def _logs_world(self) -> World:
+        """With the history that every user has."""
         config = self.config.logs_world
         if config.calibrated:
             config = by_recorded(self.dataset, self.config.factors, config, self.recorded)
@@ -169,7 +178,8 @@ class Inputs:
         chosen = self.config.preferences
         share = chosen.logs_half / np.maximum(chosen.logs_half + counts[judged], 1e-9)
         rows = np.searchsorted(offline, judged)
-        return tabulate_near(mixed_world(self.llm_world, self.logs_world, rows, share, chosen.alike))
+        mixed = mixed_world(self.llm_world, self._logs_world, rows, share, chosen.alike)
+        return self._with_histories(tabulate_near(mixed), judged)
 
     @cached_property
     def table_scores(self) -> Float[np.ndarray, "U N"]:
@@ -258,39 +268,7 @@ _INPUTS = {
 }
 _WORLDS = (Need.USERS, Need.TABLE_WORLD, Need.LOGS_WORLD, Need.MIXED_WORLD)
 MADE = {"_users": "the users' world", "table": "the preference table", "completed": "its reward model",
-        "llm_world": "the LLM's world", "logs_world": "the logs' world", "mixed_world": "the world of both", "table_scores": "the table's scores of all users",
+        "llm_world": "the LLM's world", "_logs_world": "the logs' world", "mixed_world": "the world of both", "table_scores": "the table's scores of all users",
         "text_vectors": "the items' text vectors", "recorded": "recorded sessions", "logs": "the logs as sessions",
         "factors": "factors of the logs", "likeness": "what is kept apart"}  # fmt: skip
 """Inputs by attribute, in words."""
-
-
-def _keep_dataset(dataset: Dataset, directory: Path) -> None:
-    """Writes the dataset unless the same one lies there already."""
-    if directory.exists() and _stored_fingerprint(directory) == dataset.fingerprint:
-        return
-    dataset.save(directory)
-
-
-def _stored_fingerprint(directory: Path) -> str | None:
-    try:
-        return Dataset.load(directory).fingerprint
-    except InputError:
-        return None
-
-
-def _check_room(world: World, config: StudyConfig) -> None:
-    """Where repeats are masked, the longest session must leave something to recommend."""
-    needed = world.initial_items.shape[1] + config.simulator.turn_cap
-    if config.simulator.repeats == "masked" and world.num_items <= needed:
-        raise InputError(
-            f"a catalogue of {world.num_items} items cannot fill {config.simulator.turn_cap} turns without repeats "
-            f"after a history of {world.initial_items.shape[1]}",
-            column="simulator.turn_cap", fix="lower the turn cap, or set simulator.repeats to allowed",
-        )  # fmt: skip
-
-
-def _print_fit(fit: FitReport, console: Console) -> None:
-    rows = ", ".join(f"{name} {accuracy.auc:.3f}" for name, accuracy in fit.held_out.items())
-    console.print(
-        f"users' world: held-out AUC {rows}; item means explain {fit.item_mean_share:.0%} of the ratings"
-    )

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ialp_jax.data.dataset import Dataset, histories
 from ialp_jax.marks import Only, Since
-from ialp_jax.ranges import Percentile, Rate, Share, Weight
+from ialp_jax.ranges import Percentile, Rate, Share, Weight, at_least
 from ialp_jax.worlds.fit.affinity import fold, grade_thresholds
 from ialp_jax.worlds.fit.config import FitConfig
 from ialp_jax.worlds.fit.factorisation import Factors
@@ -32,6 +32,8 @@ class LogsWorldConfig:
     """Users leave where items are nearer than this percentile of the logs' own distances, times the margin."""
     distance_margin: Annotated[Rate, Only("calibrated", False)] = 1.6
     """How much farther apart than that items must be, since the logs' distances are estimates."""
+    histories: Annotated[int, at_least(0), Since(0)] = 0
+    """Random parts of a user's log with which sessions open, besides the latest interactions; also in the mixed world."""
     exit_rate: Annotated[Share, Only("calibrated", True), Since(0.0005)] = 0.0005
     """Beyond the distance that is read off recorded sessions at most this share of turns ended with the user's leaving."""
 

@@ -81,6 +81,22 @@ class GradedFactorRatings:
 
 
 @struct.dataclass
+class CopiedRatings:
+    """Ratings of users of whom there are `copies` in a row, who differ in what is known of them."""
+
+    ratings: Ratings
+    copies: int = struct.field(pytree_node=False)
+
+    def of(self, user: Int[Array, ""], item: Int[Array, ""]) -> Float[Array, ""]:
+        """Rating of one item by one user."""
+        return self.ratings.of(user // self.copies, item)
+
+    def of_all(self, user: Int[Array, ""]) -> Float[Array, "N"]:
+        """Ratings of the whole catalogue by one user."""
+        return self.ratings.of_all(user // self.copies)
+
+
+@struct.dataclass
 class Departure:
     """Parameters of the departure rules; which rules are compiled in is `SimulatorConfig.rules`.
 

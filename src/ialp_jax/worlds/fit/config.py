@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.marks import Since
 from ialp_jax.ranges import Percentile, Share, Weight, at_least, check_ranges, within
 
 
@@ -47,8 +46,6 @@ class FitConfig:
     """Temper every recommendation costs."""
     patience_gain: float = 1.5
     """Temper that feedback 1 restores (proportionally for less)."""
-    session_users: Annotated[Literal["online", "offline"], Since("online")] = "online"
-    """Whose sessions are served: the online users', or, to choose settings by, the offline users'."""
     top_categories: Annotated[int, at_least(0)] = 32
     """Most frequent item categories kept for the category rule."""
     seed: Annotated[int, at_least(0)] = 0

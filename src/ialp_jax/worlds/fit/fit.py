@@ -55,7 +55,7 @@ def fit_world(dataset: Dataset, config: FitConfig, history_length: int) -> tuple
         rating_noise=jnp.float32(config.rating_noise),
         item_vectors=jnp.asarray(vectors, jnp.float32),
         item_categories=jnp.asarray(_categories(dataset, config.top_categories)),
-        session_users=jnp.asarray(_users_of(dataset, config.session_users)),
+        session_users=jnp.asarray(_online_users(dataset)),
         initial_items=jnp.asarray(items),
         initial_feedback=jnp.asarray(feedback),
         allowed_items=jnp.zeros((dataset.num_users, 0), jnp.int32),
@@ -108,11 +108,12 @@ def _departure(config: FitConfig, threshold: float) -> Departure:
     )
 
 
-def _users_of(dataset: Dataset, split: str) -> Int[np.ndarray, "M"]:
-    users = dataset.users.filter(pl.col("split") == split)["user"].to_numpy().astype(np.int32)
+def _online_users(dataset: Dataset) -> Int[np.ndarray, "M"]:
+    users = dataset.users.filter(pl.col("split") == "online")["user"].to_numpy().astype(np.int32)
     if not len(users):
-        raise InputError(f"no user is in the split {split!r}", column="fit.session_users",
-                         fix="serve the other users, or split the data otherwise")  # fmt: skip
+        raise InputError(
+            "no user is met online", column="data.offline_fraction", fix="lower it, or give more users"
+        )
     return users
 
 
