@@ -116,7 +116,9 @@ def test_users_are_split_once_and_never_all(num_users, fraction, seed):
 
 @given(num_users=st.integers(4, 60), fraction=st.floats(0.3, 0.9), seed=st.integers(0, 5))
 def test_validation_meets_half_of_the_offline_users_and_nobody_else(num_users, fraction, seed):
-    plain, tried = (np.array(split_users(num_users, fraction, seed, validation)) for validation in (False, True))
+    plain, tried = (
+        np.array(split_users(num_users, fraction, seed, validation)) for validation in (False, True)
+    )
     offline = plain == "offline"
     np.testing.assert_array_equal(tried != "unused", offline)
     assert 0 <= (tried == "offline").sum() - (tried == "online").sum() <= 1

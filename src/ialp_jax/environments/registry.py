@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ialp_jax.artifacts import InputError
+from ialp_jax.artifacts import InputError, Value
 from ialp_jax.data.build import DataConfig
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.data.synthetic import SyntheticConfig, generate
@@ -34,6 +34,7 @@ class Environment:
         synthetic: the invented logs used where no folder is given.
         simulator: rules of a session.
         fit: how users are fitted.
+        study: (dotted name, value) of fields of a study that suit it better than their defaults.
     """
 
     description: str
@@ -43,6 +44,7 @@ class Environment:
     synthetic: SyntheticConfig = SyntheticConfig()
     simulator: SimulatorConfig = SimulatorConfig()
     fit: FitConfig = FitConfig()
+    study: tuple[tuple[str, Value], ...] = ()
 
     def dataset(self, directory: Path | None, config: DataConfig, name: str) -> Dataset:
         """Reads the logs in `directory`, or invents some if it is None (the dataset says so).

@@ -20,6 +20,7 @@ from ialp_jax.ranges import Count, Percentile, PositiveShare, Weight, check_rang
 from ialp_jax.recommenders.factors import FactorsConfig
 from ialp_jax.serving.stream import Stream
 from ialp_jax.study.factors import LikenessConfig
+from ialp_jax.study.fields import apply
 from ialp_jax.study.logged import LoggedConfig
 from ialp_jax.training.loop import LoopConfig
 from ialp_jax.worlds.fit.config import FitConfig
@@ -166,7 +167,7 @@ def preset(environment: Environment, name: Preset) -> StudyConfig:
     """The study of an environment at one of two sizes: quick (minutes on two cores) or full."""
     online, pretrain = {"quick": (200_000, 300_000), "full": (2_000_000, 2_000_000)}[name]
     chunk = LoopConfig().chunk
-    return StudyConfig(
+    config = StudyConfig(
         data=environment.data,
         simulator=environment.simulator,
         fit=environment.fit,
@@ -174,6 +175,7 @@ def preset(environment: Environment, name: Preset) -> StudyConfig:
         online=with_steps(Stream(), online, chunk),
         evaluation=EvaluationConfig(sessions=512 if name == "quick" else 2048),
     )
+    return apply(config, dict(environment.study))
 
 
 def with_steps(config: Stream, steps: int, chunk: int) -> Stream:

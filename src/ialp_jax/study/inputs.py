@@ -229,7 +229,9 @@ class Inputs:
         if rule.percentile is None:
             threshold = kept_apart_within(self.recorded, points, rule.window, rule.exit_rate)
             if threshold == 0.0:
-                self._console.print("[yellow]Recorded sessions do not end by likeness: nothing is kept apart")
+                self._console.print(
+                    "[yellow]Recorded sessions do not end by likeness: nothing is kept apart, and the policy gradient alone may learn more (docs/learning.md)"
+                )
         else:
             threshold = float(np.percentile(sampled_distances(points, self.config.fit.seed), rule.percentile))
         return Likeness(near_table(points, threshold), rule.window)
