@@ -15,6 +15,7 @@ from ialp_jax.data.build import DataConfig
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.data.synthetic import SyntheticConfig
 from ialp_jax.environments import Environment
+from ialp_jax.methods.learners.feedback import FeedbackConfig
 from ialp_jax.methods.registry import default_names
 from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.recommenders.factors import FactorsConfig
@@ -29,6 +30,8 @@ from ialp_jax.worlds.world import DenseRatings, World
 CHUNK = 2
 TINY_FACTORS = 0.1
 """Penalty of factorisations here: at its default the few users' logs have no factors but zero."""
+TINY_KEPT = 256
+"""Run states that are saved again and again are no place for decisions that so few users never make."""
 TINY_LIKENESS = 30.0
 """What is kept apart here: too few users are served for it to be read off."""
 STREAM = Stream(users=8, rollout=4, updates=4 * CHUNK, pool=4, bins=4)
@@ -55,17 +58,19 @@ def tiny_config(methods: tuple[str, ...], environment: Environment, online: Stre
         likeness=LikenessConfig(percentile=TINY_LIKENESS),
         evaluation=EvaluationConfig(sessions=32, fixed_share=1.0), loop=LoopConfig(chunk=CHUNK, checkpoint_seconds=1e6),
     )  # fmt: skip
-    return _with_factors(config)
+    return _sized(config)
 
 
-def _with_factors(group: Any) -> Any:
-    """A group of options in which every factorisation has the penalty of `TINY_FACTORS`."""
+def _sized(group: Any) -> Any:
+    """A group of options in which factorisations have the penalty of `TINY_FACTORS` and `TINY_KEPT` decisions are kept."""
     if isinstance(group, FactorsConfig):
         return replace(group, regularisation=TINY_FACTORS)
+    if isinstance(group, FeedbackConfig):
+        return replace(group, kept_decisions=TINY_KEPT)
     if not is_dataclass(group) or isinstance(group, type):
         return group
     inner = {field.name: getattr(group, field.name) for field in fields(group) if field.init}
-    changed = {name: _with_factors(value) for name, value in inner.items()}
+    changed = {name: _sized(value) for name, value in inner.items()}
     return replace(group, **{name: value for name, value in changed.items() if value is not inner[name]})
 
 
