@@ -119,7 +119,7 @@ def test_every_file_of_the_interface_is_there(finished):
     out, said = finished
     summary = json.loads((out / "summary.json").read_text())
     assert summary["env"] == "tiny"
-    assert set(summary["world"]) == {"source", "users", "items", "interactions"}
+    assert set(summary["world"]) == {"source", "users", "items", "interactions", "item_mean_share"}
     assert summary["world"]["source"] == "synthetic" and summary["world"]["users"] <= 50
     assert {"judge", "is_llm", "model", "pairs", "auc_vs_world"} <= set(summary["preferences"])
     assert summary["preferences"]["is_llm"] is False and 0 < summary["preferences"]["auc_vs_world"] <= 1
@@ -220,7 +220,17 @@ def test_resuming_with_other_settings_is_refused_by_name(runs, finished, monkeyp
     before = (finished[0] / "config.json").read_bytes()
     settings = ["--online.updates", "14", "--methods.a-ialp-ft.discount", "0.5", "--resume"]
     status, said = run_here(
-        monkeypatch, capfd, "train", runs["place"] / "tiny.py", "--out", finished[0], *SETTINGS, *settings
+        monkeypatch,
+        capfd,
+        "train",
+        runs["place"] / "tiny.py",
+        "--out",
+        finished[0],
+        *SETTINGS,
+        "--methods",
+        *METHODS,
+        *flags(earlier(METHODS)),
+        *settings,
     )
     assert status == cli.BAD_INPUT
     assert "(study.online.updates, study.methods.a_ialp_ft.discount)" in said and "seeds" not in said
