@@ -6,7 +6,6 @@ Names of fields are those of the command line with `_` for `-`: `--methods.a2c.l
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,8 +138,7 @@ def _base(
 ) -> tuple[str, environments.Environment, StudyConfig]:
     """An environment's name, it itself, and its study of these methods as the preset has it."""
     name, environment = environments.get(env)
-    base = preset(environment, size)
-    return name, environment, replace(base, methods=methods) if methods else base
+    return name, environment, preset(environment, size, methods)
 
 
 def _path(folder: Folder | None) -> Path | None:

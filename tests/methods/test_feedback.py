@@ -69,6 +69,16 @@ def test_the_scores_become_the_feedback():
     assert metrics["feedback_loss"][-5:].mean() < 0.2 * metrics["feedback_loss"][0]
 
 
+@pytest.mark.parametrize(("decisions", "turns"), [(16 * 5, 5), (16 * 5 + 15, 5), (3, 4)])
+def test_what_is_kept_is_bounded_over_all_users_but_holds_a_rollout(decisions, turns):
+    scene = tiny_scene(NETWORK, SimulatorConfig(turn_cap=3, rules=()), users=16, rollout=4)
+    learner = ActorCriticLearner(scene, ActorCriticConfig(model=FeedbackConfig(kept_decisions=decisions)))
+    run = learner.init(
+        jax.random.key(0), ActorCriticHyper(), in_world(probe_world([[0.5] * ITEMS], [[0]])), (PARAMS,)
+    )
+    assert run.feedback.replay.turns.experience.action.shape == (16, turns)
+
+
 def test_without_steps_nothing_is_kept():
     learner = ActorCriticLearner(tiny_scene(NETWORK))
     world = probe_world([[0.5] * ITEMS], [[0]])

@@ -11,7 +11,10 @@ from rich.console import Console
 from tiny_runs import tiny_network, tiny_params, tiny_scene
 
 from ialp_jax.artifacts import InputError
+from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.methods.base import Data
+from ialp_jax.methods.learners.actor_critic import ActorCriticConfig, ActorCriticLearner
+from ialp_jax.methods.learners.feedback import FeedbackConfig
 from ialp_jax.methods.learners.lagging import ReplayConfig
 from ialp_jax.methods.learners.offline import OfflineConfig
 from ialp_jax.methods.named.bc import CloningHyper, CloningLearner
@@ -31,7 +34,12 @@ NETWORK, RULES = tiny_network(ITEMS, block_rows=16), SimulatorConfig(turn_cap=5)
 SCENE = tiny_scene(NETWORK, RULES, users=USERS, rollout=4, updates=UPDATES, pool=USERS)
 WORLD = random_world(users=40, items=ITEMS, history=4, seed=1)
 PARAMS = tiny_params(NETWORK)
+FITTED = tiny_scene(
+    tiny_network(ITEMS, "session"), RULES, users=USERS, rollout=4, updates=UPDATES, pool=USERS
+)
+FITTING = ActorCriticConfig(model=FeedbackConfig(feedback_steps=2, kept_decisions=8 * USERS))
 CASES = {
+    "a2c": (ActorCriticLearner(FITTED, FITTING), ActorCriticHyper(), (tiny_params(FITTED.network),)),
     "dqn": (DQNLearner(SCENE, DQNConfig(gradient_steps=2, rows=2, kept_turns=16)), DQNHyper(explore_share=0.5), (PARAMS,)),
     "iql": (IQLOnline(SCENE, ReplayConfig(gradient_steps=2, logged_rows=16, kept_turns=16)), IQLHyper(), ((PARAMS, PARAMS),)),
     "bc": (CloningLearner(SCENE, OfflineConfig(updates=UPDATES, batch=32)), CloningHyper(), (PARAMS,)),

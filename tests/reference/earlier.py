@@ -1,15 +1,12 @@
 """The settings that were the defaults when the runs in tests/golden were made: their numbers must not move."""
 
-from ialp_jax.environments.named.coat import POLICY_GRADIENT
-
-FOUNDATION = {"a_ialp_ft": "ialp", "a_ialp_ap_mixture": "ialp", "a_ialp_ap_value": "ialp"}
+from ialp_jax.study.config import recipe_changes
 
 
 def earlier(methods):
     """Fields of a study of these methods, by dotted name, that have another default now."""
-    used = {*methods, *(FOUNDATION[method] for method in methods if method in FOUNDATION)}
-    return {name: value for name, value in POLICY_GRADIENT
-            if not name.startswith("methods.") or name.split(".")[1] in used}  # fmt: skip
+    network = {"policy.encoder": "gru", "policy.item_start": "text"}
+    return network | recipe_changes("policy gradient", tuple(methods))
 
 
 def flags(changes):

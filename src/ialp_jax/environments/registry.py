@@ -35,6 +35,7 @@ class Environment:
         simulator: rules of a session.
         fit: how users are fitted.
         study: (dotted name, value) of fields of a study that suit it better than their defaults.
+        recipe: of the methods that have one of this name, the options that suit it better; "" for none.
     """
 
     description: str
@@ -45,6 +46,7 @@ class Environment:
     simulator: SimulatorConfig = SimulatorConfig()
     fit: FitConfig = FitConfig()
     study: tuple[tuple[str, Value], ...] = ()
+    recipe: str = ""
 
     def dataset(self, directory: Path | None, config: DataConfig, name: str) -> Dataset:
         """Reads the logs in `directory`, or invents some if it is None (the dataset says so).

@@ -12,11 +12,13 @@ from typing import Any, ClassVar, Literal, Protocol
 from flax import struct
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ialp_jax.artifacts import Value
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.learning.logged import LoggedSessions
 from ialp_jax.methods.needs import Need
 from ialp_jax.policies.actor import Flag
 from ialp_jax.policies.actor_critic import Network
+from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.serving.likeness import Likeness
 from ialp_jax.serving.sessions import AnyActor
 from ialp_jax.serving.stream import Stream
@@ -27,6 +29,8 @@ RunState = Any
 Params = Any
 Hyper = Any
 Metrics = dict[str, Array]
+Recipes = Mapping[str, Mapping[str, Value]]
+"""Options of a method that go together, by the name that several methods share for it."""
 
 
 class Budget(Enum):
@@ -166,6 +170,10 @@ class Stage:
     budget: Budget = Budget.ONLINE
     sharpness: float | None = None
 
+    def policy(self, shared: PolicyConfig) -> PolicyConfig:
+        """The network's settings with the stage's own sharpness, where it has one."""
+        return shared if self.sharpness is None else replace(shared, sharpness=self.sharpness)
+
     @property
     def before(self) -> tuple["Stage", ...]:
         """The stages it starts from."""
@@ -197,7 +205,8 @@ def rest_on_table(stages: Iterable[Stage]) -> bool:
 class Rival:
     """A comparison that a report makes: this method minus `other` on `metric`; `question` is what it answers.
 
-    `premise` names what the method is built on, where the comparison shows whether that pays: the page opens with it.
+    `premise` names what the method is built on, where a comparison of the start (`initial_reward`) shows whether that pays:
+    the page opens with it.
     """
 
     other: str
@@ -250,11 +259,13 @@ class Common(Protocol):
 class Method(Protocol):
     """The registered class: a frozen dataclass of options.
 
-    `builds_on` names the methods whose options decide its stages too; a command line then offers them.
+    `builds_on` names the methods whose options decide its stages too; a command line then offers them. `recipes`, which
+    may be left out, are options that an environment may ask for by their common name.
     """
 
     card: ClassVar[Card]
     builds_on: ClassVar[tuple[str, ...]]
+    recipes: ClassVar[Recipes]
 
     def stages(self, study: Common) -> tuple[Stage, ...]:
         """Its stages in the order of training; the last one is measured."""

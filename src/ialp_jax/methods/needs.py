@@ -39,6 +39,11 @@ class Need(Enum):
         self.label, self.settings, self.told = label, settings, told
 
     @property
+    def imagines_users(self) -> bool:
+        """Whether it is a world of imagined users."""
+        return self.told == IMAGINED_RULES
+
+    @property
     def rests_on_table(self) -> bool:
         """Whether the preference table's judgements are part of its cost."""
         return "preferences" in self.settings

@@ -67,6 +67,8 @@ def register(name: str) -> Callable[[Class], Class]:
                              fix="make it a frozen dataclass with `card` and `stages`")  # fmt: skip
         if not hasattr(options, "builds_on"):
             options.builds_on = ()  # type: ignore[attr-defined]
+        if not hasattr(options, "recipes"):
+            options.recipes = {}  # type: ignore[attr-defined]
         _registered[name] = Registered(name, options)
         return options
 

@@ -20,7 +20,7 @@ def _premises(summary: dict[str, Any]) -> list[str]:
     return [
         f"{row['premise']} {PAYS[row['verdict']]}: {_lowered(beginning(summary, row, methods))}{_told(summary, row)}"
         for row in summary["comparisons"]
-        if row.get("premise")
+        if row["premise"] and row["metric"] == "initial_reward"
     ]
 
 

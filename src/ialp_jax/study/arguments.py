@@ -1,7 +1,6 @@
 """The command line of a command that runs a study: what its environment, preset and methods say decides the rest."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import tyro
@@ -41,7 +40,7 @@ def parse(
     words = [word for word in arguments if word not in ("-h", "--help")]
     asked: Any = tyro.cli(command, args=words, prog=prog, default=command(study=start))  # type: ignore[call-arg]
     name, environment = environments.get(asked.env)
-    study = replace(preset(environment, asked.preset), methods=start.methods)
+    study = preset(environment, asked.preset, start.methods)
     defaults = command(env=asked.env, preset=asked.preset, study=study)  # type: ignore[call-arg]
     return tyro.cli(command, args=arguments, default=defaults, prog=prog), name, environment, study
 

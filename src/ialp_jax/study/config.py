@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from ialp_jax.artifacts import InputError
+from ialp_jax.artifacts import InputError, Value
 from ialp_jax.data.build import DataConfig
 from ialp_jax.environments import Environment
 from ialp_jax.marks import Only, Since, UsersWorld, Yardstick
 from ialp_jax.methods.base import Budget
 from ialp_jax.methods.options import options_of
-from ialp_jax.methods.registry import Registered, default_names, get, names, resolved
+from ialp_jax.methods.registry import Registered, default_names, get, names, resolved, with_foundations
 from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.preferences.candidates import CandidateConfig
 from ialp_jax.preferences.quality.gate import GateConfig
@@ -163,11 +163,21 @@ class StudyConfig:
         return replace(self.online, updates=share * self.loop.chunk)
 
 
-def preset(environment: Environment, name: Preset) -> StudyConfig:
-    """The study of an environment at one of two sizes: quick (minutes on two cores) or full."""
+def preset(environment: Environment, name: Preset, methods: tuple[str, ...] = ()) -> StudyConfig:
+    """The study of an environment at one of two sizes: quick (minutes on two cores) or full.
+
+    Args:
+        environment: it may ask for other values than the defaults.
+        name: of the size.
+        methods: that are compared, by name or file; the default ones if empty.
+
+    Raises:
+        InputError: if the environment asks for a recipe that no method has.
+    """
     online, pretrain = {"quick": (200_000, 300_000), "full": (2_000_000, 2_000_000)}[name]
     chunk = LoopConfig().chunk
     config = StudyConfig(
+        methods=methods or default_names(),
         data=environment.data,
         simulator=environment.simulator,
         fit=environment.fit,
@@ -175,7 +185,25 @@ def preset(environment: Environment, name: Preset) -> StudyConfig:
         online=with_steps(Stream(), online, chunk),
         evaluation=EvaluationConfig(sessions=512 if name == "quick" else 2048),
     )
-    return apply(config, dict(environment.study))
+    return apply(config, dict(environment.study) | recipe_changes(environment.recipe, config.methods))
+
+
+def recipe_changes(recipe: str, methods: tuple[str, ...]) -> dict[str, Value]:
+    """The options that a recipe stands for in these methods and those they build on, by dotted name.
+
+    Raises:
+        InputError: if no method has a recipe of that name.
+    """
+    existing = sorted({other for name in names() for other in get(name).options.recipes})
+    if recipe and recipe not in existing:
+        raise InputError(
+            f"no method has a recipe {recipe!r}", column="recipe", fix=f"use one of {', '.join(existing)}"
+        )
+    return {
+        f"methods.{entry.name}.{field}": value
+        for entry in with_foundations(methods)
+        for field, value in entry.options.recipes.get(recipe, {}).items()
+    }
 
 
 def with_steps(config: Stream, steps: int, chunk: int) -> Stream:

@@ -24,7 +24,7 @@ class LikenessConfig:
     window: Count = 4
     """How many of the last recommended items an item must be unlike."""
     exit_rate: Annotated[Share, Only("percentile", None), Since(0.0005)] = 0.0005
-    """Beyond the distance that is read off recorded sessions at most this share of turns ended with the user's leaving."""
+    """Items are far enough apart where a recorded turn ended with the user's leaving with at most this chance."""
 
 
 def reads_factors(item_start: str, likeness: LikenessConfig | None) -> bool:

@@ -168,6 +168,10 @@ class Inputs:
                           np.asarray(self.world.item_categories), self.world.departure)  # fmt: skip
         if config.calibrated:
             made = leaving_by_recorded(made, self.recorded, self.config.simulator.window, config.exit_rate)
+            if not made.departure.distance_threshold:
+                self._console.print(
+                    "[yellow]Recorded sessions do not end by likeness: nobody leaves the logs' world for it"
+                )
         return tabulate_near(made)
 
     @cached_property

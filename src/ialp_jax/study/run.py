@@ -21,15 +21,7 @@ from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.folder import CHECKPOINTS, POLICY, StudyFolder
 from ialp_jax.study.inputs import Inputs
 from ialp_jax.study.measure import PHASES, MethodResult, measure
-from ialp_jax.study.stages import (
-    Program,
-    check_chunks,
-    policy_of,
-    program_of,
-    stage_key,
-    stages_of,
-    study_runs,
-)
+from ialp_jax.study.stages import Program, check_chunks, program_of, stage_key, stages_of, study_runs
 from ialp_jax.study.summaries import preference_summary, world_summary
 from ialp_jax.study.table import FinishedTable, finished_table, judge_record
 from ialp_jax.training.distributed import barrier, is_primary
@@ -229,7 +221,7 @@ class Training:
         if rest_on_table(stages):
             said = judge_record(inputs.table) | {"statements": inputs.completed.statements}
             statements = [*preference_statements(said), *statements]
-        save_policy(self.study.out / POLICY, params, policy_of(stages[-1], config.policy), inputs.dataset.items,
+        save_policy(self.study.out / POLICY, params, stages[-1].policy(config.policy), inputs.dataset.items,
                     config.data.history_length, statements)  # fmt: skip
         self._console.print(f"{self.study.out / POLICY}: the policy of {entry.card.title}, seed 0")
 

@@ -16,7 +16,6 @@ from ialp_jax.methods.base import Budget, Data, Learner, Scene, Stage, Untrained
 from ialp_jax.methods.needs import Need
 from ialp_jax.methods.registry import USER_MODULE, Registered
 from ialp_jax.policies.actor_critic import ActorCritic, Network
-from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.study.calibrated import reads_recorded
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.factors import reads_factors
@@ -152,11 +151,6 @@ def _source(code: Any) -> list[str]:
     return [code.__qualname__, module.rpartition("_")[2] if module.startswith(USER_MODULE) else ""]
 
 
-def policy_of(stage: Stage, policy: PolicyConfig) -> PolicyConfig:
-    """The network's settings with the stage's own sharpness, where it has one."""
-    return policy if stage.sharpness is None else replace(policy, sharpness=stage.sharpness)
-
-
 def network_of(num_items: int, config: StudyConfig) -> Network:
     """The network all methods share."""
     return Network(ActorCritic(num_items, config.policy))
@@ -164,7 +158,7 @@ def network_of(num_items: int, config: StudyConfig) -> Network:
 
 def learner_of(stage: Stage, num_items: int, config: StudyConfig) -> Learner:
     """The learner of a stage in the scene of a study."""
-    network = Network(ActorCritic(num_items, policy_of(stage, config.policy)))
+    network = Network(ActorCritic(num_items, stage.policy(config.policy)))
     scene = Scene(Simulator(config.simulator), network, config.stream(stage.budget))
     return stage.learner(scene, stage.config)
 

@@ -51,8 +51,8 @@ class Sweep:
 
     def config(self, setting: Setting) -> StudyConfig:
         """The study that a setting stands for."""
-        changes = {**self.changes, **setting, "methods": (self.space.method,), "seeds": self.space.seeds}
-        return apply(preset(self.environment[1], self.preset), changes)
+        changes = {**self.changes, **setting, "seeds": self.space.seeds}
+        return apply(preset(self.environment[1], self.preset, (self.space.method,)), changes)
 
     def command(self, setting: Setting) -> str:
         """The shell command that trains a setting, all its seeds, and reports."""

@@ -35,7 +35,7 @@ class LogsWorldConfig:
     histories: Annotated[int, at_least(0), Since(0)] = 0
     """Random parts of a user's log with which sessions open, besides the latest interactions; also in the mixed world."""
     exit_rate: Annotated[Share, Only("calibrated", True), Since(0.0005)] = 0.0005
-    """Beyond the distance that is read off recorded sessions at most this share of turns ended with the user's leaving."""
+    """Items are far enough apart where a recorded turn ended with the user's leaving with at most this chance."""
 
 
 def logs_world(

@@ -11,9 +11,6 @@ from ialp_jax.methods.needs import Need
 from ialp_jax.methods.options import options_of
 from ialp_jax.methods.registry import Registered, get, names
 
-IMAGINED = frozenset({Need.TABLE_WORLD, Need.LOGS_WORLD, Need.MIXED_WORLD})
-"""Worlds of imagined users, which cost the same."""
-
 
 class DefaultOptions:
     """The default options of a method and of those it builds on, as a study has them."""
@@ -56,4 +53,5 @@ def taught_stage() -> Stage:
 
 def _is_made_up(stage: Stage) -> bool:
     """Whether all that a stage reads can be made up: a world, what is kept apart, parameters of the shared network."""
-    return stage.needs <= {Need.USERS, Need.LIKENESS, *IMAGINED} and stage.fitted is None
+    made_up = all(need.imagines_users or need in (Need.USERS, Need.LIKENESS) for need in stage.needs)
+    return made_up and stage.fitted is None

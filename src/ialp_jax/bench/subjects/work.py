@@ -32,7 +32,7 @@ def environment_work(shape: Shape, users: int, world: RandomWorld) -> Counts:
 
 
 def serving_work(shape: Shape, users: int, items: int, policies: int = 1) -> Counts:
-    """One turn of all users with a policy: query, recurrence and one pass of the catalogue head."""
+    """One turn of all users with a policy: its session is read, query, one pass of the catalogue head."""
     per_user = product(1, shape.embedding, items) + query_flops(shape) + cell_flops(shape)
     weights = FLOAT * head_parameters(shape, items)
     return Counts(
@@ -81,11 +81,6 @@ def together(*parts: Counts) -> Counts:
         sum(part.bytes for part in parts),
         max(part.resident for part in parts),
     )
-
-
-def reading_work(shape: Shape, pool: int) -> Counts:
-    """The histories of the users whose sessions may open in one update, forward only."""
-    return Counts({pool: pool * shape.history * cell_flops(shape)})
 
 
 def sums(shape: Shape) -> int:

@@ -13,7 +13,7 @@ from ialp_jax.bench.measuring.floors import Counts
 from ialp_jax.bench.measuring.program import Program, Tree
 from ialp_jax.bench.settings import Effort, Point, Shape
 from ialp_jax.bench.subjects import head, work
-from ialp_jax.bench.subjects.learners import IMAGINED, learning_stages, taught_stage
+from ialp_jax.bench.subjects.learners import learning_stages, taught_stage
 from ialp_jax.bench.subjects.worlds import RandomWorld
 from ialp_jax.methods.base import Data, Learner, Scene, Stage
 from ialp_jax.methods.learners.feedback import NO_FEEDBACK, FeedbackConfig
@@ -60,21 +60,26 @@ def stream_of(point: Point, shape: Shape) -> Stream:
     )
 
 
-def scene_of(point: Point, shape: Shape, sharpness: float | None = None) -> Scene:
-    """The scene of a study."""
-    return Scene(simulator_of(shape), network_of(point, shape, sharpness), stream_of(point, shape))
+def scene_of(point: Point, shape: Shape, stage: Stage | None = None) -> Scene:
+    """The scene of a study, or of one of its stages."""
+    policy = policy_of(shape)
+    network = network_of(point, policy if stage is None else stage.policy(policy))
+    return Scene(simulator_of(shape), network, stream_of(point, shape))
 
 
-def network_of(point: Point, shape: Shape, sharpness: float | None = None) -> Network:
-    """The network of a study, or of a stage with a sharpness of its own."""
-    policy = PolicyConfig(
+def policy_of(shape: Shape) -> PolicyConfig:
+    """The settings of a study's network."""
+    return PolicyConfig(
         embedding=shape.embedding,
         hidden=shape.hidden,
         item_start="random",
         head=shape.head,
         matmul=shape.matmul,
-        sharpness=1.0 if sharpness is None else sharpness,
     )
+
+
+def network_of(point: Point, policy: PolicyConfig) -> Network:
+    """A network with these settings."""
     return Network(ActorCritic(point.items, policy))
 
 
@@ -113,7 +118,8 @@ def environment_on_devices(point: Point, shape: Shape, effort: Effort) -> Progra
 
 def serving(point: Point, shape: Shape, effort: Effort) -> Program:
     """Users and the learnt policy, no learning: the parameters travel in the state but never change."""
-    learner, network = FrozenNetwork(scene_of(point, shape)), network_of(point, shape)
+    scene = scene_of(point, shape)
+    learner, network = FrozenNetwork(scene), scene.network
     world = RandomWorld(shape.population, point.items, shape.history)
 
     def start(key: jax.Array, world: World) -> Tree:
@@ -129,11 +135,11 @@ def serving(point: Point, shape: Shape, effort: Effort) -> Program:
 
 def training(stage: Stage) -> Build:
     """A stage of a method, started from untrained parameters, in a random world of the kind that it learns in."""
-    kind = "imagined" if IMAGINED & stage.needs else "users"
+    kind = "imagined" if any(need.imagines_users for need in stage.needs) else "users"
     policies, looks = len(stage.after), Need.LIKENESS in stage.needs
 
     def build(point: Point, shape: Shape, effort: Effort) -> Program:
-        scene = scene_of(point, shape, stage.sharpness)
+        scene = scene_of(point, shape, stage)
         learner = stage.learner(scene, stage.config)
         world = RandomWorld(shape.population, point.items, shape.history, kind, looks)  # type: ignore[arg-type]
 

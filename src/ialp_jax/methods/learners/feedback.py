@@ -9,7 +9,7 @@ item was worth, so these steps need far fewer users than the policy gradient, wh
 sessions end.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ import optax
 from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ialp_jax.artifacts import InputError
+from ialp_jax.artifacts import InputError, Value
 from ialp_jax.learning.optimiser import adam_step, optimiser
 from ialp_jax.learning.replay import Replay, empty_replay
 from ialp_jax.marks import OnlyAboveZero, Since
@@ -62,6 +62,11 @@ class FeedbackConfig:
 
 NO_FEEDBACK = FeedbackConfig(feedback_steps=0)
 """The policy gradient alone."""
+
+
+def gradient_alone(**more: Value) -> Mapping[str, Mapping[str, Value]]:
+    """The recipe of an actor-critic whose scores are not fitted to the feedback; `more` are its other options."""
+    return {"policy gradient": {"feedback_steps": 0, "learning_rate": 2e-3, "entropy": 0.01} | more}
 
 
 @struct.dataclass

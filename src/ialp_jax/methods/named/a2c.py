@@ -5,10 +5,10 @@ from typing import Annotated, ClassVar
 
 from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.marks import Since
-from ialp_jax.methods.base import UNTRAINED, Card, Common, Rival, Stage, online_needs
+from ialp_jax.methods.base import UNTRAINED, Card, Common, Recipes, Rival, Stage, online_needs
 from ialp_jax.methods.families import ACTOR_CRITIC
 from ialp_jax.methods.learners.actor_critic import ActorCriticConfig, ActorCriticLearner
-from ialp_jax.methods.learners.feedback import FeedbackConfig
+from ialp_jax.methods.learners.feedback import FeedbackConfig, gradient_alone
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 
@@ -35,6 +35,7 @@ class A2C:
         ),
     )  # fmt: skip
     builds_on: ClassVar[tuple[str, ...]] = ()
+    recipes: ClassVar[Recipes] = gradient_alone(look=False)
 
     def stages(self, study: Common) -> tuple[Stage, ...]:
         """Online learning from untrained parameters."""

@@ -13,10 +13,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.optimiser import adam_step, optimiser, remaining
 from ialp_jax.marks import Only, Since
-from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Rival, Stage, online_needs
+from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Recipes, Rival, Stage, online_needs
 from ialp_jax.methods.families import PREFERENCES
 from ialp_jax.methods.learners.combination import Choice, begin_pair_feedback, off_policy_step, pair_actor
-from ialp_jax.methods.learners.feedback import FeedbackConfig, FeedbackState
+from ialp_jax.methods.learners.feedback import FeedbackConfig, FeedbackState, gradient_alone
 from ialp_jax.methods.learners.serving import ServingLearner
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
@@ -193,6 +193,7 @@ class Mixture:
         ),
     )  # fmt: skip
     builds_on: ClassVar[tuple[str, ...]] = ("ialp",)
+    recipes: ClassVar[Recipes] = gradient_alone(schedule="annealed")
 
     def stages(self, study: Common) -> tuple[Stage, ...]:
         """iALP's pre-training, then online learning beside its policy."""

@@ -14,10 +14,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.optimiser import optimiser
-from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Rival, Stage, online_needs
+from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Recipes, Rival, Stage, online_needs
 from ialp_jax.methods.families import PREFERENCES
 from ialp_jax.methods.learners.combination import Choice, begin_pair_feedback, off_policy_step, pair_actor
-from ialp_jax.methods.learners.feedback import NO_FEEDBACK, FeedbackConfig, FeedbackState
+from ialp_jax.methods.learners.feedback import NO_FEEDBACK, FeedbackConfig, FeedbackState, gradient_alone
 from ialp_jax.methods.learners.serving import ServingLearner
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
@@ -113,6 +113,7 @@ class ValueChoice:
         ),
     )  # fmt: skip
     builds_on: ClassVar[tuple[str, ...]] = ("ialp",)
+    recipes: ClassVar[Recipes] = gradient_alone()
 
     def stages(self, study: Common) -> tuple[Stage, ...]:
         """iALP's pre-training, then online learning beside its policy."""

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from ialp_jax.learning.hyper import ActorCriticHyper
-from ialp_jax.methods.base import Card, Common, Rival, Stage, online_needs
+from ialp_jax.methods.base import Card, Common, Recipes, Rival, Stage, online_needs
 from ialp_jax.methods.families import PREFERENCES
 from ialp_jax.methods.learners.actor_critic import ActorCriticConfig, ActorCriticLearner
-from ialp_jax.methods.learners.feedback import FeedbackConfig
+from ialp_jax.methods.learners.feedback import FeedbackConfig, gradient_alone
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 
@@ -31,6 +31,7 @@ class FineTuned:
         ),
     )  # fmt: skip
     builds_on: ClassVar[tuple[str, ...]] = ("ialp",)
+    recipes: ClassVar[Recipes] = gradient_alone()
 
     def stages(self, study: Common) -> tuple[Stage, ...]:
         """iALP's pre-training, then online learning from its parameters."""

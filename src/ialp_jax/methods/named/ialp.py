@@ -1,13 +1,13 @@
-"""iALP: pre-trained in the world of the preference table, then frozen."""
+"""iALP: pre-trained on imagined users, of the preference table, the logs or both, then frozen."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 from ialp_jax.marks import OnlyAboveZero, Since
-from ialp_jax.methods.base import UNTRAINED, Budget, Card, Common, Rival, Stage, online_needs
+from ialp_jax.methods.base import UNTRAINED, Budget, Card, Common, Recipes, Rival, Stage, online_needs
 from ialp_jax.methods.families import PREFERENCES
 from ialp_jax.methods.learners.actor_critic import ActorCriticConfig, ActorCriticLearner
-from ialp_jax.methods.learners.feedback import FeedbackConfig
+from ialp_jax.methods.learners.feedback import FeedbackConfig, gradient_alone
 from ialp_jax.methods.learners.frozen import FrozenNetwork
 from ialp_jax.methods.learners.teaching import TaughtHyper, TeacherName
 from ialp_jax.methods.needs import Need
@@ -25,7 +25,7 @@ WORLDS = {"table": Need.TABLE_WORLD, "logs": Need.LOGS_WORLD, "mixed": Need.MIXE
 @register("ialp")
 @dataclass(frozen=True)
 class IALP:
-    """iALP: pre-trained on the preferences, frozen online."""
+    """iALP: pre-trained on imagined users, frozen online."""
 
     hyper: Annotated[TaughtHyper, Flat] = field(default_factory=_pretraining_hyper)
     """Numbers of pre-training."""
@@ -40,7 +40,7 @@ class IALP:
     """Whether what is too like the last recommended items is not recommended, in pre-training and afterwards."""
 
     card: ClassVar[Card] = Card(
-        "iALP, frozen", "pre-trained on the preferences, not adapted", PREFERENCES, learns_online=False, reference=True,
+        "iALP, frozen", "pre-trained on imagined users, not adapted", PREFERENCES, learns_online=False, reference=True,
         default=True, paper="arXiv 2501.13816",
         rivals=(
             Rival("mf_planner", "initial_reward", "Does pre-training pay against a planner on the logs?", "Pre-training"),
@@ -49,6 +49,7 @@ class IALP:
         ),
     )  # fmt: skip
     builds_on: ClassVar[tuple[str, ...]] = ()
+    recipes: ClassVar[Recipes] = gradient_alone(look=False, world="table", learning_rate=1e-3, entropy=0.05)
 
     def pretraining(self) -> Stage:
         """Learning in the table's world. Other methods start from this very stage: it is trained once."""
