@@ -9,8 +9,8 @@ import ialp_jax
 from ialp_jax import environments
 from ialp_jax.artifacts import InputError
 from ialp_jax.methods import get, names
-from ialp_jax.methods.base import told_of_users
 from ialp_jax.policies.artifact import load_policy
+from ialp_jax.study.calibrated import told_of_users
 from ialp_jax.study.config import StudyConfig, preset, recipe_changes
 from ialp_jax.study.fields import apply, held
 from ialp_jax.study.stages import learner_of, stages_of
@@ -71,9 +71,11 @@ def test_an_exported_policy_is_as_sharp_as_the_one_that_was_trained(tmp_path, ba
 
 
 def test_what_a_method_is_told_follows_from_what_it_reads():
-    assert told_of_users(stages("random")[0]) == []
-    (look,) = told_of_users(stages("a2c")[0])
+    assert told_of_users(*stages("random")) == []
+    (look,) = told_of_users(*stages("a2c", **{"likeness.percentile": 30.0}))
     assert "too alike" in look
-    both = told_of_users(stages("a_ialp_ft")[0])
-    assert look in both and len(both) == 2 and "how many turns" not in look
-    assert told_of_users(stages("a2c", **{"methods.a2c.look": False})[0]) == []
+    recorded, again = told_of_users(*stages("a2c"))  # what is too alike is read off recorded sessions
+    assert "recorded sessions" in recorded and again == look
+    imagined = set(told_of_users(*stages("a_ialp_ft"))) - {recorded, look}
+    assert len(imagined) == 1 and "turn cap" in imagined.pop()
+    assert told_of_users(*stages("a2c", **{"methods.a2c.look": False})) == []

@@ -190,12 +190,6 @@ def looking(stage: Stage, name: str) -> Stage:
     return replace(stage, name=name, needs=stage.needs | {Need.LIKENESS})
 
 
-def told_of_users(stages: Iterable[Stage]) -> list[str]:
-    """What the stages are told of the users' own rules by what they read, each once."""
-    needs = frozenset().union(*(stage.needs for stage in stages))
-    return list(dict.fromkeys(need.told for need in Need if need in needs and need.told))
-
-
 def rest_on_table(stages: Iterable[Stage]) -> bool:
     """Whether any of the stages reads what was made from the preference table."""
     return any(need.rests_on_table for stage in stages for need in stage.needs)

@@ -2,9 +2,7 @@
 
 from enum import Enum
 
-IMAGINED_RULES = (
-    "when users leave, for its imagined ones: which rules, after how many items and at most how many turns"
-)
+IMAGINED_RULES = "the departure rules, their window and the turn cap, for its imagined users"
 
 
 class Need(Enum):
@@ -24,14 +22,14 @@ class Need(Enum):
     """The table's imagined users, whose rewards are partly what their logs suggest."""
     PRIOR = ("prior", ("preferences", "prior"))
     """What the preference table says of every user and item."""
-    RECORDED = ("recorded", ("logged",), "how sessions of offline users went in the users' simulator")
+    RECORDED = ("recorded", ("logged",), "how recorded sessions of offline users went in their simulator")
     """Sessions of offline users under a stated logging policy, in their own simulator."""
     LOGS = ("logs", ())
     """The offline users' own interactions as sessions."""
     LIKENESS = (
         "likeness",
         ("likeness",),
-        "that users leave after items too alike; how alike two items are it judges itself",
+        "that they leave after items too alike, but not by which distances",
     )
     """What the recommender holds alike, and keeps apart: sessions are served by that rule."""
 

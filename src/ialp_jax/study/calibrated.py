@@ -1,5 +1,6 @@
 """What recorded sessions of offline users say of the recommender's own numbers, and which stages therefore read them."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import jax.numpy as jnp
@@ -32,6 +33,15 @@ def reads_recorded(stage: Stage, config: StudyConfig) -> bool:
     apart = Need.LIKENESS in stage.needs and config.likeness.percentile is None
     imagined = bool({Need.LOGS_WORLD, Need.MIXED_WORLD} & stage.needs) and config.logs_world.calibrated
     return apart or imagined
+
+
+def told_of_users(stages: Iterable[Stage], config: StudyConfig) -> list[str]:
+    """What stages are told of the users' own rules by what they read, each once."""
+    chosen = tuple(stages)
+    needs = frozenset().union(*(stage.needs for stage in chosen))
+    if any(reads_recorded(stage, config) for stage in chosen):
+        needs |= {Need.RECORDED}
+    return list(dict.fromkeys(need.told for need in Need if need in needs and need.told))
 
 
 def kept_apart_within(

@@ -13,10 +13,11 @@ from rich.console import Console
 from ialp_jax.artifacts import plain, write_arrays, write_json
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.environments import Environment
-from ialp_jax.methods.base import Budget, Stage, rest_on_table, told_of_users
+from ialp_jax.methods.base import Budget, Stage, rest_on_table
 from ialp_jax.methods.registry import Registered
 from ialp_jax.policies.artifact import save_policy
 from ialp_jax.report import preference_statements, print_summary, write_report
+from ialp_jax.study.calibrated import told_of_users
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.folder import CHECKPOINTS, POLICY, StudyFolder
 from ialp_jax.study.inputs import Inputs
@@ -162,7 +163,7 @@ class Study:
                        "pretrain_steps": max(result.costs.pretraining_steps for result in results.values())},
             "methods": {entry.name: {**asdict(result.costs), "per_seed": result.per_seed,
                                      "departures": result.departures,
-                                     "card": plain(entry.card) | {"told": told_of_users(stages_of(entry, config))}}
+                                     "card": plain(entry.card) | {"told": told_of_users(stages_of(entry, config), config)}}
                         for entry, result in results.items()},
         })  # fmt: skip
         arrays = {
