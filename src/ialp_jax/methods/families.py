@@ -1,7 +1,7 @@
 """Families of methods: a report shows those of one family together. A method outside this package may name its own."""
 
 FIXED = "policies that never learn"
-RECOMMENDERS = "recommenders without reinforcement learning"
+RECOMMENDERS = "recommenders without RL"
 ACTOR_CRITIC = "actor-critics"
 VALUE_BASED = "value-based"
 OFFLINE = "learners from logs"
