@@ -36,12 +36,13 @@ def test_another_encoder_is_refused_by_field():
     ActorCriticLearner(scene, ActorCriticConfig())
 
 
-def trained(steps, rate):
+def trained(steps, rate, asked=0, allowed=None):
     """Predicted feedback of every item after some updates; item i pays i / 13, whoever is asked. No policy gradient."""
     pays = [list(np.arange(ITEMS) / (ITEMS - 1))] * 2
-    world = probe_world(pays, [[0], [1]])
+    world = probe_world(pays, [[0], [1]], allowed=allowed)
     scene = tiny_scene(NETWORK, SimulatorConfig(turn_cap=3, rules=()), users=16, updates=60)
-    config = ActorCriticConfig(model=FeedbackConfig(feedback_steps=steps, kept_decisions=16 * 64))
+    model = FeedbackConfig(feedback_steps=steps, kept_decisions=16 * 64)
+    config = ActorCriticConfig(model=model, asked=asked)
     hyper = ActorCriticHyper(learning_rate=1e-9, feedback_rate=rate)
     learner, data = ActorCriticLearner(scene, config), in_world(world)
 
@@ -52,9 +53,7 @@ def trained(steps, rate):
         return jax.lax.scan(step, state, None, length=60)
 
     state, metrics = run(PARAMS)
-    features = NETWORK.begin(
-        state.params, observations([[ITEMS, ITEMS, ITEMS, 0]], [[0.0, 0.0, 0.0, 0.0]])
-    ).features
+    features = NETWORK.begin(state.params, observations([[0]], [[1.0]])).features
     scores = NETWORK.query(state.params, features) @ state.params["items"].T + state.params["bias"][None]
     return np.asarray(scores)[0], metrics
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.catalogue import HeadStatistics, ItemDistribution, catalogue_distribution
@@ -17,16 +17,31 @@ Flag = bool | Bool[Array, ""]
 
 
 @struct.dataclass
+class Asked:
+    """What users answer to items that were not recommended to them.
+
+    Attributes:
+        item: Q items for each of B users.
+        feedback: in [0, 1].
+    """
+
+    item: Int[Array, "*s Q"]
+    feedback: Float[Array, "*s Q"]
+
+
+@struct.dataclass
 class Decision:
     """What an update needs to know of a decision.
 
     Attributes:
         statistics: the catalogue head's, at the recommended item.
         taught: an item a teacher preferred instead, -1 for none; None if there is no teacher.
+        asked: answers of imagined users to other items; None where nobody asks.
     """
 
     statistics: HeadStatistics
     taught: Int[Array, "B"] | None = None
+    asked: Asked | None = None
 
 
 def policy_actor(network: Network, params: dict, greedy: Flag = False) -> Actor:

@@ -34,8 +34,9 @@ class LogsWorldConfig:
     """How much farther apart than that items must be, since the logs' distances are estimates."""
     histories: Annotated[int, at_least(0), Since(0)] = 0
     """Random parts of a user's log with which sessions open, besides the latest interactions; also in the mixed world."""
-    exit_rate: Annotated[Share, Only("calibrated", True), Since(0.0005)] = 0.0005
-    """Items are far enough apart where a recorded turn ended with the user's leaving with at most this chance."""
+    exit_rate: Annotated[Share, Only("calibrated", True), Since(0.0005)] = 0.5
+    """Users leave within the distance at which recorded turns ended with a user's leaving with more than this chance; a
+    half is the likeliest. What a recommender keeps apart is wider, since it would rather not lose a user."""
 
 
 def logs_world(

@@ -17,6 +17,7 @@ from ialp_jax.learning.losses import actor_critic_loss
 from ialp_jax.learning.optimiser import gradient_step, optimiser
 from ialp_jax.marks import Since
 from ialp_jax.methods.base import Data
+from ialp_jax.methods.learners.asking import asking_actor
 from ialp_jax.methods.learners.feedback import (
     NO_FEEDBACK,
     Answered,
@@ -54,6 +55,8 @@ class ActorCriticConfig:
     """How its scores are fitted to the feedback."""
     teacher: Annotated[TeacherName, Since("proportional")] = "proportional"
     """Which items it imitates, if it does."""
+    asked: Annotated[int, Since(0)] = 0
+    """Items that imagined users are asked about in every turn, for the steps on the feedback; only in their worlds."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ class ActorCriticLearner(ServingLearner):
         state = ActorCriticState(params, optimiser().init(params), serving)
         if not self.config.model.feedback_steps:
             return state
-        served = jax.eval_shape(lambda: self._answered(self.serve(serving, actor, data)))
+        learning = self._learning_actor(params)
+        served = jax.eval_shape(lambda: self._answered(self.serve(serving, learning, data)))
         return state.replace(feedback=begin_feedback(learning_key(key), params, served, self.config.model))  # type: ignore[attr-defined, no-any-return]
 
     def update(
@@ -105,14 +109,15 @@ class ActorCriticLearner(ServingLearner):
         return ActorCriticState(params, state, served.serving, feedback), metrics
 
     def _learning_actor(self, params: dict) -> AnyActor:
-        """The policy, which notes what to imitate where it has a teacher."""
-        actor = policy_actor(self.scene.network, params)
-        if not self.config.taught:
-            return actor
-        return taught_actor(actor, teacher_of(self.config.teacher, self.scene.simulator))
+        """The policy, which notes what to imitate where it has a teacher, and what users answer where it asks."""
+        actor: AnyActor = policy_actor(self.scene.network, params)
+        if self.config.taught:
+            actor = taught_actor(actor, teacher_of(self.config.teacher, self.scene.simulator))
+        return asking_actor(actor, self.config.asked) if self.config.asked else actor
 
     def _answered(self, served: Served) -> Answered:
-        return answered(served.transitions, served.transitions.recall)
+        now = served.transitions
+        return answered(now, now.recall).replace(asked=now.extras.asked)  # type: ignore[attr-defined, no-any-return]
 
     def actor(
         self, run: ActorCriticState, hyper: ActorCriticHyper, data: Data, greedy: Flag = False

@@ -23,6 +23,7 @@ from ialp_jax.artifacts import InputError, Value
 from ialp_jax.learning.optimiser import adam_step, optimiser
 from ialp_jax.learning.replay import Replay, empty_replay
 from ialp_jax.marks import OnlyAboveZero, Since
+from ialp_jax.policies.actor import Asked
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.encoders import ENCODERS, Recall
 from ialp_jax.ranges import Count, Rate, at_least
@@ -71,11 +72,15 @@ def gradient_alone(**more: Value) -> Mapping[str, Mapping[str, Value]]:
 
 @struct.dataclass
 class Answered:
-    """Decisions and what users answered, leading axes [...]; `carried` is what the encoder carried of the sessions."""
+    """Decisions and what users answered, leading axes [...]; `carried` is what the encoder carried of the sessions.
+
+    Imagined users are also `asked` about other items.
+    """
 
     carried: Any
     action: Int[Array, "*s"]
     feedback: Float[Array, "*s"]
+    asked: Asked | None = None
 
 
 @struct.dataclass
@@ -100,10 +105,14 @@ def begin_feedback(key: PRNGKeyArray, params: dict, rollout: Any, config: Feedba
 
 
 def feedback_loss(network: Network, params: dict, rows: Answered) -> Float[Array, ""]:
-    """Half the mean squared error of the predicted feedback, of rows [R]."""
+    """Half the mean squared error of the predicted feedback, of rows [R]; and that of what was asked besides."""
     features = network.reread(params, rows.carried).features
     errors = network.feedback(params, features, rows.action) - rows.feedback
-    return 0.5 * jnp.mean(errors**2)
+    loss = 0.5 * jnp.mean(errors**2)
+    if rows.asked is None:
+        return loss
+    of_items = jax.vmap(network.feedback, (None, None, 1), 1)
+    return loss + 0.5 * jnp.mean((of_items(params, features, rows.asked.item) - rows.asked.feedback) ** 2)
 
 
 def fit_feedback(

@@ -25,7 +25,7 @@ from ialp_jax.marks import OnlyAboveZero
 from ialp_jax.policies.catalogue import inverse_cdf
 from ialp_jax.policies.fixed import OraclePolicy
 from ialp_jax.ranges import Range, Weight
-from ialp_jax.serving.sessions import Actor, PrivilegedActor
+from ialp_jax.serving.sessions import AnyActor, PrivilegedActor, recommend
 from ialp_jax.serving.shares import user_keys
 from ialp_jax.worlds.simulator import Simulator
 from ialp_jax.worlds.types import Situation, State
@@ -52,12 +52,12 @@ def teaching_weight(hyper: ActorCriticHyper, update: Int[Array, ""], updates: in
     return hyper.supervised * remaining(update, updates, hyper.supervised_share)
 
 
-def taught_actor(actor: Actor, teacher: Teacher) -> PrivilegedActor:
+def taught_actor(actor: AnyActor, teacher: Teacher) -> PrivilegedActor:
     """The policy itself; it notes an item to imitate in every state it meets."""
 
     def act(key, recall, state, situation, world):  # type: ignore[no-untyped-def]
         act_key, teach_key = jax.random.split(key)
-        item, decision = actor.act(act_key, recall, situation)
+        item, decision = recommend(actor, act_key, recall, state, situation, world)
         keys = user_keys(teach_key, item.shape[0])
         taught = jax.vmap(teacher, (0, 0, 0, None))(keys, state, situation, world)
         return item, decision.replace(taught=taught)

@@ -13,10 +13,11 @@ from ialp_jax.methods.learners.teaching import TaughtHyper, TeacherName
 from ialp_jax.methods.needs import Need
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
+from ialp_jax.ranges import at_least
 
 
 def _pretraining_hyper() -> TaughtHyper:
-    return TaughtHyper(entropy=0.0)
+    return TaughtHyper(entropy=0.0, feedback_rate=1.5e-4)
 
 
 WORLDS = {"table": Need.TABLE_WORLD, "logs": Need.LOGS_WORLD, "mixed": Need.MIXED_WORLD}
@@ -29,8 +30,10 @@ class IALP:
 
     hyper: Annotated[TaughtHyper, Flat] = field(default_factory=_pretraining_hyper)
     """Numbers of pre-training."""
-    model: Annotated[FeedbackConfig, Flat] = FeedbackConfig()
+    model: Annotated[FeedbackConfig, Flat] = FeedbackConfig(feedback_steps=16)
     """How its scores are fitted to the feedback of imagined users."""
+    asked: Annotated[int, at_least(0), OnlyAboveZero("feedback_steps"), Since(0)] = 16
+    """Items drawn at random that imagined users are asked about in every turn, for the steps on the feedback."""
     world: Annotated[Literal["table", "logs", "mixed"], Since("table")] = "mixed"
     """Whose users it is pre-trained on: the preference table's, those whom the offline logs suggest, or the table's with
     rewards from both."""
@@ -49,11 +52,14 @@ class IALP:
         ),
     )  # fmt: skip
     builds_on: ClassVar[tuple[str, ...]] = ()
-    recipes: ClassVar[Recipes] = gradient_alone(look=False, world="table", learning_rate=1e-3, entropy=0.05)
+    recipes: ClassVar[Recipes] = gradient_alone(
+        look=False, world="table", learning_rate=1e-3, entropy=0.05, feedback_rate=2e-3, asked=0
+    )
 
     def pretraining(self) -> Stage:
         """Learning in the table's world. Other methods start from this very stage: it is trained once."""
-        config = ActorCriticConfig(self.hyper.supervised > 0.0, self.model, self.teacher)
+        asked = self.asked if self.model.feedback_steps else 0
+        config = ActorCriticConfig(self.hyper.supervised > 0.0, self.model, self.teacher, asked)
         needs = frozenset({WORLDS[self.world]}) | (online_needs(self.look) - {Need.USERS})
         return Stage("iALP pre-training", ActorCriticLearner, config, self.hyper, needs,
                      (UNTRAINED,), budget=Budget.PRETRAIN, sharpness=self.model.own_sharpness)  # fmt: skip
