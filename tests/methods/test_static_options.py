@@ -36,23 +36,29 @@ def small_values(trial, name):
     return values if kind_of(trial.config, name) not in (int, float) else values[:1]
 
 
-def results(trial):
-    """What the method's last stage leaves, and whom it recommends what afterwards."""
+def product(trial):
+    """What the method's last stage leaves."""
+    stage = trial.stages[-1]
+    return leaves_of(trial.program(stage, [0]).learner.product(trial.alone(stage).run))
+
+
+def served(trial):
+    """Whom its policy recommends what afterwards, sampled and greedy; nothing where there are no users to serve."""
     stage = trial.stages[-1]
     program, trained = trial.program(stage, [0]), trial.alone(stage)
-    product = leaves_of(program.learner.product(trained.run))
     if program.data.world is None:
-        return product
-    played = {
-        f"greedy {greedy}": fresh_sessions(program, trained.run, trial.config, greedy).items
-        for greedy in (False, True)
-    }
-    return product | {name: np.asarray(items) for name, items in played.items()}
+        return {}
+    played = (fresh_sessions(program, trained.run, trial.config, greedy) for greedy in (False, True))
+    return {place: np.asarray(sessions.items) for place, sessions in enumerate(played)}
 
 
 def differ(trials):
-    """Whether two trials have other results; what only binds in large steps is tried in large steps too."""
-    return any(unequal(*map(results, pair)) for pair in (trials, list(map(bolder, trials))))
+    """Whether two trials have other results; what only binds in large steps is tried in large steps too.
+
+    Most differ in what they leave: then nobody is served, which would take a program more.
+    """
+    pairs = trials, list(map(bolder, trials))
+    return any(unequal(*map(result, pair)) for pair in pairs for result in (product, served))
 
 
 def bolder(trial):
