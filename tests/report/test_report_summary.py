@@ -9,7 +9,7 @@ from fake_report_run import CARDS, LEVELS, write_fake_run
 from ialp_jax.artifacts import InputError
 from ialp_jax.report import write_report
 from ialp_jax.report.cards import read_card
-from ialp_jax.report.comparisons import compare
+from ialp_jax.report.comparisons import compare, difference
 from ialp_jax.report.headline import headline
 from ialp_jax.report.inputs import read_run
 from ialp_jax.report.summary import build_summary, describe_metric
@@ -80,6 +80,30 @@ def test_verdicts_have_known_answers():
     assert by_pair["a2c", "random", "final_reward"]["verdict"] == "not clear"
     swapped = compare(READ, per_seed(a2c=[5, 6, 7, 8, 9], ialp=[1, 2, 3, 4, 5]))
     assert [(row["method"], row["verdict"]) for row in swapped] == [("ialp", "lower")]
+
+
+def test_a_verdict_among_many_questions_rests_on_a_wider_interval():
+    first, second = np.array([0.3, 1.4, -0.5, 1.1, 0.2, 0.9, -0.2, 1.3, 0.1, 0.8]), np.zeros(10)
+    alone, among = difference(first, second), difference(first, second, 300)
+    assert alone["low"] > 0.0 and (alone["verdict"], among["verdict"]) == ("higher", "not clear")
+    assert {**alone, "verdict": None} == {**among, "verdict": None}
+    assert difference(first + 1.0, second, 300)["verdict"] == "higher"
+
+
+def test_the_questions_of_a_page_are_counted_by_their_answers():
+    rivals = [
+        {"other": f"other {place}", "metric": "final_reward", "question": "?", "premise": ""}
+        for place in range(300)
+    ]
+    cards = {"asks": {**READ["ialp"], "rivals": rivals}}
+    values = np.array([0.3, 1.4, -0.5, 1.1, 0.2, 0.9, -0.2, 1.3, 0.1, 0.8])
+    some, every = (
+        compare(cards, {"asks": {"final_reward": values}}
+                | {f"other {place}": {"final_reward": np.zeros(10)} for place in range(count)})
+        for count in (1, 300)
+    )  # fmt: skip
+    assert [row["verdict"] for row in some] == ["higher"] and len(every) == 300
+    assert {row["verdict"] for row in every} == {"not clear"}
 
 
 def test_the_headline_turns_with_the_numbers(fake_run):

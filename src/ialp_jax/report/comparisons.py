@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ialp_jax.evaluation.statistics import paired_difference
+from ialp_jax.evaluation.statistics import CONFIDENCE, paired_difference
 from ialp_jax.report.cards import Card, Rival
 from ialp_jax.report.methods import described
 
@@ -27,31 +27,40 @@ def compare(
     for name in described(cards):
         for rival in cards[name]["rivals"]:
             questions.setdefault((name, rival["other"], rival["metric"]), rival)
-    rows = []
-    for (method, other, metric), rival in questions.items():
-        first = per_seed.get(method, {}).get(metric)
-        second = per_seed.get(other, {}).get(metric)
-        if first is None or second is None or not np.isfinite(first - second).all():
-            continue
-        names = {"question": rival["question"], "method": method, "other": other, "metric": metric}
-        rows.append(names | {"premise": rival["premise"]} | difference(first, second))
-    return rows
+    pairs = {
+        key: (per_seed.get(key[0], {}).get(key[2]), per_seed.get(key[1], {}).get(key[2])) for key in questions
+    }
+    answered = {
+        key: (first, second)
+        for key, (first, second) in pairs.items()
+        if first is not None and second is not None and np.isfinite(first - second).all()
+    }
+    return [
+        {"question": questions[key]["question"], "method": key[0], "other": key[1], "metric": key[2],
+         "premise": questions[key]["premise"]} | difference(*values, len(answered))
+        for key, values in answered.items()
+    ]  # fmt: skip
 
 
-def difference(first: Float[np.ndarray, " R"], second: Float[np.ndarray, " R"]) -> dict[str, Any]:
+def difference(
+    first: Float[np.ndarray, " R"], second: Float[np.ndarray, " R"], questions: int = 1
+) -> dict[str, Any]:
     """What first minus second, seed by seed, shows.
 
     Args:
         first: finite values, one per seed.
         second: those of the same seeds.
+        questions: how many such differences are looked at together. The more there are the wider the interval that a
+            verdict rests on, so that with a chance of at least 95 % none is called clear that is not there (Bonferroni).
 
     Returns:
         `mean, low, high, seeds_above, seeds, verdict`: the interquartile mean of the per-seed differences with its
-        interval (`low`, `high` None for one seed), in how many seeds the difference is above zero, and "higher",
-        "lower" (the interval excludes zero) or "not clear".
+        own 95 % interval (`low`, `high` None for one seed), in how many seeds the difference is above zero, and "higher",
+        "lower" (the interval that the verdict rests on excludes zero) or "not clear".
     """
     paired = paired_difference(first, second)
-    verdict = ("higher" if paired.mean > 0 else "lower") if paired.excludes_zero else "not clear"
+    corrected = paired_difference(first, second, confidence=1.0 - (1.0 - CONFIDENCE) / questions)
+    verdict = ("higher" if paired.mean > 0 else "lower") if corrected.excludes_zero else "not clear"
     return {
         "mean": paired.mean,
         "low": paired.low if first.size > 1 else None,

@@ -55,9 +55,16 @@ def preference_statements(preferences: dict[str, Any]) -> list[str]:
     return [judge, *(said for said in preferences.get("statements", []) if said not in judge)]
 
 
-IN_BRACKETS = "In brackets: the paired difference in reward per session and its 95 % interval over seeds."
+CORRECTED = (
+    "Clearly: the interval of the paired difference over seeds excludes zero, widened for the number of differences that are "
+    "looked at together (Bonferroni)."
+)
+IN_BRACKETS = (
+    "In brackets: the paired difference in reward per session and its own 95 % interval over seeds. "
+    + CORRECTED
+)
 CLEARLY = (
-    "Clearly: the 95 % interval of the paired difference over seeds excludes zero. Who earned the most was chosen by the "
+    f"{CORRECTED} Who earned the most was chosen by the "
     "seeds that measured it, so its value probably overstates what it will reach again."
 )
 

@@ -48,7 +48,8 @@ def _leader(summary: dict[str, Any], methods: Mapping[str, Method], metric: str,
     if len(values) < 2:
         return ""
     first, *others = values
-    close = [name for name in others if difference(values[first], values[name])["verdict"] != "higher"]
+    verdicts = {name: difference(values[first], values[name], len(others))["verdict"] for name in others}
+    close = [name for name in others if verdicts[name] != "higher"]
     beaten = f"all {len(others)} others compared were clearly below it"
     open_ = f"{len(close)} of the {len(others)} others compared were not clearly below it ({_listed(close, methods)})"
     return (
@@ -65,7 +66,7 @@ def _bar(summary: dict[str, Any], methods: Mapping[str, Method]) -> str:
     if not frozen or not learners:
         return ""
     bar = frozen[0]
-    verdicts = {name: difference(values[name], values[bar])["verdict"] for name in learners}
+    verdicts = {name: difference(values[name], values[bar], len(learners))["verdict"] for name in learners}
     words = {"higher": "clearly above", "not clear": "not clearly different from", "lower": "clearly below"}
     groups = {
         word: [name for name in learners if verdicts[name] == verdict] for verdict, word in words.items()
