@@ -1,15 +1,17 @@
 """Imagined users who are asked about items that nobody recommends to them."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from random_worlds import random_world
 from test_feedback import ITEMS, NETWORK, PARAMS, trained
-from tiny_runs import observations
+from tiny_runs import observations, probe_world
 
 from ialp_jax.methods import get, names
-from ialp_jax.methods.learners.asking import asking_actor
+from ialp_jax.methods.learners.asking import ask, asking_actor
 from ialp_jax.methods.learners.feedback import Answered, feedback_loss
 from ialp_jax.methods.needs import Need
 from ialp_jax.policies.actor import Asked, policy_actor
@@ -66,12 +68,22 @@ def test_the_loss_adds_half_the_mean_squared_error_of_what_was_asked():
     np.testing.assert_allclose(both - plain, 0.5 * np.mean(errors**2), rtol=1e-4)
 
 
+def test_where_only_some_items_may_be_recommended_only_those_are_asked_about():
+    allowed = [[2, 5, 9], [7, ITEMS, ITEMS]]
+    world = probe_world(np.random.default_rng(0).random((2, ITEMS)), [[0], [1]], allowed=allowed)
+    state, _ = jax.vmap(Simulator(SimulatorConfig()).start, (0, None))(jnp.array([0, 1]), world)
+    asked = jax.vmap(partial(ask, 200), (0, 0, None))(jax.random.split(jax.random.key(0), 2), state, world)
+    assert [set(items.tolist()) for items in asked.item] == [{2, 5, 9}, {7}]
+    table = np.asarray(world.ratings.table)
+    np.testing.assert_allclose(asked.feedback, np.take_along_axis(table, np.asarray(asked.item), axis=1))
+
+
 @pytest.mark.usefixtures("batched_keys")
 def test_items_that_are_never_recommended_are_learnt_too():
-    expected, shown = np.arange(ITEMS) / (ITEMS - 1), np.arange(ITEMS // 2, ITEMS)
-    alone, asked = (trained(8, 1e-2, count, [shown.tolist()] * 2)[0] for count in (0, 4))
+    expected, known = np.arange(ITEMS) / (ITEMS - 1), tuple(range(5))  # of a history nothing is recommended
+    alone, asked = (trained(8, 1e-2, count, (known, known))[0] for count in (0, 4))
     errors = [np.abs(scores - expected) for scores in (alone, asked)]
-    assert errors[0][shown].max() < 0.1 < errors[0].max()
+    assert errors[0][5:].max() < 0.1 < errors[0][:5].max()
     assert errors[1].max() < 0.1
 
 

@@ -36,10 +36,10 @@ def test_another_encoder_is_refused_by_field():
     ActorCriticLearner(scene, ActorCriticConfig())
 
 
-def trained(steps, rate, asked=0, allowed=None):
+def trained(steps, rate, asked=0, histories=((0,), (1,))):
     """Predicted feedback of every item after some updates; item i pays i / 13, whoever is asked. No policy gradient."""
     pays = [list(np.arange(ITEMS) / (ITEMS - 1))] * 2
-    world = probe_world(pays, [[0], [1]], allowed=allowed)
+    world = probe_world(pays, histories)
     scene = tiny_scene(NETWORK, SimulatorConfig(turn_cap=3, rules=()), users=16, updates=60)
     model = FeedbackConfig(feedback_steps=steps, kept_decisions=16 * 64)
     config = ActorCriticConfig(model=model, asked=asked)
@@ -53,7 +53,7 @@ def trained(steps, rate, asked=0, allowed=None):
         return jax.lax.scan(step, state, None, length=60)
 
     state, metrics = run(PARAMS)
-    features = NETWORK.begin(state.params, observations([[0]], [[1.0]])).features
+    features = NETWORK.begin(state.params, observations(histories[:1], [[1.0] * len(histories[0])])).features
     scores = NETWORK.query(state.params, features) @ state.params["items"].T + state.params["bias"][None]
     return np.asarray(scores)[0], metrics
 
