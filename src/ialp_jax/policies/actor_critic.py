@@ -59,9 +59,9 @@ class ActorCritic(nn.Module):
         sharpness = self.config.sharpness
         return sharpness * self.query_head(features), self.items, sharpness * self.bias
 
-    def feedback(self, features: Float[Array, "h"], item: Int[Array, ""]) -> Float[Array, ""]:
-        """The feedback that the policy's own scores predict: an item's logit without the sharpness."""
-        return self.query_head(features) @ self._embed(item) + self.bias[item]
+    def feedback(self, features: Float[Array, "h"], items: Int[Array, "Q"]) -> Float[Array, "Q"]:
+        """The feedback that the policy's own scores predict: the items' logits without the sharpness."""
+        return self._embed(items) @ self.query_head(features) + self.bias[items]
 
     def reread(self, carried: Any) -> Recall:
         """Recall of what is carried, computed anew; only of encoders that reread."""
@@ -138,10 +138,10 @@ class Network:
         return jax.vmap(lambda one: self._apply(params, "reread", one))(carried)
 
     def feedback(
-        self, params: dict, features: Float[Array, "B h"], item: Int[Array, "B"]
-    ) -> Float[Array, "B"]:
-        """Predicted feedback of every row at its item, about 0 to 1."""
-        return jax.vmap(lambda one, chosen: self._apply(params, "feedback", one, chosen))(features, item)
+        self, params: dict, features: Float[Array, "B h"], items: Int[Array, "B Q"]
+    ) -> Float[Array, "B Q"]:
+        """Predicted feedback of every row at its items, about 0 to 1."""
+        return jax.vmap(lambda one, chosen: self._apply(params, "feedback", one, chosen))(features, items)
 
     def head_plan(self, rows: int) -> HeadPlan:
         """How the catalogue head of this network is computed for `rows` decisions at once."""

@@ -54,9 +54,10 @@ def learning_work(shape: Shape, users: int, items: int) -> Counts:
     return Counts({rows: rows * (head + small)}, float(rows * items), float(moved), 4.0 * parameters)
 
 
-def feedback_work(shape: Shape, items: int, steps: int, rows: int) -> Counts:
-    """Steps on the feedback of kept decisions, `rows` in all: each read forward and backward, Adam after every step."""
-    row = 3 * (cell_flops(shape) + query_flops(shape) + product(1, shape.embedding, 1))
+def feedback_work(shape: Shape, items: int, steps: int, rows: int, answers: int = 1) -> Counts:
+    """Steps on the feedback of kept decisions, `rows` in all with so many answers each: every row is read forward and
+    backward, Adam after every step."""
+    row = 3 * (cell_flops(shape) + query_flops(shape) + product(1, shape.embedding, answers))
     parameters = FLOAT * (head_parameters(shape, items) + small_parameters(shape))
     flops = {rows // steps: rows * row} if steps else {}
     return Counts(flops, 0.0, float(steps * ADAM * parameters), 4.0 * parameters)

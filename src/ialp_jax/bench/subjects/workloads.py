@@ -147,7 +147,9 @@ def training(stage: Stage) -> Build:
             params = tuple(scene.network.init(one, shape.history) for one in jax.random.split(key, policies))
             return learner.init(key, stage.hyper, data_of(world, looks), params)
 
-        counts = training_work(point, shape, world, policies, feedback_of(stage.config))
+        counts = training_work(
+            point, shape, world, policies, feedback_of(stage.config), getattr(stage.config, "asked", 0)
+        )
         plan = str(head.plan_of(point, shape))
         return _repeated(learner, stage.hyper, start, world, point, shape, effort, counts, plan, looks)
 
@@ -190,12 +192,17 @@ def _on_mesh(program: Program, mesh: Mesh, runs: int) -> Program:
 
 
 def training_work(
-    point: Point, shape: Shape, world: RandomWorld, policies: int, feedback: FeedbackConfig = NO_FEEDBACK
+    point: Point,
+    shape: Shape,
+    world: RandomWorld,
+    policies: int,
+    feedback: FeedbackConfig = NO_FEEDBACK,
+    asked: int = 0,
 ) -> Counts:
-    """The least work of one update."""
+    """The least work of one update; `asked` items of a row have answers besides the recommended one."""
     rows = feedback.feedback_steps * feedback.feedback_rows * point.users
     return work.together(
-        work.feedback_work(shape, point.items, feedback.feedback_steps, rows),
+        work.feedback_work(shape, point.items, feedback.feedback_steps, rows, 1 + asked),
         work.serving_work(shape, point.users, point.items, policies).times(shape.rollout),
         work.environment_work(shape, point.users, world).times(shape.rollout),
         work.learning_work(shape, point.users, point.items),

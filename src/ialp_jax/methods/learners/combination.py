@@ -92,8 +92,8 @@ def error_difference(
     network: Network, pretrained: dict, online: dict, recall: PairRecall, item: Array, feedback: Array
 ) -> Float[Array, "B"]:
     """(g_on - y)^2 - (g_pre - y)^2 of the predicted feedback: above 0 where the pre-trained scores knew better."""
-    by_pretrained = network.feedback(pretrained, recall.pretrained.features, item)
-    by_online = network.feedback(online, recall.online.features, item)
+    by_pretrained = network.feedback(pretrained, recall.pretrained.features, item[:, None])[:, 0]
+    by_online = network.feedback(online, recall.online.features, item[:, None])[:, 0]
     difference: Float[Array, "B"] = (by_online - feedback) ** 2 - (by_pretrained - feedback) ** 2
     return jax.lax.stop_gradient(difference)
 

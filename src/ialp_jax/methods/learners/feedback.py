@@ -107,12 +107,13 @@ def begin_feedback(key: PRNGKeyArray, params: dict, rollout: Any, config: Feedba
 def feedback_loss(network: Network, params: dict, rows: Answered) -> Float[Array, ""]:
     """Half the mean squared error of the predicted feedback, of rows [R]; and that of what was asked besides."""
     features = network.reread(params, rows.carried).features
-    errors = network.feedback(params, features, rows.action) - rows.feedback
-    loss = 0.5 * jnp.mean(errors**2)
-    if rows.asked is None:
-        return loss
-    of_items = jax.vmap(network.feedback, (None, None, 1), 1)
-    return loss + 0.5 * jnp.mean((of_items(params, features, rows.asked.item) - rows.asked.feedback) ** 2)
+    items, answers = rows.action[:, None], rows.feedback[:, None]
+    if rows.asked is not None:
+        items = jnp.concatenate([items, rows.asked.item], axis=1)
+        answers = jnp.concatenate([answers, rows.asked.feedback], axis=1)
+    errors = (network.feedback(params, features, items) - answers) ** 2
+    loss = 0.5 * jnp.mean(errors[:, 0])
+    return loss if rows.asked is None else loss + 0.5 * jnp.mean(errors[:, 1:])
 
 
 def fit_feedback(
