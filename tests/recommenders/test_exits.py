@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from ialp_jax.learning.logged import LoggedSessions, turns_of
 from ialp_jax.recommenders.exits import exit_threshold, nearest_recent
+from ialp_jax.study.factors import LikenessConfig
+from ialp_jax.worlds.logs_world import LogsWorldConfig
 from ialp_jax.worlds.types import Observation
 
 POINTS = np.array([[0.0], [1.0], [3.0], [7.0], [15.0]])
@@ -51,6 +53,14 @@ def test_many_far_turns_do_not_hide_the_exits_just_beyond():
     left = np.zeros(1020, bool)
     left[[0, 1, 2, 10]] = True
     assert exit_threshold(distance, left, 0.01) == 2.0
+
+
+def test_imagined_users_leave_nearer_than_a_recommender_dares_to_go():
+    """Users leave below .3; their distances being estimates, one in twenty turns ends so up to .6 too."""
+    distance = np.linspace(0.0, 1.0, 2001)
+    left = (distance < 0.3) | ((distance < 0.6) & (np.arange(2001) % 20 == 0))
+    assert exit_threshold(distance, left, LogsWorldConfig().exit_rate) == pytest.approx(0.3, abs=1e-3)
+    assert exit_threshold(distance, left, LikenessConfig().exit_rate) == pytest.approx(0.6, abs=0.011)
 
 
 def test_where_even_the_farthest_leave_everything_is_too_near():

@@ -49,8 +49,8 @@ class Actor(NamedTuple):
 class PrivilegedActor(NamedTuple):
     """An actor that is also handed the simulator's state and the users' world.
 
-    Only the oracle is one, and in the table's world, which is no secret, the learner with a teacher: the type keeps the
-    truth from all others.
+    Only the oracle is one, and in imagined worlds, which are no secret, the learner with a teacher or with questions: the
+    type keeps the truth from all others.
 
     act: (keys, recall, state, situation, world) -> (items, extras kept in the transition).
     """
