@@ -88,7 +88,7 @@ def test_nothing_is_left_where_saving_fails(timed, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("frame", "change", "message"),
     [
-        ("users", pl.lit("both").alias("split"), "column split.*offline, online or unused"),
+        ("users", pl.lit("both").alias("split"), "column split.*offline, profiled, online or unused"),
         ("users", pl.lit("x").alias("raw_id"), "column raw_id.*twice"),
         ("users", pl.lit(1).alias("age"), "column age.*not part"),
         ("items", pl.col("item").cast(pl.Int64), "column item.*Int64, not Int32"),

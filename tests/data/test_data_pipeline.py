@@ -124,6 +124,23 @@ def test_validation_meets_half_of_the_offline_users_and_nobody_else(num_users, f
     assert 0 <= (tried == "offline").sum() - (tried == "online").sum() <= 1
 
 
+@given(
+    num_users=st.integers(4, 60), logged=st.integers(1, 40), validation=st.booleans(), seed=st.integers(0, 5)
+)
+def test_logs_of_some_offline_users_are_read_and_fewer_are_a_part_of_more(
+    num_users, logged, validation, seed
+):
+    whole, some, more = (
+        np.array(split_users(num_users, 0.5, seed, validation, number))
+        for number in (None, logged, logged + 1)
+    )
+    offline = whole == "offline"
+    np.testing.assert_array_equal(np.isin(some, ["offline", "profiled"]), offline)
+    np.testing.assert_array_equal(some[~offline], whole[~offline])
+    assert (some == "offline").sum() == min(logged, offline.sum())
+    assert np.all(more[some == "offline"] == "offline")
+
+
 def test_the_split_depends_on_the_seed():
     assert split_users(40, 0.5, 0) != split_users(40, 0.5, 1)
 

@@ -35,6 +35,9 @@ class DataConfig:
 
     validation: Annotated[bool, Since(False)] = False
     """To choose settings by: half of the offline users, drawn by the seed, are met online instead of those who otherwise are."""
+    logged_users: Annotated[Count | None, Since(None)] = None
+    """So many offline users' logs may be read, drawn by the seed; of the others only the history that opens their sessions,
+    by a judge. None: all of them."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "data")
@@ -92,7 +95,9 @@ def build(raw: RawLogs, config: DataConfig) -> Dataset:
         known = known[np.ix_(users["source_row"].to_numpy(), items["source_row"].to_numpy())].astype(
             np.float32
         )
-    split = split_users(users.height, config.offline_fraction, config.seed, config.validation)
+    split = split_users(
+        users.height, config.offline_fraction, config.seed, config.validation, config.logged_users
+    )
     users = users.with_columns(split=pl.Series(split))
     text = ["text"] if "text" in users.columns else []
     return Dataset(
@@ -165,6 +170,13 @@ def _statements(
             ["Validation: half of these are met online, and the other users not at all."]
             if config.validation
             else []
+        ),
+        *(
+            []
+            if config.logged_users is None
+            else [
+                f"Logs of at most {config.logged_users:,} offline users are read; of the others only the histories, by a judge."
+            ]
         ),
     ]
 

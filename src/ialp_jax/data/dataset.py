@@ -31,7 +31,8 @@ class Dataset:
         source: "logs" (people did this) or "synthetic" (a generator did).
         domain: what the items are; chooses the words of prompts and reports.
         feedback: "implicit" (hours, plays) or "explicit" (ratings).
-        users: user Int32 (0..U-1, the row), raw_id String, split String ("offline" | "online"), and where the
+        users: user Int32 (0..U-1, the row), raw_id String, split String ("offline": their logs may be read before
+            deployment | "profiled": only their histories, by a judge | "online": who is met | "unused"), and where the
             source describes its users, text String.
         items: item Int32 (0..N-1, the row), raw_id String, title String, text String (attributes; may be ""),
             categories List(String).
@@ -156,13 +157,25 @@ def _hash_frame(frame: pl.DataFrame) -> str:
     return digest.hexdigest()
 
 
+def offline_users(dataset: Dataset) -> Int[np.ndarray, " U"]:
+    """The users whose logs may be read before deployment, ascending.
+
+    Raises:
+        InputError: if there is none.
+    """
+    users = dataset.users.filter(pl.col("split") == "offline")["user"].to_numpy()
+    if not users.size:
+        raise InputError("there are no logs of offline users, which this run needs", column="data.logged_users",
+                         fix="let some logs be read, or choose methods and options that read none")  # fmt: skip
+    return users
+
+
+def offline_interactions(dataset: Dataset) -> pl.DataFrame:
+    """The logs of `offline_users`."""
+    return dataset.interactions.filter(pl.col("user").is_in(offline_users(dataset).tolist()))
+
+
 def offline_popularity(dataset: Dataset) -> Float[np.ndarray, "N"]:
     """Interactions of each item in the offline users' logs."""
-    offline = dataset.users.filter(pl.col("split") == "offline")["user"]
-    seen = dataset.interactions.filter(pl.col("user").is_in(offline.implode()))
-    return np.bincount(seen["item"].to_numpy(), minlength=dataset.num_items).astype(np.float32)
-
-
-def offline_users(dataset: Dataset) -> int:
-    """How many users may be known before deployment."""
-    return int((dataset.users["split"] == "offline").sum())
+    seen = offline_interactions(dataset)["item"].to_numpy()
+    return np.bincount(seen, minlength=dataset.num_items).astype(np.float32)

@@ -31,11 +31,18 @@ def part_of_user(history_length: int) -> pl.Expr:
     return pl.when(pl.col("position") >= count - size).then(pl.lit("history")).otherwise(pl.lit("held_out"))
 
 
-def split_users(num_users: int, offline_fraction: float, seed: int, validation: bool = False) -> list[str]:
+def split_users(
+    num_users: int,
+    offline_fraction: float,
+    seed: int,
+    validation: bool = False,
+    logged_users: int | None = None,
+) -> list[str]:
     """Draws `offline_fraction` of the users (never none, never all) as "offline"; the rest are "online".
 
     For validation the second half of those drawn are "online" instead, and the rest "unused": whatever is tried on such a
-    split, users who are met online without it have no part in.
+    split, users who are met online without it have no part in. Of the offline users the first `logged_users` keep that
+    name (all if None); the others are "profiled".
     """
     num_offline = int(np.clip(round(num_users * offline_fraction), 1, num_users - 1))
     order = np.random.default_rng([seed, USER_STREAM]).permutation(num_users)
@@ -43,4 +50,7 @@ def split_users(num_users: int, offline_fraction: float, seed: int, validation: 
     split[order[:num_offline]] = "offline"
     if validation:
         split[order[(num_offline + 1) // 2 : num_offline]] = "online"
+    if logged_users is not None:
+        offline = order[: (num_offline + 1) // 2 if validation else num_offline]
+        split[offline[logged_users:]] = "profiled"
     return list(split)

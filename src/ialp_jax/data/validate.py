@@ -41,10 +41,10 @@ def validate(dataset: "Dataset") -> None:
     for name, frame in (("users", users), ("items", items)):
         _require(frame["raw_id"].is_unique().all(), name, "raw_id", "names something twice")
     _require(
-        users["split"].is_in(["offline", "online", "unused"]).all(),
+        users["split"].is_in(["offline", "profiled", "online", "unused"]).all(),
         "users",
         "split",
-        "is not offline, online or unused",
+        "is not offline, profiled, online or unused",
     )
     _validate_interactions(interactions, users.height, items.height)
     _validate_ratings(dataset)

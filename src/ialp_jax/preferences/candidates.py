@@ -5,7 +5,7 @@ from typing import Annotated
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.content_vectors import history_profiles, similarities
@@ -38,7 +38,7 @@ class CandidateConfig:
 
 
 def choose_candidates(
-    states: UserStates, vectors: sp.csr_matrix, popularity: Int[np.ndarray, " N"], config: CandidateConfig
+    states: UserStates, vectors: sp.csr_matrix, popularity: Float[np.ndarray, " N"], config: CandidateConfig
 ) -> Int[np.ndarray, "S K"]:
     """Candidates of every state: distinct, none from the history, ascending, padded with id N at the end.
 
@@ -57,7 +57,7 @@ def choose_candidates(
 
 
 def _choose_block(
-    states: UserStates, vectors: sp.csr_matrix, popularity: Int[np.ndarray, " N"], config: CandidateConfig
+    states: UserStates, vectors: sp.csr_matrix, popularity: Float[np.ndarray, " N"], config: CandidateConfig
 ) -> Int[np.ndarray, "B K"]:
     num_items = vectors.shape[0]
     excluded = np.zeros((states.users.size, num_items + 1), bool)

@@ -27,12 +27,13 @@ class UserStates:
 
 
 def user_states(dataset: Dataset, split: Literal["offline", "online"] = "offline") -> UserStates:
-    """The states of one split's users, from their "history" interactions only.
+    """The states of one split's users, from their "history" interactions only; "profiled" users are offline ones.
 
     Raises:
         InputError: if the split has no users.
     """
-    chosen = dataset.users.filter(pl.col("split") == split)["user"]
+    splits = ["offline", "profiled"] if split == "offline" else [split]
+    chosen = dataset.users.filter(pl.col("split").is_in(splits))["user"]
     users = chosen.to_numpy()
     if users.size == 0:
         raise InputError(f"the dataset {dataset.name!r} has no {split} users", column="split",

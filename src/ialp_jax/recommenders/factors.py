@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-import polars as pl
 
-from ialp_jax.data.dataset import Dataset
+from ialp_jax.data.dataset import Dataset, offline_interactions, offline_users
 from ialp_jax.ranges import Weight, at_least, within
 from ialp_jax.worlds.fit.config import FitConfig
 from ialp_jax.worlds.fit.factorisation import Factors, factorise, make_pairs
@@ -33,8 +32,7 @@ class FactorsConfig:
 
 def offline_factors(dataset: Dataset, config: FactorsConfig) -> Factors:
     """Factorises the offline users' interactions; `Factors.user` has a row for each of them, in their order."""
-    offline = dataset.users.filter(pl.col("split") == "offline")["user"].to_numpy()
-    frame = dataset.interactions.filter(pl.col("user").is_in(offline.tolist()))
+    offline, frame = offline_users(dataset), offline_interactions(dataset)
     rule = FitConfig(unobserved_weight=config.unobserved_weight, grade_weight=config.grade_weight)
     targets, weights, unobserved = weighted_targets(dataset, rule, frame)
     rows = np.searchsorted(offline, frame["user"].to_numpy())

@@ -8,12 +8,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from flax import struct
 from jaxtyping import Array, Float
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.data.dataset import Dataset, offline_popularity
+from ialp_jax.data.dataset import Dataset, offline_interactions, offline_popularity
 from ialp_jax.ranges import Count, Weight
 from ialp_jax.recommenders.fold_in import rows_or_zero
 from ialp_jax.worlds.types import Observation
@@ -54,7 +53,7 @@ def fit_neighbours(dataset: Dataset, config: NeighboursConfig) -> Neighbours:
     if dataset.num_items > MOST_ITEMS:
         raise InputError(f"{dataset.num_items} items are too many for a table of all pairs", column="methods",
                          fix=f"use session_knn with at most {MOST_ITEMS} items")  # fmt: skip
-    rows = dataset.interactions.join(dataset.users.filter(pl.col("split") == "offline"), on="user")
+    rows = offline_interactions(dataset)
     grades = rows["grade"].to_numpy() if dataset.feedback == "explicit" else np.ones(rows.height)
     chosen = np.zeros((dataset.num_users, dataset.num_items), np.float32)
     chosen[rows["user"].to_numpy(), rows["item"].to_numpy()] = grades

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from rich.console import Console
 
-from ialp_jax.data.dataset import Dataset, offline_popularity
+from ialp_jax.data.dataset import Dataset, offline_interactions, offline_popularity, offline_users
 from ialp_jax.learning.logged import LoggedSessions
 from ialp_jax.methods.base import Data, OfflineFit, Stage, rest_on_table
 from ialp_jax.methods.needs import Need
@@ -143,7 +143,7 @@ class Inputs:
     @cached_property
     def logs_world(self) -> World:
         """The users whom the offline logs suggest."""
-        return self._with_histories(self._logs_world, user_states(self.dataset).users)
+        return self._with_histories(self._logs_world, offline_users(self.dataset))
 
     def _with_histories(self, world: World, users: Int[np.ndarray, "U"]) -> World:
         """A world of these users, in which their sessions also open with other parts of their logs."""
@@ -177,11 +177,13 @@ class Inputs:
     @cached_property
     def mixed_world(self) -> World:
         """The table's imagined users with rewards partly from their logs, by how much they logged."""
-        judged, offline = self.table.users, user_states(self.dataset).users
-        counts = np.bincount(self.dataset.interactions["user"].to_numpy(), minlength=self.dataset.num_users)
+        judged, offline = self.table.users, offline_users(self.dataset)
+        logged = offline_interactions(self.dataset)["user"].to_numpy()
+        counts = np.bincount(logged, minlength=self.dataset.num_users)
         chosen = self.config.preferences
-        share = chosen.logs_half / np.maximum(chosen.logs_half + counts[judged], 1e-9)
-        rows = np.searchsorted(offline, judged)
+        rows, number = np.searchsorted(offline, judged).clip(max=len(offline) - 1), counts[judged]
+        # Of users without a log any row will do: it has no weight.
+        share = np.where(number, chosen.logs_half / np.maximum(chosen.logs_half + number, 1e-9), 1.0)
         mixed = mixed_world(self.llm_world, self._logs_world, rows, share, chosen.alike)
         return self._with_histories(tabulate_near(mixed), judged)
 
@@ -206,7 +208,7 @@ class Inputs:
                 self._out / "logged" / "recorded", [config, self.config.simulator, self.config.fit, self.config.data],
                 {"dataset": self.dataset.fingerprint},
                 "Recorded: a stated logging policy served offline users in their own simulator; propensities are exact.",
-                lambda: recorded_sessions(self.world, simulator, self.popularity, user_states(self.dataset).users, config),
+                lambda: recorded_sessions(self.world, simulator, self.popularity, offline_users(self.dataset), config),
             )  # fmt: skip
 
     @cached_property

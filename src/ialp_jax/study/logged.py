@@ -8,10 +8,9 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import polars as pl
 
 from ialp_jax.artifacts import atomic_path, plain, read_arrays, read_manifest, write_arrays, write_manifest
-from ialp_jax.data.dataset import Dataset
+from ialp_jax.data.dataset import Dataset, offline_interactions
 from ialp_jax.learning.logged import LoggedSessions, turns_of
 from ialp_jax.policies.logging import logging_actor
 from ialp_jax.ranges import Count, PositiveShare, Weight, at_least
@@ -71,8 +70,7 @@ def history_sessions(dataset: Dataset, history_length: int, turns: int, masked: 
         turns: L, most turns of a session.
         masked: whether nothing is recommended twice; a user's own earlier interactions beyond the window may recur.
     """
-    offline = dataset.users.filter(pl.col("split") == "offline")["user"]
-    rows = dataset.interactions.filter(pl.col("user").is_in(offline.implode())).sort("user", "position")
+    rows = offline_interactions(dataset).sort("user", "position")
     pieces = [_pieces(group["item"].to_numpy(), group["grade"].to_numpy(), history_length, turns, dataset.num_items)
               for _, group in rows.group_by("user", maintain_order=True)]  # fmt: skip
     items, grades, action, feedback, length = (np.concatenate(parts) for parts in zip(*pieces, strict=True))

@@ -164,7 +164,7 @@ def _compiled_play(learner: Learner, sessions: int, hyper_axis: int | None) -> C
 def _catalogue_metrics(played: PlayedSessions, inputs: Inputs) -> dict[str, list[float]]:
     """Coverage, diversity and novelty of every seed's sessions."""
     vectors, seeds = np.asarray(inputs.world.item_vectors), np.asarray(played.items)
-    known = inputs.popularity / offline_users(inputs.dataset)
+    known = inputs.popularity / len(offline_users(inputs.dataset))
     return {
         "coverage": [coverage(items, vectors.shape[0]) for items in seeds],
         "diversity": [diversity(items, vectors) for items in seeds],

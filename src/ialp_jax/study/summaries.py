@@ -58,7 +58,7 @@ def preference_summary(inputs: Inputs) -> dict[str, Any]:
     finished = inputs.finished
     return {
         **judge_record(table),
-        "offline_users": offline_users(inputs.dataset),
+        "offline_users": len(offline_users(inputs.dataset)),
         "table": None if finished is None else finished.record(),
         "quality": None if finished is None else finished.quality,
         "gate": None if finished is None else finished.gate(),

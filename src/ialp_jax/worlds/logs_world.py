@@ -5,10 +5,9 @@ from typing import Annotated, Literal
 
 import jax.numpy as jnp
 import numpy as np
-import polars as pl
 from jaxtyping import Array, Bool, Float, Int
 
-from ialp_jax.data.dataset import Dataset, histories
+from ialp_jax.data.dataset import Dataset, histories, offline_users
 from ialp_jax.marks import Only, Since
 from ialp_jax.ranges import Percentile, Rate, Share, Weight, at_least
 from ialp_jax.worlds.fit.affinity import fold, grade_thresholds
@@ -60,7 +59,7 @@ def logs_world(
         categories: multi-hot categories of the items.
         departure: parameters of the departure rules, whose distance threshold is replaced.
     """
-    offline = dataset.users.filter(pl.col("split") == "offline")["user"].to_numpy()
+    offline = offline_users(dataset)
     users, items = fold(factors, config.popularity_weight)
     points = column_points(users, items)
     threshold = np.percentile(sampled_distances(points, 0), config.distance_percentile)

@@ -7,7 +7,7 @@ import polars as pl
 from jaxtyping import Float
 
 from ialp_jax.artifacts import read_json
-from ialp_jax.data.dataset import Dataset
+from ialp_jax.data.dataset import Dataset, offline_interactions
 from ialp_jax.preferences.judges import build_judge
 from ialp_jax.preferences.judges.base import JudgeRequest
 from ialp_jax.preferences.table import JOB_NAME, read_pairs
@@ -45,8 +45,7 @@ def judged_pairs(directory: Path, dataset: Dataset) -> pl.DataFrame:
     Columns of `asked_pairs`, and popularity (how many *other* offline users met the item), grade Float64 of
     the user's held-out interaction with it (0 without one) and relevant (whether there is one).
     """
-    offline = dataset.users.filter(pl.col("split") == "offline")["user"]
-    met = dataset.interactions.filter(pl.col("user").is_in(offline.implode()))
+    met = offline_interactions(dataset)
     held_out = dataset.interactions.filter(pl.col("part") == "held_out")
     pairs = asked_pairs(directory).filter(pl.col("score").is_not_null())
     return (

@@ -9,13 +9,13 @@ import numpy as np
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError, plain
-from ialp_jax.data.dataset import Dataset
+from ialp_jax.data.dataset import Dataset, offline_popularity
 from ialp_jax.preferences.candidates import CandidateConfig, choose_candidates
 from ialp_jax.preferences.content_vectors import tfidf
 from ialp_jax.preferences.job.directory import difference, refuse_strangers, set_aside
 from ialp_jax.preferences.job.requests import FOLDER, Requests, make_requests
 from ialp_jax.preferences.prompting.prompts import ATTRIBUTES_LENGTH
-from ialp_jax.preferences.states import UserStates, documents, interactions_of, user_states
+from ialp_jax.preferences.states import UserStates, documents, user_states
 
 
 def plan_job(
@@ -48,9 +48,7 @@ def plan_job(
         InputError: if the directory holds something that is not a job.
     """
     asked = drawn_states(user_states(dataset, split), states, candidates.seed)
-    offline = user_states(dataset).users
-    popularity = np.bincount(interactions_of(dataset, offline)[1], minlength=dataset.num_items)
-    items = choose_candidates(asked, tfidf(documents(dataset)), popularity, candidates)
+    items = choose_candidates(asked, tfidf(documents(dataset)), offline_popularity(dataset), candidates)
     some = (items < dataset.num_items).any(axis=1)  # a history may hold the whole catalogue
     asked, items = UserStates(asked.users[some], asked.items[some], asked.grades[some]), items[some]
     mix = f"{candidates.similar} similar, {candidates.popular} popular and {candidates.random} random items"

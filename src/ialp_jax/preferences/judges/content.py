@@ -21,10 +21,16 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.data.dataset import Dataset
+from ialp_jax.data.dataset import Dataset, offline_users
 from ialp_jax.preferences.content_vectors import history_profiles, similarities, tfidf
 from ialp_jax.preferences.judges.base import JudgeContext, JudgeInfo, Judgement, JudgeRequest
-from ialp_jax.preferences.states import UserStates, documents, interactions_of, user_states
+from ialp_jax.preferences.states import (
+    UserStates,
+    documents,
+    interactions_of,
+    of_users,
+    user_states,
+)
 
 FOLDS = 5
 REVISION = "1"
@@ -104,11 +110,11 @@ def build(context: JudgeContext, config: Config) -> ContentJudge:
         raise InputError("the content judge is fitted to logs, and a job's files hold none",
                          fix="use `ialp train` without PREFS, which has the content judge judge")  # fmt: skip
     dataset = context.dataset
-    states = user_states(dataset)
+    states = of_users(user_states(dataset), offline_users(dataset))
     vectors = tfidf(documents(dataset))
     log_popularity = _log_popularity(dataset, states) if config.popularity_prior else None
     weights, intercept, fit = _calibrate(dataset, states, vectors, log_popularity, config)
-    # Online users are in no fold: their logs were not counted, so any fold's counts are clean.
+    # Users whose logs are not read are in no fold: they were not counted, so any fold's counts are clean.
     fold = np.zeros(dataset.num_users, np.int64)
     fold[states.users] = _folds(states)
     return ContentJudge(vectors, log_popularity, fold, weights, intercept, _info(config, fit))
