@@ -1,9 +1,9 @@
-"""Coverage, diversity and novelty: known answers. N = 4 items; id 4 pads what comes after a session's end."""
+"""Coverage, diversity, novelty and distinct lists: known answers. N = 4 items; id 4 pads what comes after a session's end."""
 
 import numpy as np
 import pytest
 
-from ialp_jax.evaluation.metrics import coverage, diversity, novelty
+from ialp_jax.evaluation.metrics import coverage, distinct_lists, diversity, novelty
 
 SESSIONS = np.array([[0, 1, 4], [1, 4, 4], [0, 1, 2]])
 
@@ -32,3 +32,11 @@ def test_novelty_is_the_information_of_what_is_recommended():
     known = np.array([0.5, 0.125, 0.0, 1.0])
     assert novelty(np.array([[0, 1, 4], [3, 4, 4]]), known) == pytest.approx((1 + 3 + 0) / 3)
     assert novelty(np.array([[2]]), known) == pytest.approx(-np.log2(1e-6))
+
+
+def test_distinct_lists_are_counted_by_their_first_items_in_any_order():
+    items = np.array([[0, 1, 2], [1, 0, 3], [0, 1, 3], [2, 3, 0]])
+    assert distinct_lists(items, 2) == 2 / 4
+    assert distinct_lists(items) == 3 / 4
+    assert distinct_lists(np.arange(12).reshape(4, 3)) == 1.0
+    assert distinct_lists(np.zeros((5, 3), int)) == 1 / 5

@@ -29,6 +29,16 @@ def diversity(items: Int[np.ndarray, "S L"], item_vectors: Float[np.ndarray, "N 
     return float(np.mean(sums[counts > 0] / counts[counts > 0]))
 
 
+def distinct_lists(items: Int[np.ndarray, "S L"], first: int = 5) -> float:
+    """Different lists of the first `first` items (in any order) among all sessions, per session, in (0, 1].
+
+    1 where no two sessions begin alike, 1 / S where all do: whether a policy knows whom it serves. To be measured on
+    greedy sessions, since chance alone makes lists differ.
+    """
+    lists = np.sort(items[:, :first], axis=1)
+    return float(np.unique(lists, axis=0).shape[0] / lists.shape[0])
+
+
 def novelty(items: Int[np.ndarray, "S L"], popularity: Float[np.ndarray, "N"]) -> float:
     """Mean of -log2 of the share of users who know a recommended item, in bits.
 

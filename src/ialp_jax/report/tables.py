@@ -21,6 +21,7 @@ METRICS = {
     "coverage": "coverage",
     "diversity": "diversity",
     "novelty": "novelty",
+    "distinct_lists": "distinct lists",
     "greedy_reward": "greedy reward",
     "sampled_reward": "sampled reward",
 }
@@ -39,6 +40,7 @@ def metric_meaning(name: str, phases: Phases) -> str:
         "length": f"per session, {final_sessions(phases)}",
         "greedy_reward": "per session after training, most probable item",
         "sampled_reward": "per session after training, items drawn",
+        "distinct_lists": "different lists of the first five most probable items, per session",
     }.get(name, "")
 
 

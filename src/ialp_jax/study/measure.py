@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ialp_jax.data.dataset import offline_users
-from ialp_jax.evaluation.metrics import coverage, diversity, novelty
+from ialp_jax.evaluation.metrics import coverage, distinct_lists, diversity, novelty
 from ialp_jax.evaluation.statistics import mean_reward, phase_reward
 from ialp_jax.methods.base import Budget, Card, Data, Learner, Stage, rest_on_table
 from ialp_jax.serving.ledger import Ledger
@@ -104,6 +104,7 @@ def measure(
         "sampled_reward": sampled.total.mean(axis=1),
         "greedy_reward": greedy.total.mean(axis=1),
         **_catalogue_metrics(sampled, inputs),
+        "distinct_lists": [distinct_lists(items) for items in np.asarray(greedy.items)],
     }
     curves = {"sessions": ledger.sessions, "reward": ledger.reward, "length": ledger.length}
     for name in card.curves:

@@ -1,0 +1,162 @@
+"""What a preference table is worth beside logs: policies that never learn online, by how many offline users are logged.
+
+    python experiments/few_logs.py --env steam --data path/to/steam --out runs/few-logs
+
+For every number of logged users and every split of the users into offline and online ones: the users' histories are
+known to the table's judge in any case, whole logs (factors, likeness, recorded sessions, the content judge's popularity)
+only of the logged ones. Recorded sessions are two for each of them. Compared are
+
+    table planner      the table's best items, kept apart by the items' texts: no factors, no likeness of the logs
+    MF planner         a factorisation of the logs, kept apart by its own distances
+    iALP, table        pre-trained in the table's world, with the texts alone
+    iALP, logs         pre-trained in the logs' world
+    iALP, both         pre-trained with rewards from both (the default)
+
+by the mean reward of a session with online users, the same ones for all numbers of a split. Intervals are Student's t
+over splits, which also differ in who is logged. Finished runs in OUT are read, so that an interrupted experiment goes on.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import tyro
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from scipy.stats import t as student
+
+import ialp_jax
+from ialp_jax.artifacts import InputError, read_json, write_json
+
+SESSIONS_PER_USER = 2
+TEXTS = {"policy.item_start": "text", "likeness.source": "text"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a preference table is worth beside the logs of few users."""
+
+    env: str = "steam"
+    """Environment."""
+    data: Path | None = None
+    """Folder of its logs; without it the users are invented."""
+    out: Path = Path("runs/few-logs")
+    """Folder of the results."""
+    logged: tuple[int, ...] = (10, 30, 100, 300, 1000)
+    """Numbers of offline users whose logs are read."""
+    splits: int = 4
+    """Splits of the users, at least two."""
+    text_percentile: float = 5.0
+    """Items' texts nearer than this percentile are kept apart, where the texts say it; to be chosen on offline users."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Methods that share a study, with the names they have here."""
+
+    methods: dict[str, str]
+    changes: dict[str, Any]
+
+
+def arms(settings: Settings) -> dict[str, Arm]:
+    """The studies of every number of logged users, by name of their folder."""
+    texts = TEXTS | {"likeness.percentile": settings.text_percentile, "methods.ialp.world": "table"}
+    return {
+        "table": Arm({"table_planner": "table planner", "ialp": "iALP, table"}, texts),
+        "logs": Arm({"mf_planner": "MF planner", "ialp": "iALP, logs"}, {"methods.ialp.world": "logs"}),
+        "both": Arm({"ialp": "iALP, both"}, {}),
+    }
+
+
+def runs(settings: Settings) -> Iterator[tuple[int, int, str, Arm]]:
+    """Split, number of logged users, folder and arm of every study."""
+    for split in range(settings.splits):
+        for logged in settings.logged:
+            for name, arm in arms(settings).items():
+                yield split, logged, name, arm
+
+
+def rewards(settings: Settings, split: int, logged: int, name: str, arm: Arm) -> dict[str, float]:
+    """Mean reward of a session of every method of an arm; trained unless its results lie there."""
+    out = settings.out / settings.env / f"split-{split}" / f"{logged}-{name}"
+    try:
+        summary = read_json(out / "summary.json")
+    except InputError:
+        changes = {"seeds": 1, "data.seed": split, "data.logged_users": logged,
+                   "logged.sessions": SESSIONS_PER_USER * logged, **arm.changes}  # fmt: skip
+        summary = ialp_jax.train(
+            settings.env, out=out, data=settings.data, methods=tuple(arm.methods), quiet=True, **changes
+        )
+    return {label: summary["methods"][method]["mean_reward"]["mean"] for method, label in arm.methods.items()}
+
+
+def interval(values: Float[np.ndarray, " R"]) -> tuple[float, float, float]:
+    """Mean over splits and its 95 % interval."""
+    half = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
+
+
+def show(found: dict[str, Float[np.ndarray, "R K"]], settings: Settings) -> Table:
+    """Mean rewards with their intervals, and the gain of both worlds over the logs' alone."""
+    table = Table(
+        "policy",
+        *(f"{logged:,} logs" for logged in settings.logged),
+        title=f"{settings.env}: reward per session",
+    )
+    gain = {"iALP, both - logs": found["iALP, both"] - found["iALP, logs"],
+            "iALP, both - MF planner": found["iALP, both"] - found["MF planner"]}  # fmt: skip
+    for label, values in (found | gain).items():
+        table.add_row(label, *("{:.2f} [{:.2f}, {:.2f}]".format(*interval(column)) for column in values.T))
+    return table
+
+
+def draw(found: dict[str, Float[np.ndarray, "R K"]], settings: Settings, path: Path) -> None:
+    """Reward by number of logged users, with intervals over splits."""
+    with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(6.5, 4), layout="constrained")
+        axes = figure.subplots()
+        for label, values in found.items():
+            mean, low, high = (np.array(part) for part in zip(*map(interval, values.T), strict=True))
+            (line,) = axes.plot(
+                settings.logged,
+                mean,
+                "--" if "planner" in label else "-",
+                marker="o",
+                markersize=3,
+                label=label,
+            )
+            axes.fill_between(settings.logged, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
+        axes.set_xscale("log")
+        axes.set_xticks(settings.logged, [f"{logged:,}" for logged in settings.logged])
+        axes.minorticks_off()
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.25)
+        axes.set_xlabel("offline users whose logs are read")
+        axes.set_ylabel("reward per session, frozen")
+        axes.set_title(f"{settings.env}: no LLM judged; {settings.splits} splits, 95 % intervals")
+        axes.legend(frameon=False)
+        figure.savefig(path, metadata={"Date": None})
+
+
+def main(settings: Settings) -> None:
+    """Runs what is missing, and shows everything."""
+    console = Console(width=150)
+    found: dict[str, Float[np.ndarray, "R K"]] = {}
+    for split, logged, name, arm in track(list(runs(settings)), settings.env, console=console):
+        for label, reward in rewards(settings, split, logged, name, arm).items():
+            values = found.setdefault(label, np.full((settings.splits, len(settings.logged)), np.nan))
+            values[split, settings.logged.index(logged)] = reward
+    console.print(show(found, settings))
+    write_json(settings.out / f"{settings.env}.json", {"logged": settings.logged, "rewards": found})
+    draw(found, settings, settings.out / f"few-logs-{settings.env}.svg")
+    console.print(f"results and figure: {settings.out}")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings))
