@@ -137,6 +137,15 @@ def test_auto_takes_the_model_where_it_ranks_better_and_says_so():
     np.testing.assert_array_equal(strict.scores, table.dense()[0])
 
 
+def test_auto_takes_no_model_that_ranks_as_the_items_means_do():
+    table, states, vectors, _ = _world()
+    means = np.random.default_rng(0).random(table.num_items).astype(np.float32)
+    alike = replace(table, score=means[table.item])
+    completed = complete(alike, "auto", states=states, item_vectors=vectors, config=QUICK)
+    assert completed.report["auc_model"] > 0.9 and completed.report["auc_item_mean"] > 0.99
+    assert completed.option == "zero"
+
+
 @pytest.mark.parametrize("option", ["candidates", "zero"])
 def test_options_without_a_model(option):
     table, states, vectors, _ = _world()
@@ -146,8 +155,9 @@ def test_options_without_a_model(option):
     np.testing.assert_array_equal(completed.judged, table.dense()[1])
 
 
-def _completed(scores, judged, option) -> CompletedPreferences:
-    return CompletedPreferences(np.asarray(scores, np.float32), np.asarray(judged), option, {}, ())
+def _completed(scores, judged, option, history=None) -> CompletedPreferences:
+    history = np.zeros_like(judged) if history is None else np.asarray(history)
+    return CompletedPreferences(np.asarray(scores, np.float32), np.asarray(judged), history, option, {}, ())
 
 
 def test_labels_known_answers():
@@ -160,6 +170,19 @@ def test_labels_known_answers():
     candidates = _completed(scores, judged, "candidates")
     # Two thirds of the three judged items; the unjudged ones never.
     np.testing.assert_array_equal(labels(candidates, LabelRule(fraction=0.67)), [[1, 0, 0, 0, 1]])
+
+
+def test_the_own_history_is_never_preferred():
+    table, states, vectors, _ = _world()
+    completed = complete(table, "zero", states=states, item_vectors=vectors)
+    for row, items in zip(completed.history, states.items, strict=True):
+        np.testing.assert_array_equal(np.flatnonzero(row), np.unique(items[items < table.num_items]))
+    scores, history = [[0.9, 0.8, 0.7, 0.1, 0.0]], [[True, False, False, False, False]]
+    known = _completed(scores, np.ones((1, 5), bool), "model", history)
+    np.testing.assert_array_equal(labels(known, LabelRule(fraction=0.5)), [[0, 1, 1, 0, 0]])
+    np.testing.assert_array_equal(labels(known, LabelRule(threshold=0.75)), [[0, 1, 0, 0, 0]])
+    counted = LabelRule(fraction=0.5, count_history=True)
+    np.testing.assert_array_equal(labels(known, counted), [[1, 1, 0, 0, 0]])
 
 
 def test_an_unjudged_item_is_never_preferred_without_a_model():

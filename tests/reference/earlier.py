@@ -5,8 +5,8 @@ from ialp_jax.study.config import recipe_changes
 
 def earlier(methods):
     """Fields of a study of these methods, by dotted name, that have another default now."""
-    network = {"policy.encoder": "gru", "policy.item_start": "text"}
-    return network | recipe_changes("policy gradient", tuple(methods))
+    others = {"policy.encoder": "gru", "policy.item_start": "text", "preferences.count_history": True}
+    return others | recipe_changes("policy gradient", tuple(methods))
 
 
 def flags(changes):
@@ -14,5 +14,6 @@ def flags(changes):
     words = []
     for name, value in changes.items():
         group, _, field = name.replace("_", "-").rpartition(".")
-        words += [f"--{group}.no-{field}"] if value is False else [f"--{group}.{field}", str(value)]
+        option = f"--{group}.no-{field}" if value is False else f"--{group}.{field}"
+        words += [option] if isinstance(value, bool) else [option, str(value)]
     return words

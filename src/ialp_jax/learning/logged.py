@@ -6,40 +6,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.learning.experience import Experience
+from ialp_jax.serving.recording import RecordedSessions
 from ialp_jax.serving.shares import draw, share_count
-from ialp_jax.worlds.types import Observation, limits
+from ialp_jax.worlds.types import limits
 
 
 @struct.dataclass
-class LoggedSessions:
-    """S sessions under a logging policy, left-aligned and padded to L turns; rewards as online, rating / highest rating.
+class LoggedSessions(RecordedSessions):
+    """Recorded sessions as learners read them: padded with item N and 0 after a session's end.
+
+    Those that are cut out of logs have a log-propensity of 0, which says nothing, and no session of theirs terminates.
 
     Attributes:
-        window: what the user's history showed in every turn, [S, L, H].
-        action: recommended item; N where padded.
-        reward: rating divided by the highest rating.
-        feedback: rating scaled to [0, 1].
-        appended: whether the item entered the history.
-        log_propensity: log mu(a|s); 0 where it is not known.
-        length: turns of a session.
-        terminated: whether the user left at its end; else it was cut, or the log ends there.
         turns: session and turn of each of the R turns that are no padding.
         exact: whether propensities were recorded; else nobody knows them.
         masked: whether nothing is recommended twice, nor what the history at the start shows.
     """
 
-    window: Observation
-    action: Int[Array, "S L"]
-    reward: Float[Array, "S L"]
-    feedback: Float[Array, "S L"]
-    appended: Bool[Array, "S L"]
-    log_propensity: Float[Array, "S L"]
-    length: Int[Array, "S"]
-    terminated: Bool[Array, "S"]
     turns: Int[Array, "R 2"]
     exact: bool = struct.field(pytree_node=False, default=True)
     masked: bool = struct.field(pytree_node=False, default=True)

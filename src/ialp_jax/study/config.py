@@ -46,6 +46,8 @@ class PreferenceConfig:
     """Share of the catalogue that counts as selected for each state."""
     threshold: Annotated[PositiveShare | None, Only("reward", "selected")] = None
     """If given, selected means a probability of at least this, and `fraction` is not used."""
+    count_history: Annotated[bool, Only("reward", "selected"), Since(True)] = False
+    """Whether items of a state's own history count among the selected, which are then fewer: nobody recommends them."""
     shuffle: bool = False
     """Control experiment: give every state the judgements of another user."""
     distance_percentile: Percentile = 5.0

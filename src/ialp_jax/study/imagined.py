@@ -24,7 +24,9 @@ def imagined(inputs: "Inputs") -> World:
     """The completed table as a world."""
     chosen, world, table = inputs.config.preferences, inputs.world, inputs.table
     completed = inputs.completed
-    rewards = labels(completed, LabelRule(chosen.reward, chosen.fraction, chosen.threshold))
+    rewards = labels(
+        completed, LabelRule(chosen.reward, chosen.fraction, chosen.threshold, chosen.count_history)
+    )
     items, feedback, _ = histories(inputs.dataset, inputs.config.data.history_length)
     distances = sampled_distances(inputs.text_vectors, inputs.config.fit.seed)
     threshold = float(np.percentile(distances, chosen.distance_percentile))

@@ -131,7 +131,7 @@ def kept(directory: Path, config: Any, parents: dict[str, str], statement: str, 
 _FLAGS = ("exact", "masked")
 
 
-def _arrays(sessions: RecordedSessions | LoggedSessions) -> dict[str, np.ndarray]:
+def _arrays(sessions: RecordedSessions) -> dict[str, np.ndarray]:
     """All fields by name; the window's two by names of their own."""
     names = [field.name for field in dataclasses.fields(sessions) if field.name != "window"]
     window = {"window_items": sessions.window.items, "window_feedback": sessions.window.feedback}

@@ -28,6 +28,7 @@ class CompletedPreferences:
     Attributes:
         scores: in [0, 1].
         judged: which pairs a judge was asked about; under "candidates" the only allowed actions.
+        history: which items each state knows already, which are never recommended.
         option: which reading was used.
         report: why, and how well it does on held-out judgements; plain values.
         statements: sentences a report on these preferences must print.
@@ -35,6 +36,7 @@ class CompletedPreferences:
 
     scores: Float[np.ndarray, "S N"]
     judged: Bool[np.ndarray, "S N"]
+    history: Bool[np.ndarray, "S N"]
     option: CompletionOption
     report: dict[str, Any]
     statements: tuple[str, ...]
@@ -48,12 +50,14 @@ class LabelRule:
         reward: "selected" pays 1 for preferred items and 0 for others; "probability" pays the score.
         fraction: of a state's items that are preferred, the highest scores first.
         threshold: if given, preferred means a score of at least this, and `fraction` is not used.
+        count_history: whether items of the state's own history count among them, though nobody recommends them.
         seed: breaks ties between equal scores.
     """
 
     reward: PreferenceReward = "selected"
     fraction: PositiveShare = 0.1
     threshold: PositiveShare | None = None
+    count_history: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -74,8 +78,8 @@ def complete(
 
     Args:
         table: the judgements.
-        option: the reading; "auto" takes the model if its AUC on held-out judgements beats that of "zero" by
-            more than `margin`, else "zero".
+        option: the reading; "auto" takes the model if its AUC on held-out judgements beats that of the items' mean
+            scores by more than `margin`, else "zero": a model that is no better than these knows nobody's taste.
         states: the table's states; their histories are the model's input.
         item_vectors: content vectors of the items (`content_vectors.text_vectors`).
         config: of the reward model.
@@ -83,8 +87,9 @@ def complete(
         margin: see `option`.
     """
     scores, judged = table.dense()
+    history = _items_of(states, table.num_items)
     if option in ("candidates", "zero"):
-        return _completed(table, scores, judged, option, {"asked": option})
+        return _completed(table, scores, judged, history, option, {"asked": option})
     # Imported here: this room is host only unless a model has to be fitted.
     import jax
 
@@ -95,16 +100,23 @@ def complete(
         table, states.items, states.grades, item_vectors, config, jax.random.key(seed)
     )
     report = {"asked": option, "margin": margin, "config": asdict(config), **asdict(check)}
-    better = bool(check.auc_model > check.auc_zero + margin)
+    better = bool(check.auc_model > check.auc_item_mean + margin)
     if option == "model" or better:
-        return _completed(table, filled, judged, "model", report)
-    return _completed(table, scores, judged, "zero", report)
+        return _completed(table, filled, judged, history, "model", report)
+    return _completed(table, scores, judged, history, "zero", report)
+
+
+def _items_of(states: UserStates, num_items: int) -> Bool[np.ndarray, "S N"]:
+    marked = np.zeros((states.items.shape[0], num_items + 1), bool)
+    np.put_along_axis(marked, states.items.astype(np.int64), True, axis=1)
+    return marked[:, :num_items]
 
 
 def _completed(
     table: PreferenceTable,
     scores: np.ndarray,
     judged: np.ndarray,
+    history: np.ndarray,
     option: CompletionOption,
     report: dict[str, Any],
 ) -> CompletedPreferences:
@@ -118,19 +130,21 @@ def _completed(
         "zero": f"{share}; the others count as not preferred (option B).{check}",
         "model": f"{share}; the others have a reward model's score (option C).{check}",
     }[option]
-    return CompletedPreferences(scores, judged, option, report, (*table.statements, sentence))
+    return CompletedPreferences(scores, judged, history, option, report, (*table.statements, sentence))
 
 
 def labels(completed: CompletedPreferences, rule: LabelRule) -> Float[np.ndarray, "S N"]:
     """The reward of every pair under a rule, in [0, 1].
 
-    Under "selected" the fraction is taken of the items that have a meaningful score: all items under option
-    "model", else the judged ones; an unjudged item is never preferred there. At least one item per state is
-    preferred, unless `threshold` decides.
+    Under "selected" the fraction is taken of the items that have a meaningful score: under option "model" all items
+    outside the history, else the judged ones; an unjudged item is never preferred there. At least one item per state
+    is preferred, unless `threshold` decides.
     """
     if rule.reward == "probability":
         return completed.scores.astype(np.float32)
     eligible = np.ones_like(completed.judged) if completed.option == "model" else completed.judged
+    if not rule.count_history:
+        eligible = eligible & ~completed.history
     if rule.threshold is not None:
         return (eligible & (completed.scores >= rule.threshold)).astype(np.float32)
     noise = np.random.default_rng(rule.seed).random(completed.scores.shape)
