@@ -1,11 +1,16 @@
 """The settings that were the defaults when the runs in tests/golden were made: their numbers must not move."""
 
-from ialp_jax.study.config import recipe_changes
+from ialp_jax.methods.base import rest_on_table
+from ialp_jax.study.config import StudyConfig, recipe_changes
+from ialp_jax.study.stages import stages_of
 
 
 def earlier(methods):
     """Fields of a study of these methods, by dotted name, that have another default now."""
-    others = {"policy.encoder": "gru", "policy.item_start": "text", "preferences.count_history": True}
+    config = StudyConfig(methods=tuple(methods))
+    others = {"policy.encoder": "gru", "policy.item_start": "text"}
+    if any(rest_on_table(stages_of(entry, config)) for entry in config.entries):
+        others["preferences.count_history"] = True
     return others | recipe_changes("policy gradient", tuple(methods))
 
 
