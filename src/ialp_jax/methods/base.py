@@ -107,6 +107,10 @@ class Scene:
         """N, size of the catalogue."""
         return self.network.module.num_items
 
+    def whole_bins(self, updates: int) -> int:
+        """Leading bins of the curve whose sessions have all ended after so many updates (`StreamClock.whole_bins`)."""
+        return self.stream.clock(self.simulator.config.turn_cap).whole_bins(updates * self.stream.rollout)
+
 
 class Learner(Hashable, Protocol):
     """A program over one run: frozen and hashable, because equal learners share a compiled program."""

@@ -39,6 +39,15 @@ class StreamClock(NamedTuple):
         late = turn > self.turns - self.turn_cap
         return jnp.where(late, self.bins, (turn * self.bins) // self.turns)
 
+    def whole_bins(self, turns: int) -> int:
+        """Leading bins all of whose sessions have ended after so many turns, however long they are; all at the end.
+
+        In later bins of a run that goes on only the short sessions have ended yet: their mean is not the policy's.
+        """
+        if turns >= self.turns:
+            return self.bins
+        return max(turns - self.turn_cap + 1, 0) * self.bins // self.turns
+
     def reach(self, turns: int) -> int:
         """Most bins in which sessions that end within so many turns in a row can have started."""
         return min(self.bins, (turns + self.turn_cap) * self.bins // self.turns + 2)

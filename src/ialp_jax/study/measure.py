@@ -118,14 +118,20 @@ def measure(
     )
 
 
-def stream_metrics(ledger: Ledger) -> dict[str, Float[np.ndarray, "R"]]:
+def stream_metrics(ledger: Ledger, bins: int | None = None) -> dict[str, Float[np.ndarray, "R"]]:
     """What the stream of online sessions so far shows of every run.
+
+    Args:
+        ledger: of every run, every leaf [R, K].
+        bins: leading ones that count, of a run that goes on (`StreamClock.whole_bins`); all if None.
 
     Raises:
         InputError: if a run has no finished session.
     """
-    sessions, reward = np.asarray(ledger.sessions), np.asarray(ledger.reward)
-    length = phase_reward(sessions, np.asarray(ledger.length), last=PHASES["final"])
+    sessions, reward, turns = (
+        np.asarray(sums)[:, :bins] for sums in (ledger.sessions, ledger.reward, ledger.length)
+    )
+    length = phase_reward(sessions, turns, last=PHASES["final"])
     final = phase_reward(sessions, reward, last=PHASES["final"])
     return {
         "initial_reward": phase_reward(sessions, reward, first=PHASES["initial"]),

@@ -20,8 +20,9 @@ from ialp_jax.sweeps.space import Axis, Search, Space
 from ialp_jax.training.loop import LoopConfig
 
 SWEEP_FILE = "sweep.json"
-FORMAT = 3
-"""Of a sweep's files. Raised when a unit's result comes to mean something else, so that two formats never mix in a table."""
+FORMAT, HALVING_FORMAT = 3, 4
+"""Of a sweep's files. Raised when a unit's result comes to mean something else, so that two formats never mix in a table;
+those of runs that stop early have been raised by themselves."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,17 @@ class Sweep:
                 "prefs": plain(self.prefs), "changes": plain(self.changes), **space, **search}  # fmt: skip
 
     @property
+    def format(self) -> int:
+        """Of its files."""
+        return HALVING_FORMAT if self.space.search.kind == "halving" else FORMAT
+
+    @property
     def identity(self) -> str:
         """Equal for sweeps whose runs are the same."""
         record, idle = self.record(), "loop.checkpoint_seconds"  # of no effect on results
         record["changes"] = {name: value for name, value in self.changes.items() if name != idle}
         return fingerprint(
-            FORMAT,
+            self.format,
             record,
             self.method.source,
             replace(self.config({}), loop=LoopConfig(self.config({}).loop.chunk)),

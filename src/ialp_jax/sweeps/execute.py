@@ -208,9 +208,8 @@ def _result(
             sweep.method.card, stages, program, trained, worlds.of(configs[0]), configs[0]
         ).per_seed
     else:
-        metrics = {
-            name: values.tolist() for name, values in stream_metrics(trained.run.serving.ledger).items()
-        }
+        so_far = stream_metrics(trained.run.serving.ledger, program.learner.scene.whole_bins(unit.until))
+        metrics = {name: values.tolist() for name, values in so_far.items()}
     result["metrics"] = {name: values[: len(unit.runs)] for name, values in metrics.items()}
     result["costs"] = [_costs(sweep, config, worlds, unit.until) for config in configs]
     return result

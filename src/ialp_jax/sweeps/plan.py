@@ -10,9 +10,10 @@ import numpy as np
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.methods.base import Stage
+from ialp_jax.methods.base import Scene, Stage
+from ialp_jax.ranges import Count, Rate
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.stages import Runs, product_like, stage_key
+from ialp_jax.study.stages import Runs, learner_of, product_like, stage_key
 from ialp_jax.sweeps.definition import Sweep
 from ialp_jax.sweeps.execute import runs_mesh, stacked_program, stage_of
 from ialp_jax.sweeps.units import Place, Round, Run, Unit, bucket_of, in_units, updates_of
@@ -118,7 +119,7 @@ class Planner:
             whole = updates_of(stage_of(self._sweep, config, name), config)
             until = planned.updates if measured and planned.updates is not None else whole
             if measured:
-                _refuse_short(until, config)
+                _refuse_short(until, learner_of(stage_of(self._sweep, config, name), 1, config).scene)
             for part, some in enumerate(in_units(members, width)):
                 units.append(Unit(
                     f"{planned.number:04d}-{name.lower().replace(' ', '-')}-{number}-{part}", name, measured, bucket,
@@ -189,12 +190,18 @@ class Planner:
         return memory_of(program).total
 
 
-def _refuse_short(until: int, config: StudyConfig) -> None:
-    """A run in which no session ends has no reward to compare."""
-    turns, cap = until * config.online.rollout, config.simulator.turn_cap
+def _refuse_short(until: int, scene: Scene) -> None:
+    """A run in which no session ends has no reward to compare, nor one that stops before those of a first bin have ended."""
+    turns, cap = until * scene.stream.rollout, scene.simulator.config.turn_cap
     if turns < cap:
         raise InputError(f"{until} updates are {turns} turns, and a session may take {cap}: none need end",
                          column="online.updates", fix="use more updates, or of a halving a larger first_share",
+                         )  # fmt: skip
+    if not scene.whole_bins(until):
+        width = math.ceil(scene.stream.rollout * scene.stream.updates / scene.stream.bins)
+        raise InputError(f"after {until} updates, {turns} turns, not all sessions that began in the first bin of the curve "
+                         f"need have ended: it has {width} turns, and a session may take {cap}",
+                         column="online.bins", fix="use more bins, more updates, or of a halving a larger first_share",
                          )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from ialp_jax.study.fields import record_of
 from ialp_jax.study.measure import PHASES
 from ialp_jax.study.table import judge_record
 from ialp_jax.sweeps.adaptive import JOURNAL_NAME, importance
-from ialp_jax.sweeps.definition import FORMAT, SWEEP_FILE, Sweep
+from ialp_jax.sweeps.definition import SWEEP_FILE, Sweep
 from ialp_jax.sweeps.execute import CHECKPOINTS, execute_stored, execute_unit, is_done, stage_of
 from ialp_jax.sweeps.plan import Limits, Planner
 from ialp_jax.sweeps.progress import SweepBar, sweep_bar
@@ -79,7 +79,7 @@ class SweepJob:
         path = self.out / SWEEP_FILE
         if path.exists() and not self.fresh:
             found = read_json(path)
-            if found.get("format", 1) != FORMAT and found.get("identity"):
+            if found.get("format", 1) != self.sweep.format and found.get("identity"):
                 raise InputError("this sweep was begun by an earlier version, whose results do not mix with this one's",
                                  file=path, fix="finish it with that version, give another folder as OUT, or --fresh to start anew",
                                  )  # fmt: skip
@@ -105,7 +105,7 @@ class SweepJob:
         write_json(path, self._record())
 
     def _record(self) -> dict[str, Any]:
-        return {**self.sweep.record(), "format": FORMAT, "identity": self.sweep.identity, "versions": [versions()],
+        return {**self.sweep.record(), "format": self.sweep.format, "identity": self.sweep.identity, "versions": [versions()],
                 "study": record_of(self.sweep.config({})), "card": plain(self.sweep.method.card),
                 "planned_runs": planned_settings(self.sweep) * self.sweep.space.seeds}  # fmt: skip
 
