@@ -23,7 +23,7 @@ from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 from ialp_jax.policies.actor import Flag, greedy_or, item_distribution
 from ialp_jax.policies.catalogue import ItemDistribution
-from ialp_jax.ranges import Weight
+from ialp_jax.ranges import PositiveShare, Weight
 from ialp_jax.serving.rollout import Serving
 from ialp_jax.serving.sessions import Actor
 from ialp_jax.serving.shares import draw
@@ -33,6 +33,9 @@ from ialp_jax.serving.shares import draw
 class ValueHyper(ActorCriticHyper):
     """Numbers of the choice by value, on top of the actor-critic's."""
 
+    ratio_clip: PositiveShare = 1.0
+    """Upper bound of the importance ratio. Not above 1: the behaviour's probability is an estimate, from one rival of either
+    policy, and where that is far too low, the ratio is far too high."""
     kappa: Weight = 10.0
     """Inverse temperature of the choice; Q is divided by the spread of its targets first."""
 
