@@ -99,7 +99,7 @@ LAYOUTS: dict[str, tuple[type[VLLMJudge], dict[str, Any], int]] = {
     "+ question before the item": (Unaligned, {}, 32),
     PRODUCT: (VLLMJudge, {}, 32),
     "the product, classify": (VLLMJudge, {"mode": "classify"}, 32),
-    "list of 20, one order": (VLLMJudge, {"mode": "list", "permutations": 1}, 32),
+    "list of 20, two orders": (VLLMJudge, {"mode": "list", "permutations": 2}, 32),
     LONGER: (VLLMJudge, {}, prompts.ATTRIBUTES_LENGTH),
 }
 """By name: the judge, its settings, and the characters of an item's attributes."""

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
+from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.judges.base import Usage
 from ialp_jax.preferences.prompting import listwise
 
@@ -16,6 +17,13 @@ from ialp_jax.preferences.prompting import listwise
 def test_every_permutation_holds_every_item_once_in_groups_of_almost_one_size(
     items, size, permutations, seed
 ):
+    """And all items can be compared, or the request is refused."""
+    if items > size and min(size, permutations) == 1:
+        with pytest.raises(
+            InputError, match=f"{items} candidates in groups of {size}, .*: no candidate ties"
+        ):
+            listwise.deal(items, size, permutations, (seed, 3))
+        return
     groups = listwise.deal(items, size, permutations, (seed, 3))
     each = -(-items // size)
     assert len(groups) == permutations * each
@@ -23,6 +31,21 @@ def test_every_permutation_holds_every_item_once_in_groups_of_almost_one_size(
         assert sorted(np.concatenate(groups[start : start + each])) == list(range(items))
     lengths = {len(group) for group in groups}
     assert max(lengths) <= size and max(lengths) - min(lengths) <= 1
+    assert _tied(groups, items)
+
+
+def test_one_order_of_two_groups_has_no_answer():
+    """Whatever is liked, each group's letters sum to one: two groups look alike, and the scores would say so."""
+    planted, groups = np.array([3.0, 3.0, 0.0, 0.0]), [np.array([0, 1]), np.array([2, 3])]
+    np.testing.assert_allclose(
+        listwise.utilities(groups, [log_softmax(planted[group]) for group in groups], 4), 0.0, atol=1e-12
+    )
+    with pytest.raises(
+        InputError, match=r"column permutations.*Fix: use 2 orders or more, or a list_size of 4"
+    ):
+        listwise.deal(4, 2, 1, (0,))
+    with pytest.raises(InputError, match=r"column list_size.*Fix: use 2 or more"):
+        listwise.deal(4, 1, 3, (0,))
 
 
 def test_orders_differ_between_permutations_and_states_and_repeat_with_the_seed():
@@ -37,13 +60,11 @@ def test_planted_utilities_come_back_through_softmax_and_favoured_letters(seed, 
     rng = np.random.default_rng(seed)
     planted, favour = rng.normal(size=items), rng.normal(size=size)
     groups = listwise.deal(items, size, 4, (seed,))
-    tied = _tied(groups, items)
     answers = [log_softmax(planted[group] + favour[: len(group)]) for group in groups]
     # The letters alone: the same favour, less a constant of the group's size, which c takes up.
     corrected = [found - log_softmax(favour[: len(found)]) for found in answers]
     found = listwise.utilities(groups, corrected, items)
-    if tied:
-        np.testing.assert_allclose(found, planted - planted.mean(), atol=1e-8)
+    np.testing.assert_allclose(found, planted - planted.mean(), atol=1e-8)
     assert abs(found.mean()) < 1e-12
 
 

@@ -69,6 +69,8 @@ def run(arguments: Sequence[str]) -> None:
     if asked.dry_run:
         _print_estimate(requests, judge, asked)
         return
+    if hasattr(judge, "prompts"):  # what cannot be asked is refused before an engine starts
+        judge.prompts(requests.make(int(requests.pairs().argmax())))
     if asked.world > 1 and (asked.replicas > 1 or asked.engine == "ray"):
         raise InputError(
             "replicas and world both share the job out", column="replicas", fix="give one of them"

@@ -49,9 +49,10 @@ class Config:
     """The answers for and against; each must be one token."""
     list_size: int = 20
     """Mode list: candidates in a prompt."""
-    permutations: int = 4
-    """Mode list: how often every candidate is asked about, in another order and company."""
-    seed: int = 0
+    permutations: Count = 4
+    """Mode list: how often every candidate is asked about, in another order and company; 2 or more where a state has more
+    candidates than a prompt."""
+    seed: Annotated[int, at_least(0)] = 0
     """Mode list: of the orders."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """Precision of weights and activations; auto is the model's own, float16 for a float32 model."""

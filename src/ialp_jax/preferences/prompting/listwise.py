@@ -17,24 +17,50 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from jaxtyping import Float, Int
+from scipy.sparse.csgraph import connected_components
 from scipy.special import expit, logsumexp
 
+from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.judges.base import Judgement, Usage
 
 
 def deal(items: int, size: int, permutations: int, key: Sequence[int]) -> list[Int[np.ndarray, " G"]]:
     """Groups of positions 0..items-1, at most `size` each and as equal as can be; every permutation holds each once.
 
+    They are dealt until they are tied together: what no chain of groups connects cannot be compared.
+
     Args:
         items: candidates of a state.
         size: candidates in a prompt, at least 1.
         permutations: how often each candidate is asked about.
         key: seed of the shuffles; a state's own.
+
+    Raises:
+        InputError: if there are several groups, and one order or groups of one, so that nothing could tie them.
     """
     rng = np.random.default_rng(list(key))
     groups = -(-items // size)
-    return [part for _ in range(permutations) for part in np.array_split(rng.permutation(items), groups)]
+    if groups > 1 and min(size, permutations) < 2:
+        name, fix = (
+            ("permutations", f"use 2 orders or more, or a list_size of {items}")
+            if size > 1
+            else ("list_size", "use 2 or more")
+        )
+        raise InputError(f"{items} candidates in groups of {size}, each asked about in {permutations} order(s), cannot be "
+                         "compared: no candidate ties one group to another", column=name, fix=fix)  # fmt: skip
+    while True:
+        dealt = [part for _ in range(permutations) for part in np.array_split(rng.permutation(items), groups)]
+        if _tied(dealt, items):
+            return dealt
+
+
+def _tied(groups: Sequence[Int[np.ndarray, " G"]], items: int) -> bool:
+    """Whether every item is connected with every other by groups that share items."""
+    group = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    members = sp.coo_matrix((np.ones(group.size), (group, np.concatenate(groups))), (len(groups), items))
+    return bool(connected_components(members.T @ members, directed=False, return_labels=False) == 1)
 
 
 def utilities(
