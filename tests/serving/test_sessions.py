@@ -124,8 +124,8 @@ def test_rewards_are_scaled_by_the_highest_rating_and_feedback_to_the_unit_inter
         )
 
 
-def test_equal_keys_bring_equal_users_to_every_method():
-    """With sessions of fixed length the same users come at the same turns, whatever is recommended."""
+def test_equal_keys_bring_equal_pools_to_every_method():
+    """With sessions of fixed length the same users of them come at the same turns, whatever is recommended."""
     world, network = random_world(users=6, items=14, history=4), tiny_network()
     simulator = SimulatorConfig(turn_cap=2, rules=())
     learner = tiny_learner(network, simulator)

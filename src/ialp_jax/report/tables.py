@@ -25,6 +25,7 @@ METRICS = {
     "greedy_reward": "greedy reward",
     "sampled_reward": "sampled reward",
 }
+COUNTED = "the method's own, in the order in which they began; not counted are those that began too late for one of full length to end"
 TERMINAL_WIDE = ("initial_reward", "final_reward", "mean_reward")
 TERMINAL_NARROW = ("length", "reward_per_turn", "coverage")
 TERMINAL_COMPARISONS = 20
@@ -34,10 +35,10 @@ LABEL_WIDTH = 24  # characters; a longer name goes on in the next line
 def metric_meaning(name: str, phases: Phases) -> str:
     """What a metric is of, "" where its name says it."""
     return {
-        "initial_reward": f"per session, {initial_sessions(phases)}",
-        "final_reward": f"per session, {final_sessions(phases)}",
-        "mean_reward": "per session, over all online sessions",
-        "length": f"per session, {final_sessions(phases)}",
+        "initial_reward": f"per session, {initial_sessions(phases)}: {COUNTED}",
+        "final_reward": f"per session, {final_sessions(phases)}: {COUNTED}",
+        "mean_reward": "per session, over all online sessions that are counted",
+        "length": f"per session, {final_sessions(phases)}: {COUNTED}",
         "greedy_reward": "per session after training, most probable item",
         "sampled_reward": "per session after training, items drawn",
         "distinct_lists": "different lists of the first five most probable items, per session",

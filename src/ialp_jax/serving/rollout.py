@@ -43,7 +43,7 @@ class Served(NamedTuple):
 def open_stream(
     key: PRNGKeyArray, stream: Stream, simulator: Simulator, actor: AnyActor, world: World
 ) -> Serving:
-    """Opens one session for each of the users served at once; equal keys bring the same users."""
+    """Opens one session for each of the users served at once; equal keys bring the same first users and the same pools."""
     pool_key, key = jax.random.split(key)
     pool = draw_pool(pool_key, stream.users, actor, simulator, world)
     return Serving(open_sessions(pool, simulator, world), empty_ledger(stream.bins), key, jnp.int32(0))

@@ -23,7 +23,7 @@ from ialp_jax.study.inputs import Inputs
 from ialp_jax.training.loop import seed_keys
 from ialp_jax.worlds.simulator import Simulator
 
-# Purposes of the seeds' keys; all stages of a budget share one, so that the same users arrive.
+# Purposes of the seeds' keys; all stages of a budget share one, so that users come from the same pools.
 PARAMS_STREAM = 0
 STREAMS = {Budget.PRETRAIN: 1, Budget.ONLINE: 2, Budget.MEASURE: 2, Budget.NONE: 4}  # 3: evaluation
 # Groups of the study's configuration that no stage is made from as a whole: its own stream and options are in its key.

@@ -34,7 +34,7 @@ class ServingLearner:
         return self.scene.stream.users * self.scene.stream.rollout
 
     def open(self, key: PRNGKeyArray, actor: AnyActor, data: Data) -> Serving:
-        """Opens one session for each user; equal keys bring the same users to every learner."""
+        """Opens one session for each user; equal keys bring the same first users, and later pools, to every learner."""
         return open_stream(key, self.scene.stream, self.scene.simulator, actor, data.users_world)
 
     def serve(self, serving: Serving, actor: AnyActor, data: Data) -> Served:
