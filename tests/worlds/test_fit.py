@@ -20,6 +20,7 @@ from ialp_jax.worlds.fit.accuracy import rank_auc
 from ialp_jax.worlds.fit.affinity import fold, grade_thresholds
 from ialp_jax.worlds.fit.config import FitConfig
 from ialp_jax.worlds.fit.factorisation import Factors, factorise, make_pairs
+from ialp_jax.worlds.fit.factors import fit_factors
 from ialp_jax.worlds.fit.fit import fit_world
 from ialp_jax.worlds.fit.points import column_points
 from ialp_jax.worlds.world import DenseRatings, GradedFactorRatings
@@ -145,6 +146,7 @@ def test_implicit_feedback_becomes_a_graded_world():
     assert isinstance(world.ratings, GradedFactorRatings)
     assert report.held_out["factorisation"].auc > 0.65 > report.held_out["popularity"].auc
     assert report.held_out["factorisation"].rmse < report.held_out["mean"].rmse
+    assert list(report.held_out) == ["world", "factorisation", "popularity", "mean"]
     assert report.distance_percentile == pytest.approx(10.0, abs=0.5)
     assert report.popularity_weight == 0.5 and "weighted 0.5" in report.statements[0]
     assert 0 < report.item_mean_share < 1 and 0 < report.user_blind_share <= 1
@@ -173,6 +175,39 @@ def test_a_published_matrix_is_taken_as_it_is():
     np.testing.assert_array_equal(world.ratings.table, dataset.known_ratings)
     np.testing.assert_array_equal(world.item_vectors, dataset.known_ratings.T)
     assert world.departure.distance_threshold == 6.0 and report.distance_threshold == 6.0
+    # Nothing is factorised: what is said of it is of the matrix, in which the logged ratings stand.
+    assert list(report.held_out) == ["world", "popularity", "mean"]
+    assert report.held_out["world"].auc == 1.0 and report.held_out["world"].rmse == 0.0
+
+
+@pytest.mark.parametrize("feedback", ["implicit", "explicit"])
+def test_the_world_that_is_played_is_the_one_whose_accuracy_is_said(feedback, monkeypatch):
+    """Not its factorisation: what is reweighted, graded and clipped, as played, fitted without what is held out."""
+    dataset = small_dataset(feedback, users=300, items=60)
+    config = FitConfig(rank=2, popularity_weight=0.5, grades=(0.0, 1.0), grade_percentiles=(80.0,))
+    held = fit_factors(dataset, config)[1]
+    # A fit on all is then one on what is not held out: its world is what should have been measured.
+    monkeypatch.setattr("ialp_jax.worlds.fit.fit.fit_factors", lambda *_: (held.factors, held))
+    world, report = fit_world(dataset, config, 3)
+    frame = dataset.interactions
+    users, items, values = (frame[name].to_numpy() for name in ("user", "item", "value"))
+    aucs = []
+    for user in np.unique(users[held.chosen]):
+        ratings = np.asarray(world.ratings.of_all(jnp.int32(user)))
+        kept = items[held.chosen & (users == user)]
+        if feedback == "implicit":
+            untouched = np.setdiff1d(np.arange(dataset.num_items), items[users == user])
+            scores, truth = (
+                np.append(ratings[kept], ratings[untouched]),
+                np.arange(kept.size + untouched.size) < kept.size,
+            )
+        else:
+            given = values[held.chosen & (users == user)]
+            scores, truth = ratings[kept], given > given.mean()
+        aucs.append(rank_auc(scores, truth))
+    assert report.held_out["world"].auc == pytest.approx(np.nanmean(aucs), abs=1e-6)
+    assert abs(report.held_out["world"].auc - report.held_out["factorisation"].auc) > 0.01
+    assert (report.held_out["world"].rmse is None) == (feedback == "implicit")
 
 
 def test_the_fit_depends_on_the_seed_alone():

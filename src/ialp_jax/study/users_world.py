@@ -55,7 +55,8 @@ def _check_room(world: World, config: StudyConfig) -> None:
 
 
 def _print_fit(fit: FitReport, console: Console) -> None:
-    rows = ", ".join(f"{name} {accuracy.auc:.3f}" for name, accuracy in fit.held_out.items())
-    console.print(
-        f"users' world: held-out AUC {rows}; item means explain {fit.item_mean_share:.0%} of the ratings"
+    others = ", ".join(
+        f"{name} {accuracy.auc:.3f}" for name, accuracy in fit.held_out.items() if name != "world"
     )
+    console.print(f"users' world: AUC of held-out interactions {fit.held_out['world'].auc:.3f} as it is played ({others}); item "
+                  f"means explain {fit.item_mean_share:.0%} of the ratings")  # fmt: skip

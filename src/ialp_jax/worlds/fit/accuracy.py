@@ -1,4 +1,4 @@
-"""How well a factorisation predicts held-out interactions, beside popularity and item means."""
+"""How well a world and its factorisation predict held-out interactions, beside popularity and item means."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Accuracy:
             outranks one that is not (explicit). Ties count half.
         rmse: explicit: root mean square error of held-out ratings. Implicit: the same, weighted as the
             factorisation weighs, over held-out pairs (target 1) and as many sampled pairs nobody logged
-            (target 0). None for counts.
+            (target 0). None for counts, and for the grades of implicit feedback, which are no targets.
     """
 
     auc: float
@@ -44,8 +44,18 @@ def rank_auc(scores: Float[np.ndarray, "n"], positive: Bool[np.ndarray, "n"]) ->
     return float((rankdata(scores)[positive].sum() - wins * (wins + 1) / 2) / (wins * losses))
 
 
-def accuracies(dataset: Dataset, config: FitConfig, held_out: HeldOut) -> dict[str, Accuracy]:
-    """Accuracy of the factorisation and of two baselines on what it was not fitted to."""
+def accuracies(
+    dataset: Dataset, config: FitConfig, held_out: HeldOut, played: Predictor
+) -> dict[str, Accuracy]:
+    """Accuracy of "world", of its "factorisation" and of two baselines on what they were not fitted to.
+
+    Args:
+        dataset: the logs.
+        config: settings of the fit.
+        held_out: what to predict, and the factorisation without it.
+        played: ratings in the world that is played, made from that factorisation: reweighted, and clipped or graded. Or
+            those of the publisher's matrix, which is not factorised: "factorisation" is left out then.
+    """
     training = dataset.interactions.filter(pl.Series(~held_out.chosen))
     factors = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), held_out.factors)
     counts = np.bincount(training["item"], minlength=dataset.num_items).astype(float)
@@ -56,11 +66,15 @@ def accuracies(dataset: Dataset, config: FitConfig, held_out: HeldOut) -> dict[s
         return bias + factors.item @ factors.user[user]
 
     predictors: dict[str, Predictor] = {
-        "factorisation": factorisation, "popularity": lambda user: counts, "mean": lambda user: means,
+        "world": played, "factorisation": factorisation, "popularity": lambda user: counts, "mean": lambda user: means,
     }  # fmt: skip
-    measure = _implicit_accuracy if dataset.feedback == "implicit" else _explicit_accuracy
+    if dataset.known_ratings is not None:
+        del predictors["factorisation"]
+    implicit = dataset.feedback == "implicit"
+    measure = _implicit_accuracy if implicit else _explicit_accuracy
     found = {name: measure(dataset, config, held_out.chosen, predict) for name, predict in predictors.items()}
-    return {**found, "popularity": Accuracy(found["popularity"].auc, None)}
+    without_error = ("world", "popularity") if implicit else ("popularity",)
+    return found | {name: Accuracy(found[name].auc, None) for name in without_error}
 
 
 def _item_means(

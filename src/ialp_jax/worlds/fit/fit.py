@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.dataset import Dataset, histories
-from ialp_jax.worlds.fit.accuracy import accuracies
+from ialp_jax.worlds.fit.accuracy import Predictor, accuracies
 from ialp_jax.worlds.fit.affinity import fold, grade_thresholds
 from ialp_jax.worlds.fit.config import FitConfig
 from ialp_jax.worlds.fit.factorisation import Factors
@@ -39,8 +39,8 @@ def fit_world(dataset: Dataset, config: FitConfig, history_length: int) -> tuple
         InputError: if no user is in the split, or the settings leave nothing to fit on.
     """
     factors, held_out = fit_factors(dataset, config)
-    accuracy = accuracies(dataset, config, held_out)
-    ratings, statement = _ratings(dataset, config, factors)
+    accuracy = accuracies(dataset, config, held_out, _played(dataset, config, held_out.factors))
+    ratings, statement = _ratings(dataset, config, *fold(factors, config.popularity_weight))
     vectors = _item_vectors(ratings)
     distances = sampled_distances(vectors, config.seed)
     threshold = config.distance_threshold
@@ -65,11 +65,30 @@ def fit_world(dataset: Dataset, config: FitConfig, history_length: int) -> tuple
     return world, report
 
 
-def _ratings(dataset: Dataset, config: FitConfig, factors: Factors) -> tuple[Ratings, str]:
+def _played(dataset: Dataset, config: FitConfig, factors: Factors) -> Predictor:
+    """Ratings of the whole catalogue by one user, in the world that these factors make."""
+    known = dataset.known_ratings
+    if known is not None:
+        return lambda user: known[user]
+    users, items = fold(factors, config.popularity_weight)
+
+    def rated(user: int) -> Float[np.ndarray, "N"]:
+        ratings, _ = _ratings(dataset, config, users[user : user + 1], items)
+        return np.asarray(ratings.of_all(jnp.int32(0)))
+
+    return rated
+
+
+def _ratings(
+    dataset: Dataset,
+    config: FitConfig,
+    user_side: Float[np.ndarray, "U k"],
+    item_side: Float[np.ndarray, "N k"],
+) -> tuple[Ratings, str]:
     if dataset.known_ratings is not None:
-        statement = "Ratings: the publisher's complete matrix, as it is."
+        statement = "Ratings: the publisher's complete matrix, as it is; nothing is factorised, and nothing held out from it."
         return DenseRatings(jnp.asarray(dataset.known_ratings)), statement
-    users, items = (jnp.asarray(side) for side in fold(factors, config.popularity_weight))
+    users, items = jnp.asarray(user_side), jnp.asarray(item_side)
     low, high = dataset.rating_range
     weighted = f"item means weighted {config.popularity_weight:g}"
     if dataset.feedback == "explicit":

@@ -21,8 +21,8 @@ class FitReport:
     """What a reader must know about a fitted world.
 
     Attributes:
-        held_out: accuracy of "factorisation", "popularity" (training counts) and "mean" (the item's mean
-            target).
+        held_out: accuracy of "world" (what is played: reweighted, and graded or clipped), "factorisation" (from which it is
+            made, if it is), "popularity" (training counts) and "mean" (the item's mean target).
         held_out_interactions: how many there were.
         item_mean_share: share of the variance of the world's ratings over users and items that item means
             explain.
