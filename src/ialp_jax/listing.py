@@ -49,13 +49,3 @@ class Listing(Generic[Part]):
     def parts(self) -> dict[str, type[Part]]:
         """All registered so far, in the names' order."""
         return dict(sorted(self._registered.items()))
-
-    def check(self, name: str, field: str) -> None:
-        """Refuses a name that nothing is registered under.
-
-        Raises:
-            InputError: naming the field and the choices.
-        """
-        if name not in self._registered:
-            raise InputError(f"unknown {self.kind} {name!r}", column=field,
-                             fix=f"use one of {', '.join(self.parts())}")  # fmt: skip

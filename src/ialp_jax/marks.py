@@ -5,9 +5,10 @@
 Command line, sweeps and stage keys read these marks; none of them names a field.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 import tyro
 
@@ -63,6 +64,41 @@ class Since:
     """
 
     neutral: Any
+
+
+@dataclass(frozen=True)
+class MayBeEmpty:
+    """A list that may be empty, which the word `none` alone says; a command line has no other way to."""
+
+
+class Leaf(NamedTuple):
+    """A field of a configuration that holds no further one.
+
+    Attributes:
+        name: dotted, as flags, files and messages have it.
+        path: of attributes from the configuration to the field.
+        owner: the dataclass that has it.
+    """
+
+    name: str
+    path: tuple[str, ...]
+    owner: Any
+
+    @property
+    def value(self) -> Any:
+        """What it holds."""
+        return getattr(self.owner, self.path[-1])
+
+
+def leaves(owner: Any, name: tuple[str, ...] = (), path: tuple[str, ...] = ()) -> Iterator[Leaf]:
+    """All of them, in the order of their definition."""
+    for field in fields(owner):
+        value, shown = getattr(owner, field.name), shown_name(type(owner), field.name)
+        inner_name, inner_path = name + ((shown,) if shown else ()), (*path, field.name)
+        if is_dataclass(value):
+            yield from leaves(value, inner_name, inner_path)
+        else:
+            yield Leaf(".".join(inner_name), inner_path, owner)
 
 
 def shown_name(owner: Any, field: str) -> str:

@@ -100,5 +100,5 @@ def test_the_kit_finds_what_is_wrong(encoder, broken, monkeypatch):
 
 
 def test_an_encoder_that_is_not_listed_is_refused():
-    with pytest.raises(InputError, match=r"policy.encoder: unknown encoder 'lstm'.*gru, sasrec, session"):
+    with pytest.raises(InputError, match=r"PolicyConfig\.encoder: 'lstm' is none of gru, sasrec, session"):
         PolicyConfig(encoder="lstm")

@@ -12,12 +12,14 @@ from ialp_jax.bench.measuring.interleave import measure
 from ialp_jax.bench.progress import Watch
 from ialp_jax.bench.settings import Effort, Point, Shape
 from ialp_jax.bench.subjects.workloads import WORKLOADS
+from ialp_jax.values import checked
 
 Axis = Literal["users", "items"]
 FARTHEST = 2**28  # users or items: nothing larger is looked for
 
 
 @dataclass(frozen=True)
+@checked
 class Largest:
     """Where growing along one axis, by doubling, ends.
 

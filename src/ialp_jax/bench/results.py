@@ -13,6 +13,7 @@ from ialp_jax.bench.measuring.floors import Floor
 from ialp_jax.bench.measuring.interleave import Running
 from ialp_jax.bench.measuring.profile import Share
 from ialp_jax.bench.settings import Point
+from ialp_jax.values import checked
 
 SCHEMA = 1
 Limit = Literal["memory", "call", "budget"]
@@ -83,6 +84,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
+@checked
 class Skipped:
     """A point that did not run: which limit it met, and the estimate that decided."""
 

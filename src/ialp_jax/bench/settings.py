@@ -3,23 +3,26 @@
 from dataclasses import dataclass, field
 
 from ialp_jax.policies.catalogue import Choice, Matmul
+from ialp_jax.ranges import Count, Rate
+from ialp_jax.values import checked
 
 
 @dataclass(frozen=True)
+@checked
 class Shape:
     """Sizes that every point shares; those of the published points wherever there are any."""
 
-    rollout: int = 16
+    rollout: Count = 16
     """Turns between two updates."""
-    embedding: int = 32
+    embedding: Count = 32
     """Width of the item embeddings."""
-    hidden: int = 64
+    hidden: Count = 64
     """Width of the GRU."""
-    history: int = 10
+    history: Count = 10
     """Interactions known of a user when a session opens."""
-    turn_cap: int = 20
+    turn_cap: Count = 20
     """Most recommendations per session."""
-    population: int = 1024
+    population: Count = 1024
     """Users of the world, of whom sessions are drawn."""
     head: Choice = "auto"
     """Implementation of the catalogue head."""
@@ -45,36 +48,38 @@ class Point:
 
 
 @dataclass(frozen=True)
+@checked
 class Effort:
     """How long to measure, and what not to try."""
 
-    repeats: int = 7
+    repeats: Count = 7
     """Times every program is timed; all programs in turn, then all again. Three times where a call is long."""
-    repeat_seconds: float = 0.2
+    repeat_seconds: Rate = 0.2
     """Least time one repeat runs for; short programs are called several times."""
-    longest_call: float = 5.0
+    longest_call: Rate = 5.0
     """A point of which one call cannot take less than this many seconds by its floor is left out."""
-    flops_per_call: float = 2e9
+    flops_per_call: Rate = 2e9
     """Work put into one call by scanning over updates, so that starting it is not what is measured."""
-    steps_per_call: float = 1e6
+    steps_per_call: Rate = 1e6
     """The same for programs that hardly multiply: most user-steps put into one call."""
-    flops_per_chunk: float = 1e14
+    flops_per_chunk: Rate = 1e14
     """Most work of a call to which updates are added until it has as many as a chunk of the training loop. Less where
     that would take over half of `longest_call`."""
-    budget: float | None = None
+    budget: Rate | None = None
     """Seconds after which no further point is compiled (those left out are named); None for no limit."""
-    memory: float | None = None
+    memory: Rate | None = None
     """Bytes the benchmark may use; None asks the device."""
 
 
 @dataclass(frozen=True)
+@checked
 class Grid:
     """Which points are measured: every workload at every number of users and every catalogue."""
 
     workloads: tuple[str, ...]
-    users: tuple[int, ...] = (1, 16, 64, 256, 1024, 4096, 16384, 65536)
-    items: tuple[int, ...] = (300, 3000, 30_000, 300_000)
-    first: tuple[int, int] = field(default=(1024, 3000))
+    users: tuple[Count, ...] = (1, 16, 64, 256, 1024, 4096, 16384, 65536)
+    items: tuple[Count, ...] = (300, 3000, 30_000, 300_000)
+    first: tuple[Count, Count] = field(default=(1024, 3000))
     """(users, items) measured before all others, in case a budget ends the run."""
 
     def points(self) -> list[Point]:

@@ -15,12 +15,14 @@ from ialp_jax.data.kcore import k_core
 from ialp_jax.data.split import order_within_user, part_of_user, split_users
 from ialp_jax.data.validate import SCHEMAS
 from ialp_jax.marks import Since
-from ialp_jax.ranges import Count, at_least, between, check_ranges
+from ialp_jax.ranges import Count, at_least, between
+from ialp_jax.values import checked
 
 DEFAULT_K = 5
 
 
 @dataclass(frozen=True)
+@checked
 class DataConfig:
     """How raw logs become a dataset."""
 
@@ -39,11 +41,9 @@ class DataConfig:
     """So many offline users' logs may be read, drawn by the seed; of the others only the history that opens their sessions,
     by a judge. None: all of them."""
 
-    def __post_init__(self) -> None:
-        check_ranges(self, "data")
-
 
 @dataclass(frozen=True, eq=False)
+@checked
 class RawLogs:
     """What a source reads, before the shared pipeline.
 

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 
 from ialp_jax.artifacts import InputError, atomic_path, fingerprint, read_manifest, write_manifest
 from ialp_jax.data.validate import validate
+from ialp_jax.values import checked
 
 KIND = "dataset"
 FRAMES = ("users", "items", "interactions")
@@ -23,6 +24,7 @@ Feedback = Literal["implicit", "explicit"]
 
 
 @dataclass(frozen=True, eq=False)
+@checked
 class Dataset:
     """Users, items and graded interactions of one source; checked when made.
 

@@ -21,6 +21,7 @@ to people. Measured after the 5-core with the default settings (Steam logs in br
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import polars as pl
@@ -31,20 +32,23 @@ from ialp_jax.data.build import DataConfig, RawLogs, build
 from ialp_jax.data.dataset import Dataset, Domain, Feedback
 from ialp_jax.data.reading import ROW
 from ialp_jax.data.words import ADJECTIVES, VOCABULARIES, Vocabulary
+from ialp_jax.ranges import Count, Weight, at_least
+from ialp_jax.values import checked
 
 RATINGS = (1.0, 5.0)
 Matrix = Float[np.ndarray, "U N"]
 
 
 @dataclass(frozen=True)
+@checked
 class SyntheticConfig:
     """The invented world. Sizes are before the k-core, which removes a few per cent."""
 
-    num_users: int = 1320
+    num_users: Annotated[int, at_least(2)] = 1320
     """Users."""
-    num_items: int = 850
+    num_items: Annotated[int, at_least(2)] = 850
     """Items."""
-    mean_interactions: float = 19.0
+    mean_interactions: Annotated[float, at_least(1)] = 19.0
     """Mean interactions of a user."""
     popularity: float = 1.2
     """a: exponent of the power law by which items are met; 0 makes all alike."""
@@ -58,29 +62,23 @@ class SyntheticConfig:
     """v_z: weight of what no text tells."""
     value_item: float = 0.5
     """v_0: weight of what all users agree on."""
-    noise: float = 1.5
+    noise: Weight = 1.5
     """Noise of single values, in standard deviations of the signal."""
-    num_factors: int = 4
+    num_factors: Count = 4
     """K: hidden factors of users and items."""
     feedback: Feedback = "implicit"
     """Hours or plays (implicit), or ratings from 1 to 5 together with the complete matrix (explicit)."""
-    seed: int = 0
+    seed: Annotated[int, at_least(0)] = 0
     """Decides the whole world."""
 
     def __post_init__(self) -> None:
-        rules = {
-            "num_users": self.num_users >= 2,
-            "num_items": self.num_items >= 2,
-            "mean_interactions": 1 <= self.mean_interactions <= self.num_items,
-            "num_factors": self.num_factors >= 1,
-            "noise": self.noise >= 0,
-            "value_item": self.value_match**2 + self.value_latent**2 + self.value_item**2 > 0,
-            "seed": self.seed >= 0,
-        }
-        for name, kept in rules.items():
-            if not kept:
-                raise InputError(f"the setting is {getattr(self, name)}", column=name,
-                                 fix="see the ranges in --help, or leave the default")  # fmt: skip
+        if self.mean_interactions > self.num_items:
+            raise InputError(f"{self.mean_interactions:g} are more than the {self.num_items} items", column="mean_interactions",
+                             fix="use fewer, or more items")  # fmt: skip
+        if not self.value_match**2 + self.value_latent**2 + self.value_item**2 > 0:
+            raise InputError(
+                "all weights of values are 0", column="value_item", fix="make one of them another number"
+            )
 
 
 def generate(

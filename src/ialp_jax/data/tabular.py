@@ -19,12 +19,14 @@ from ialp_jax.data.reading import (
     require_unique,
     require_values,
 )
+from ialp_jax.values import checked
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".dat": "\t"}
 
 
 @dataclass(frozen=True)
+@checked
 class TabularConfig:
     """Files and columns of your logs.
 

@@ -9,9 +9,11 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.data.build import DataConfig
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.environments.registry import get
+from ialp_jax.values import checked, made_from
 
 
 @dataclass(frozen=True)
+@checked
 class Logs:
     """An environment's name (or file), its folder of logs (None: invented), and how they become a dataset."""
 
@@ -41,4 +43,4 @@ class Logs:
             raise InputError("it does not say from which logs it was made", file=file,
                              fix="plan the job with `ialp prefs plan`")  # fmt: skip
         folder = data if data is not None or record["data"] is None else Path(record["data"])
-        return cls(record["env"], folder, DataConfig(**record["config"]))
+        return cls(record["env"], folder, made_from(DataConfig, record["config"], file))

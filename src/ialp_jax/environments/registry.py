@@ -9,9 +9,10 @@ from pathlib import Path
 
 from ialp_jax.artifacts import InputError, Value
 from ialp_jax.data.build import DataConfig
-from ialp_jax.data.dataset import Dataset
+from ialp_jax.data.dataset import Dataset, Domain
 from ialp_jax.data.synthetic import SyntheticConfig, generate
 from ialp_jax.listing import import_files
+from ialp_jax.values import checked
 from ialp_jax.worlds.fit.config import FitConfig
 from ialp_jax.worlds.simulator import SimulatorConfig
 
@@ -23,6 +24,7 @@ _registered: dict[str, Callable[[], "Environment"]] = {}
 
 
 @dataclass(frozen=True)
+@checked
 class Environment:
     """Where users come from and by which rules they behave.
 
@@ -40,7 +42,7 @@ class Environment:
 
     description: str
     load: Loader | None = None
-    domain: str = "generic"
+    domain: Domain = "generic"
     data: DataConfig = DataConfig()
     synthetic: SyntheticConfig = SyntheticConfig()
     simulator: SimulatorConfig = SimulatorConfig()
@@ -55,7 +57,7 @@ class Environment:
             InputError: if the folder is missing, or the environment reads no logs.
         """
         if directory is None:
-            return replace(generate(self.synthetic, config, self.domain), name=name)  # type: ignore[arg-type]
+            return replace(generate(self.synthetic, config, self.domain), name=name)
         if self.load is None:
             raise InputError(f"the environment {name!r} is always synthetic and reads no logs", column="data",
                              fix="leave DATA out, or register an environment with load=...")  # fmt: skip
@@ -134,6 +136,8 @@ def _from_file(path: Path) -> tuple[str, Environment]:
     added: dict[str, Callable[[], Environment]] = {}
     try:
         specification.loader.exec_module(importlib.util.module_from_spec(specification))
+    except InputError as error:
+        raise error.in_file(path) from None
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("ialp_jax."):
             raise
@@ -146,4 +150,7 @@ def _from_file(path: Path) -> tuple[str, Environment]:
         raise InputError("the file registers no environment", file=path,
                          fix='decorate a function with @register("name")')  # fmt: skip
     name, make = added.popitem()
-    return name, make()
+    try:
+        return name, make()
+    except InputError as error:
+        raise error.in_file(path) from None

@@ -22,6 +22,7 @@ from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.serving.likeness import Likeness
 from ialp_jax.serving.sessions import AnyActor
 from ialp_jax.serving.stream import Stream
+from ialp_jax.values import checked
 from ialp_jax.worlds.simulator import Simulator
 from ialp_jax.worlds.world import World
 
@@ -214,6 +215,7 @@ class Rival:
 
 
 @dataclass(frozen=True)
+@checked
 class Card:
     """All that a report says of a method; written into results.json, so that a page needs no registry.
 

@@ -1,12 +1,13 @@
 """The options of several methods as one dataclass: what `--methods.NAME.FIELD` and `methods.NAME.FIELD` reach."""
 
 from collections.abc import Sequence
-from dataclasses import field, make_dataclass
+from dataclasses import field, is_dataclass, make_dataclass
 from functools import lru_cache
 from typing import Any
 
 import tyro
 
+from ialp_jax.artifacts import InputError
 from ialp_jax.methods.registry import with_foundations
 
 Flat = tyro.conf.arg(name="")
@@ -19,7 +20,13 @@ def options_of(references: Sequence[str], given: Any = None) -> Any:
     Args:
         references: methods by name or file.
         given: options of this kind; those of the same methods are taken over, others are new.
+
+    Raises:
+        InputError: if what is given is nothing of the kind.
     """
+    if given is not None and not is_dataclass(given):
+        raise InputError(f"{given!r} are no methods' options", column="methods",
+                         fix="make them by options_of, or leave them out")  # fmt: skip
     entries = with_foundations(references)
     make = _options_class(tuple((entry.name, entry.options) for entry in entries))
     kept = {entry.name: getattr(given, entry.name) for entry in entries

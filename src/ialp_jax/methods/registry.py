@@ -168,6 +168,8 @@ def _read_file(path: Path, source: str) -> Registered:
         module = importlib.util.module_from_spec(specification)
         sys.modules[module_name] = module  # type hints of its classes are looked up there
         specification.loader.exec_module(module)
+    except InputError as error:
+        raise error.in_file(path) from None
     finally:
         for name in [name for name in _registered if name not in before]:
             added[name] = _registered.pop(name)

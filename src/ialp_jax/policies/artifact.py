@@ -13,6 +13,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float, Int
 
 from ialp_jax.artifacts import (
+    MANIFEST_NAME,
     InputError,
     atomic_path,
     plain,
@@ -24,6 +25,7 @@ from ialp_jax.artifacts import (
 from ialp_jax.policies.actor_critic import ActorCritic, Network
 from ialp_jax.policies.catalogue import catalogue_logits
 from ialp_jax.policies.config import PolicyConfig
+from ialp_jax.values import made_from
 from ialp_jax.worlds.types import Observation, limits
 
 KIND = "policy"
@@ -155,7 +157,11 @@ def load_policy(directory: Path) -> LoadedPolicy:
     items = pl.read_parquet(directory / "items.parquet")
     arrays = read_arrays(directory / "params.npz")
     params = unflatten_dict({tuple(name.split("/")): jnp.asarray(value) for name, value in arrays.items()})
-    network = Network(ActorCritic(items.height, PolicyConfig(**manifest.config["policy"])))
+    network = Network(
+        ActorCritic(
+            items.height, made_from(PolicyConfig, manifest.config["policy"], directory / MANIFEST_NAME)
+        )
+    )
     length = manifest.config["history_length"]
     expected = jax.eval_shape(lambda key: network.init(key, length), jax.random.key(0))
     if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, expected):

@@ -5,11 +5,13 @@ from typing import Annotated, Literal
 
 from ialp_jax.marks import Only, Since, Yardstick
 from ialp_jax.policies.catalogue import Choice, Matmul
-from ialp_jax.policies.encoders import EncoderName, listing
+from ialp_jax.policies.encoders import EncoderName
 from ialp_jax.ranges import Count, Rate
+from ialp_jax.values import checked
 
 
 @dataclass(frozen=True)
+@checked
 class PolicyConfig:
     """Shape of the network."""
 
@@ -32,11 +34,3 @@ class PolicyConfig:
     """Type of the factors of the catalogue head's products; their sums are float32."""
     block_rows: Annotated[Count, Yardstick("it changes speed, not results")] = 256
     """Rows per block of the catalogue head in the loss."""
-
-    def __post_init__(self) -> None:
-        """Refuses an encoder that is not listed.
-
-        Raises:
-            InputError: naming the field and the choices.
-        """
-        listing.check(self.encoder, "policy.encoder")

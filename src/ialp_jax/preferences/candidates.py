@@ -10,12 +10,14 @@ from jaxtyping import Bool, Float, Int
 from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.content_vectors import history_profiles, similarities
 from ialp_jax.preferences.states import UserStates
-from ialp_jax.ranges import at_least, check_ranges
+from ialp_jax.ranges import at_least
+from ialp_jax.values import checked
 
 STATES_AT_ONCE = 1024  # bounds the dense states x items block
 
 
 @dataclass(frozen=True)
+@checked
 class CandidateConfig:
     """How many candidates of each kind a state gets; all items where the catalogue is smaller.
 
@@ -32,7 +34,6 @@ class CandidateConfig:
     seed: Annotated[int, at_least(0)] = 0
 
     def __post_init__(self) -> None:
-        check_ranges(self)
         if self.similar + self.popular + self.random == 0:
             raise InputError("no candidates are asked for", fix="raise similar, popular or random above 0")
 

@@ -7,12 +7,14 @@ import numpy as np
 
 from ialp_jax.data.dataset import Dataset, offline_interactions, offline_users
 from ialp_jax.ranges import Weight, at_least, within
+from ialp_jax.values import checked
 from ialp_jax.worlds.fit.config import FitConfig
 from ialp_jax.worlds.fit.factorisation import Factors, factorise, make_pairs
 from ialp_jax.worlds.fit.factors import weighted_targets
 
 
 @dataclass(frozen=True)
+@checked
 class FactorsConfig:
     """Factorisation of the offline users' logs."""
 

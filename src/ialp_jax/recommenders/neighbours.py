@@ -15,6 +15,7 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.data.dataset import Dataset, offline_interactions, offline_popularity
 from ialp_jax.ranges import Count, Weight
 from ialp_jax.recommenders.fold_in import rows_or_zero
+from ialp_jax.values import checked
 from ialp_jax.worlds.types import Observation
 
 MOST_ITEMS = 8_192
@@ -22,6 +23,7 @@ MOST_ITEMS = 8_192
 
 
 @dataclass(frozen=True)
+@checked
 class NeighboursConfig:
     """Similarities of items in the offline users' logs."""
 

@@ -6,9 +6,11 @@ from typing import Annotated
 from ialp_jax.marks import Yardstick
 from ialp_jax.ranges import Count
 from ialp_jax.serving.ledger import StreamClock
+from ialp_jax.values import checked
 
 
 @dataclass(frozen=True)
+@checked
 class Stream:
     """Static sizes of serving."""
 

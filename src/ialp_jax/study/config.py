@@ -16,13 +16,14 @@ from ialp_jax.methods.registry import Registered, default_names, get, names, res
 from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.preferences.candidates import CandidateConfig
 from ialp_jax.preferences.quality.gate import GateConfig
-from ialp_jax.ranges import Count, Percentile, PositiveShare, Weight, check_ranges
+from ialp_jax.ranges import Count, Percentile, PositiveShare, Weight
 from ialp_jax.recommenders.factors import FactorsConfig
 from ialp_jax.serving.stream import Stream
 from ialp_jax.study.factors import LikenessConfig
 from ialp_jax.study.fields import apply
 from ialp_jax.study.logged import LoggedConfig
 from ialp_jax.training.loop import LoopConfig
+from ialp_jax.values import check_values, checked, fault_of
 from ialp_jax.worlds.fit.config import FitConfig
 from ialp_jax.worlds.logs_world import Alike, LogsWorldConfig
 from ialp_jax.worlds.simulator import SimulatorConfig
@@ -31,6 +32,7 @@ Preset = Literal["quick", "full"]
 
 
 @dataclass(frozen=True)
+@checked
 class PreferenceConfig:
     """From judgements to the rewards of the LLM's world."""
 
@@ -78,6 +80,7 @@ class PreferenceConfig:
 
 
 @dataclass(frozen=True)
+@checked
 class PriorConfig:
     """What the preference table says of users that it has no row for."""
 
@@ -86,6 +89,7 @@ class PriorConfig:
 
 
 @dataclass(frozen=True)
+@checked
 class EvaluationConfig:
     """How finished policies are compared."""
 
@@ -137,12 +141,15 @@ class StudyConfig:
     """Chunks and checkpoints; updates must be whole chunks."""
 
     def __post_init__(self) -> None:
+        fault = fault_of(self.methods, tuple[str, ...])
+        if fault is not None:
+            raise InputError(fault.problem, column="methods", fix=fault.fix)
         object.__setattr__(self, "methods", resolved(self.methods))
         if not self.methods or len({entry.name for entry in self.entries}) < len(self.methods):
             raise InputError("no method, or one of them twice", column="methods",
                              fix=f"name some of {', '.join(names())}, each once")  # fmt: skip
         object.__setattr__(self, "options", options_of(self.methods, self.options))
-        check_ranges(self)
+        check_values(self)
 
     @property
     def entries(self) -> list[Registered]:

@@ -8,12 +8,14 @@ from jaxtyping import Float
 
 from ialp_jax.marks import Only, Since
 from ialp_jax.ranges import Count, Percentile, Share
+from ialp_jax.values import checked
 from ialp_jax.worlds.fit.affinity import fold
 from ialp_jax.worlds.fit.factorisation import Factors
 from ialp_jax.worlds.fit.points import column_points
 
 
 @dataclass(frozen=True)
+@checked
 class LikenessConfig:
     """What the recommender keeps apart: nothing is recommended that is too like the last items of the session."""
 

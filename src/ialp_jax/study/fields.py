@@ -1,16 +1,17 @@
 """A study by the dotted names of its fields: their types, and other values put into them."""
 
 import difflib
-import math
+import sys
 import types
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin, get_type_hints
 
 from ialp_jax.artifacts import InputError, Value, plain
-from ialp_jax.marks import marks_on, shown_name
+from ialp_jax.marks import leaves, marks_on
 from ialp_jax.study.renamed import new_names
+from ialp_jax.values import checked_as_a_whole, fault_of
 
 if TYPE_CHECKING:  # it imports JAX
     from ialp_jax.study.config import StudyConfig
@@ -25,17 +26,7 @@ def fields_of(config: Any) -> list[str]:
 
 def _places(config: Any) -> dict[str, Attributes]:
     """The attribute path of every field by its dotted name."""
-    return dict(_walk(config, (), ()))
-
-
-def _walk(owner: Any, name: Attributes, path: Attributes) -> Iterator[tuple[str, Attributes]]:
-    for field in fields(owner):
-        value, shown = getattr(owner, field.name), shown_name(type(owner), field.name)
-        inner_name, inner_path = name + ((shown,) if shown else ()), (*path, field.name)
-        if is_dataclass(value):
-            yield from _walk(value, inner_name, inner_path)
-        else:
-            yield ".".join(inner_name), inner_path
+    return {leaf.name: leaf.path for leaf in leaves(config)}
 
 
 def _owner(config: Any, path: Attributes) -> Any:
@@ -112,7 +103,8 @@ def apply(config: "StudyConfig", changes: Mapping[str, Value], file: Path | None
     values = {place_of(config, name, file): checked(config, name, value, file)
               for name, value in changes.items() if name != "methods"}  # fmt: skip
     try:
-        return _rebuild(config, values)
+        with checked_as_a_whole():
+            return _rebuild(config, values)
     except InputError as error:
         raise error.in_file(file) from None
 
@@ -127,38 +119,31 @@ def _rebuild(owner: Any, changes: dict[Attributes, Value]) -> Any:
 
 
 def checked(config: Any, name: str, value: Value, file: Path | None) -> Value:
-    """The value as its field wants it, of its type; `InputError` otherwise. Ranges are the configuration's to check."""
-    kind = kind_of(config, name, file)
-    try:
-        return _converted(kind, value)
-    except ValueError as expected:
-        raise InputError(
-            f"{value!r} is not {expected}", file=file, column=name, fix=f"give {expected}"
-        ) from None
+    """The value as its field wants it, of its type and in its range; `InputError` otherwise."""
+    path = place_of(config, name, file)
+    converted = _converted(kind_of(config, name, file), value)
+    fault = fault_of(converted, get_type_hints(type(_owner(config, path)), include_extras=True)[path[-1]])
+    if fault is not None:
+        raise InputError(fault.problem, file=file, column=name, fix=fault.fix)
+    return converted
 
 
-def _converted(kind: Any, value: Any) -> Value:
-    """The value as the type wants it; `ValueError` says what is expected."""
+def _converted(kind: Any, value: Any) -> Any:
+    """What a file can only write otherwise, as the type wants it; anything else as it is."""
     origin, choices = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        if value is None or value == "none":
-            return None
         (inner,) = [choice for choice in choices if choice is not type(None)]
-        return _converted(inner, value)
-    if origin is Literal:
-        if value in choices:
-            return value
-        raise ValueError(f"one of {', '.join(map(str, choices))}")
-    if origin is tuple:
-        if isinstance(value, (tuple, list)):
-            return tuple(_converted(choices[0], item) for item in value)
-        raise ValueError("a list")
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return None if value is None or value == "none" else _converted(inner, value)
+    if origin is tuple and isinstance(value, (tuple, list)):
+        return tuple(_converted(choices[0], item) for item in value)
+    if (
+        kind is float
+        and isinstance(value, int)
+        and not isinstance(value, bool)
+        and abs(value) < sys.float_info.max
+    ):
         return float(value)
-    if type(value) is kind and not (kind is float and math.isnan(value)):  # infinity is a matter of ranges
-        return value
-    words = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text"}
-    raise ValueError(words.get(kind, f"a {getattr(kind, '__name__', kind)}, which no file or flag can give"))
+    return value
 
 
 def held(config: Any, name: str) -> Any:

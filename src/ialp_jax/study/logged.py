@@ -15,6 +15,7 @@ from ialp_jax.learning.logged import LoggedSessions, turns_of
 from ialp_jax.policies.logging import logging_actor
 from ialp_jax.ranges import Count, PositiveShare, Weight, at_least
 from ialp_jax.serving.recording import RecordedSessions, record_sessions
+from ialp_jax.values import checked
 from ialp_jax.worlds.simulator import Simulator
 from ialp_jax.worlds.types import Observation
 from ialp_jax.worlds.world import World
@@ -24,6 +25,7 @@ ARRAYS = "sessions.npz"
 
 
 @dataclass(frozen=True)
+@checked
 class LoggedConfig:
     """Sessions of offline users for methods that learn from logs before they serve anybody."""
 

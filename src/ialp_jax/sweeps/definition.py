@@ -18,6 +18,7 @@ from ialp_jax.study.stages import stages_of
 from ialp_jax.sweeps.search import Setting
 from ialp_jax.sweeps.space import Axis, Search, Space
 from ialp_jax.training.loop import LoopConfig
+from ialp_jax.values import checked, made_from
 
 SWEEP_FILE = "sweep.json"
 FORMAT, HALVING_FORMAT = 3, 4
@@ -26,6 +27,7 @@ those of runs that stop early have been raised by themselves."""
 
 
 @dataclass(frozen=True)
+@checked
 class Sweep:
     """What is run.
 
@@ -108,9 +110,9 @@ def load_sweep(out: Path) -> Sweep:
         InputError: if `sweep.json` is missing or damaged.
     """
     stored = read_json(out / SWEEP_FILE)
-    axes = tuple(Axis(**{**axis, "values": hashable(axis["values"])}) for axis in stored["axes"])
+    axes = tuple(made_from(Axis, axis, out / SWEEP_FILE) for axis in stored["axes"])
     space = Space(method=stored["method"], objective=stored["objective"], seeds=stored["seeds"],
-                  search=Search(**stored["search"]), fixed=hashable(stored["fixed"]), axes=axes)  # fmt: skip
+                  search=made_from(Search, stored["search"], out / SWEEP_FILE), fixed=hashable(stored["fixed"]), axes=axes)  # fmt: skip
     data, prefs = (None if stored[name] is None else Path(stored[name]) for name in ("data", "prefs"))
     return Sweep(stored["env"], stored["preset"], data, prefs, hashable(stored["changes"]), space)
 

@@ -20,12 +20,14 @@ from ialp_jax.sweeps.units import Place, Round, Run, Unit, bucket_of, in_units, 
 from ialp_jax.sweeps.worlds import Worlds
 from ialp_jax.training.device import USABLE, compile_seconds, free_memory, memory_of, sharing
 from ialp_jax.training.loop import compile_chunk
+from ialp_jax.values import checked
 
 # Wider programs are slower on CPUs: what they touch leaves the cache (docs/performance.md).
 CPU_RUNS_PER_DEVICE = 4
 
 
 @dataclass(frozen=True)
+@checked
 class Limits:
     """How wide a program may be.
 
@@ -36,18 +38,9 @@ class Limits:
         devices: how many of this process's devices share the runs; None for all.
     """
 
-    runs: int | None = None
-    memory: float | None = None
-    devices: int | None = None
-
-    def __post_init__(self) -> None:
-        for name, value in (
-            ("runs-per-program", self.runs),
-            ("devices", self.devices),
-            ("memory-gb", self.memory),
-        ):
-            if value is not None and value <= 0:
-                raise InputError(f"{value:g} is too small", column=name, fix="use a number above 0")  # fmt: skip
+    runs: Count | None = None
+    memory: Rate | None = None
+    devices: Count | None = None
 
 
 class Planner:

@@ -30,6 +30,7 @@ from ialp_jax.sweeps.search import advice
 from ialp_jax.sweeps.tables import TABLES, scores, write_tables
 from ialp_jax.sweeps.units import ROUNDS, UNITS, Round, Unit, load_rounds, steps_of
 from ialp_jax.sweeps.worlds import FOLDER, Worlds
+from ialp_jax.values import checked
 
 PAGES = ("summary.json", "report.html")
 Engine = Literal["local", "ray"]
@@ -37,6 +38,7 @@ LOCK = ".lock"
 
 
 @dataclass(frozen=True)
+@checked
 class SweepJob:
     """One sweep to run, or to go on with.
 

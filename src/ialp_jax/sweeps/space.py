@@ -3,9 +3,11 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from ialp_jax.artifacts import Value
+from ialp_jax.ranges import Count, Share, at_least
+from ialp_jax.values import checked
 
 Kind = Literal["grid", "random", "sobol", "halving", "adaptive"]
 Objective = Literal[
@@ -20,6 +22,7 @@ Objective = Literal[
 
 
 @dataclass(frozen=True)
+@checked
 class Axis:
     """One field, and the values it may take: a list, or a range.
 
@@ -52,6 +55,7 @@ class Axis:
 
 
 @dataclass(frozen=True)
+@checked
 class Search:
     """How settings are found.
 
@@ -68,16 +72,17 @@ class Search:
     """
 
     kind: Kind
-    settings: int | None = None
-    seed: int = 0
+    settings: Count | None = None
+    seed: Annotated[int, at_least(0)] = 0
     start: Literal["random", "sobol"] = "random"
-    eta: int = 3
-    first_share: float = 0.1
-    batch: int = 8
+    eta: Annotated[int, at_least(2)] = 3
+    first_share: Share = 0.1
+    batch: Count = 8
     sampler: Literal["tpe"] = "tpe"
 
 
 @dataclass(frozen=True)
+@checked
 class Space:
     """A sweep: `method` with every setting that `search` finds on `axes`, `seeds` times each.
 
@@ -92,7 +97,7 @@ class Space:
 
     method: str
     objective: Objective
-    seeds: int
+    seeds: Count
     search: Search
     fixed: Mapping[str, Value]
     axes: tuple[Axis, ...]

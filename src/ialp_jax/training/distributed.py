@@ -5,7 +5,7 @@ Every process runs the same program on the same inputs; the devices of all of th
 
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -13,17 +13,20 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
 from ialp_jax.artifacts import InputError
+from ialp_jax.ranges import Count, at_least
+from ialp_jax.values import checked
 
 
 @dataclass(frozen=True)
+@checked
 class DistributedConfig:
     """How the processes of one training find each other. Left out, there is one process."""
 
     coordinator: str | None = None
     """HOST:PORT at which the first process can be reached by all; the same for each of them."""
-    processes: int | None = None
+    processes: Count | None = None
     """How many processes there are."""
-    rank: int | None = None
+    rank: Annotated[int, at_least(0)] | None = None
     """Which of them this is, from 0."""
     auto: bool = False
     """Read all three from the cluster: Slurm, Open MPI, Kubernetes, Cloud TPU, or JAX_COORDINATOR_ADDRESS and so on."""
@@ -33,7 +36,7 @@ class DistributedConfig:
         if any(value is not None for value in given) and (self.auto or None in given):
             raise InputError("coordinator, processes and rank belong together, and auto stands for all three",
                              column="distributed", fix="give all three, or auto alone")  # fmt: skip
-        if self.processes is not None and not 0 <= (self.rank or 0) < self.processes:
+        if self.processes is not None and (self.rank or 0) >= self.processes:
             raise InputError(f"there is no rank {self.rank} among {self.processes} processes",
                              column="distributed.rank", fix=f"use 0 to {self.processes - 1}")  # fmt: skip
 

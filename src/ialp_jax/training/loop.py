@@ -21,6 +21,7 @@ from ialp_jax.training.device import crowded
 from ialp_jax.training.distributed import agreed, gathered
 from ialp_jax.training.mesh import Layout, on_mesh
 from ialp_jax.training.progress import Watch
+from ialp_jax.values import checked
 
 _MADE = [0]  # programs
 
@@ -41,6 +42,7 @@ class Program(Hashable, Protocol):
 
 
 @dataclass(frozen=True)
+@checked
 class LoopConfig:
     """How a run is cut into compiled chunks."""
 

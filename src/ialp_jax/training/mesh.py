@@ -14,19 +14,22 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from ialp_jax.artifacts import InputError
+from ialp_jax.ranges import Count
 from ialp_jax.serving.shares import USER, PerUser
 from ialp_jax.training.distributed import lay_out
+from ialp_jax.values import checked
 
 RUN = "run"
 
 
 @dataclass(frozen=True)
+@checked
 class MeshConfig:
     """How many devices share the runs, and how many share the users of a run."""
 
-    run: int | None = None
+    run: Count | None = None
     """Devices among which runs are divided; all of them if there are several runs and `user` is left out."""
-    user: int | None = None
+    user: Count | None = None
     """Devices that share the users of each run; all of them if there is one run and `run` is left out."""
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ialp_jax.data.dataset import Dataset, histories, offline_users
 from ialp_jax.marks import Only, Since
 from ialp_jax.ranges import Percentile, Rate, Share, Weight, at_least
+from ialp_jax.values import checked
 from ialp_jax.worlds.fit.affinity import fold, grade_thresholds
 from ialp_jax.worlds.fit.config import FitConfig
 from ialp_jax.worlds.fit.factorisation import Factors
@@ -20,6 +21,7 @@ Alike = Literal["logs", "text", "both"]
 
 
 @dataclass(frozen=True)
+@checked
 class LogsWorldConfig:
     """The offline users' logs as a world of users."""
 

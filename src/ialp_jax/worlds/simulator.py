@@ -1,20 +1,23 @@
 """The pure user simulator: one user, no auto-reset; callers `vmap`."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.ranges import Count, Share, check_ranges
+from ialp_jax.marks import MayBeEmpty
+from ialp_jax.ranges import Count, Share
+from ialp_jax.values import checked
 from ialp_jax.worlds.departure import REASONS, RULES, DepartureContext, departure_reason, temper_after
 from ialp_jax.worlds.types import Noise, Observation, Situation, State, TimeStep, limits
 from ialp_jax.worlds.world import World
 
 
 @dataclass(frozen=True)
+@checked
 class SimulatorConfig:
     """Static rules of a simulator: shapes and switches. Thresholds are data and live in `World.departure`."""
 
@@ -22,8 +25,9 @@ class SimulatorConfig:
     """Most recommendations per session; reaching it truncates the session."""
     window: Count = 4
     """How many of the last recommended items the distance and category rules look at."""
-    rules: tuple[str, ...] = ("distance",)
-    """Departure rules in force, the first that fires names the reason: distance, rating, category, patience, or a file of your own."""
+    rules: Annotated[tuple[str, ...], MayBeEmpty()] = ("distance",)
+    """Departure rules in force, the first that fires names the reason: distance, rating, category, patience, or a file of your
+    own; none alone for no rule."""
     repeats: Literal["masked", "allowed"] = "masked"
     """Whether an item of the session or of the user's known history may be recommended again."""
     keep_rejected: bool = True
@@ -36,11 +40,12 @@ class SimulatorConfig:
     """Copy EasyRL4Rec's `seq[t-N:t]`, whose window shrinks to min(t, N - t) while t < N."""
 
     def __post_init__(self) -> None:
+        if self.rules == ("none",):
+            object.__setattr__(self, "rules", ())
         unknown = [name for name in self.rules if name not in RULES]
         if unknown:
             raise InputError(f"unknown departure rule {unknown[0]!r}", column="simulator.rules",
                              fix=f"use some of {', '.join(RULES)}")  # fmt: skip
-        check_ranges(self, "simulator")
 
 
 @dataclass(frozen=True)

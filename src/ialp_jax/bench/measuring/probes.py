@@ -13,6 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from ialp_jax.bench.measuring.floors import FLOAT, Counts, Rates
 from ialp_jax.bench.measuring.program import Program, Tree
+from ialp_jax.values import checked
 
 Kind = Literal["matmul", "exp", "exp_sum", "copy"]
 MATMUL_ROWS = (1, 16, 64, 256, 512, 2048, 8192)
@@ -21,6 +22,7 @@ LARGEST = 2**28  # bytes of a probe's arrays
 
 
 @dataclass(frozen=True)
+@checked
 class Probe:
     """One operation on arrays of one size.
 

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ialp_jax.ranges import Count
+from ialp_jax.values import checked
 from ialp_jax.worlds.near import near_table, tabulate_near
 from ialp_jax.worlds.world import DenseRatings, Departure, FactorRatings, Ratings, World
 
@@ -18,6 +20,7 @@ PREFERRED = 0.05  # share of the catalogue an imagined user prefers, as in a stu
 
 
 @dataclass(frozen=True)
+@checked
 class RandomWorld:
     """Makes the users' world, or the LLM's imagined users', from a key. Equal ones make equal worlds.
 
@@ -29,9 +32,9 @@ class RandomWorld:
         kind: whose world. Imagined users pay 1 for preferred items and 0 for others, without noise.
     """
 
-    users: int
-    items: int
-    history: int
+    users: Count
+    items: Count
+    history: Count
     kind: Literal["users", "imagined"] = "users"
     near: bool = False
 

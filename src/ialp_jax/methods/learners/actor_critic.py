@@ -33,6 +33,7 @@ from ialp_jax.policies.actor import Decision, Flag, policy_actor
 from ialp_jax.serving.rollout import Served, Serving
 from ialp_jax.serving.sessions import Actor, AnyActor
 from ialp_jax.serving.shares import average
+from ialp_jax.values import checked
 
 
 @struct.dataclass
@@ -46,6 +47,7 @@ class ActorCriticState:
 
 
 @dataclass(frozen=True)
+@checked
 class ActorCriticConfig:
     """What decides the program."""
 

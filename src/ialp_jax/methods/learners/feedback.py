@@ -29,9 +29,11 @@ from ialp_jax.policies.encoders import ENCODERS, Recall
 from ialp_jax.ranges import Count, Rate, at_least
 from ialp_jax.serving.sessions import Transition
 from ialp_jax.serving.shares import average, share_count
+from ialp_jax.values import checked
 
 
 @dataclass(frozen=True, kw_only=True)
+@checked
 class FeedbackConfig:
     """How the feedback is fitted; needs an encoder that rereads, as session does: its sessions can be read anew."""
 

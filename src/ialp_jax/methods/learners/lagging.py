@@ -27,6 +27,7 @@ from ialp_jax.ranges import Count
 from ialp_jax.serving.rollout import Serving
 from ialp_jax.serving.sessions import Actor, Transition
 from ialp_jax.serving.shares import average
+from ialp_jax.values import checked
 
 Parts = tuple[dict, dict, optax.OptState]
 """Parameters, their lagging copy, the optimiser's state."""
@@ -83,6 +84,7 @@ class LaggingOffline(OfflineLearner, LaggingLoss):
 
 
 @dataclass(frozen=True)
+@checked
 class ReplayConfig:
     """What decides the program of online learning."""
 

@@ -14,9 +14,11 @@ from ialp_jax.policies.actor import Flag
 from ialp_jax.policies.window import window_actor
 from ialp_jax.ranges import Count
 from ialp_jax.serving.sessions import Actor
+from ialp_jax.values import checked
 
 
 @dataclass(frozen=True)
+@checked
 class OfflineConfig:
     """What decides the program of an offline learner."""
 

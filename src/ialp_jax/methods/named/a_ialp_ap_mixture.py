@@ -26,6 +26,7 @@ from ialp_jax.ranges import Weight, between
 from ialp_jax.serving.rollout import Serving
 from ialp_jax.serving.sessions import Actor, Transition
 from ialp_jax.serving.shares import average, deviation, draw
+from ialp_jax.values import checked
 
 EVIDENCE_RATE = 0.1  # of the running mean of what turns told, per update
 
@@ -45,6 +46,7 @@ class MixtureHyper(ActorCriticHyper):
 
 
 @dataclass(frozen=True)
+@checked
 class MixtureConfig(FeedbackConfig):
     """What decides the program."""
 
@@ -172,6 +174,7 @@ class MixtureLearner(ServingLearner):
 
 @register("a_ialp_ap_mixture")
 @dataclass(frozen=True)
+@checked
 class Mixture:
     """A-iALP_ap, mixture: iALP's policy mixed with one that learns online."""
 

@@ -27,6 +27,7 @@ from ialp_jax.ranges import PositiveShare, Weight
 from ialp_jax.serving.rollout import Serving
 from ialp_jax.serving.sessions import Actor
 from ialp_jax.serving.shares import draw
+from ialp_jax.values import checked
 
 
 @struct.dataclass
@@ -95,6 +96,7 @@ class ValueLearner(ServingLearner):
 
 @register("a_ialp_ap_value")
 @dataclass(frozen=True)
+@checked
 class ValueChoice:
     """A-iALP_ap, value choice: iALP's proposal or an online policy's, by their values."""
 

@@ -26,6 +26,7 @@ from ialp_jax.methods.registry import register
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.catalogue import catalogue_distribution
 from ialp_jax.ranges import Rate, Share
+from ialp_jax.values import checked
 
 
 @struct.dataclass
@@ -106,6 +107,7 @@ class AWACOnline(AWACLoss, LaggingOnline):
 
 @register("awac")
 @dataclass(frozen=True)
+@checked
 class AWAC:
     """Advantage-weighted actor-critic on logged sessions, then online."""
 

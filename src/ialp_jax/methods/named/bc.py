@@ -21,6 +21,7 @@ from ialp_jax.methods.registry import register
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.ranges import Rate, Share
 from ialp_jax.serving.shares import average, share_count, total
+from ialp_jax.values import checked
 
 
 @struct.dataclass
@@ -72,6 +73,7 @@ class CloningLearner(OfflineLearner):
 
 @register("bc")
 @dataclass(frozen=True)
+@checked
 class BehaviourCloning:
     """Next-item prediction on logged sessions, then frozen."""
 

@@ -26,6 +26,7 @@ from ialp_jax.policies.fixed import RandomPolicy
 from ialp_jax.ranges import Count, Rate, Share, Weight
 from ialp_jax.serving.sessions import Actor, Transition
 from ialp_jax.serving.shares import draw, user_keys
+from ialp_jax.values import checked
 from ialp_jax.worlds.types import Observation, Situation
 
 
@@ -50,6 +51,7 @@ class DQNHyper:
 
 
 @dataclass(frozen=True)
+@checked
 class DQNConfig:
     """What decides the program."""
 

@@ -14,6 +14,7 @@ from ialp_jax.methods.needs import Need
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 from ialp_jax.ranges import at_least
+from ialp_jax.values import checked
 
 
 def _pretraining_hyper() -> TaughtHyper:
@@ -25,6 +26,7 @@ WORLDS = {"table": Need.TABLE_WORLD, "logs": Need.LOGS_WORLD, "mixed": Need.MIXE
 
 @register("ialp")
 @dataclass(frozen=True)
+@checked
 class IALP:
     """iALP: pre-trained on imagined users, frozen online."""
 

@@ -25,6 +25,7 @@ from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.ranges import Rate, Share, Weight, between
+from ialp_jax.values import checked
 
 
 @struct.dataclass
@@ -105,6 +106,7 @@ class IQLOnline(IQLLoss, LaggingOnline):
 
 @register("iql")
 @dataclass(frozen=True)
+@checked
 class IQL:
     """Implicit Q-learning on logged sessions, then online."""
 

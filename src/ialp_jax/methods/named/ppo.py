@@ -25,6 +25,7 @@ from ialp_jax.policies.window import window_actor, window_after
 from ialp_jax.ranges import Count, Rate, Share, Weight
 from ialp_jax.serving.sessions import Actor, Transition
 from ialp_jax.serving.shares import average, deviation
+from ialp_jax.values import checked
 from ialp_jax.worlds.types import Limits, Observation
 
 ORDER = 1000
@@ -52,6 +53,7 @@ class PPOHyper:
 
 
 @dataclass(frozen=True)
+@checked
 class PPOConfig:
     """What decides the program."""
 

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 import jax
 
 from ialp_jax.policies.catalogue.products import Matmul
+from ialp_jax.values import checked
 
 Implementation = Literal["dense", "blocked"]
 Choice = Literal["auto", "dense", "blocked"]
@@ -15,6 +16,7 @@ DENSE_LOGITS_ACCELERATOR = 2**26  # 256 MB of float32
 
 
 @dataclass(frozen=True)
+@checked
 class HeadPlan:
     """How the catalogue head is computed: static, part of the compile key."""
 

@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float
 
 from ialp_jax.preferences.states import UserStates
 from ialp_jax.preferences.table import PreferenceTable
-from ialp_jax.ranges import PositiveShare, check_ranges
+from ialp_jax.ranges import PositiveShare
+from ialp_jax.values import checked
 
 if TYPE_CHECKING:
     from ialp_jax.preferences.completion.reward_model import RewardModelConfig
@@ -22,6 +23,7 @@ PreferenceReward = Literal["selected", "probability"]
 
 
 @dataclass(frozen=True)
+@checked
 class CompletedPreferences:
     """A score for every state and item.
 
@@ -43,6 +45,7 @@ class CompletedPreferences:
 
 
 @dataclass(frozen=True)
+@checked
 class LabelRule:
     """How scores become rewards.
 
@@ -59,9 +62,6 @@ class LabelRule:
     threshold: PositiveShare | None = None
     count_history: bool = False
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_ranges(self, "preferences")
 
 
 def complete(

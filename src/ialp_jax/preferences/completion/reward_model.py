@@ -9,7 +9,7 @@ answers 0 or 1 with noise, a larger `factor_penalty` (0.1 to 1) predicts better.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,11 +21,14 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.content_vectors import SMALLEST_WEIGHT
 from ialp_jax.preferences.quality.ranking import auc_against
 from ialp_jax.preferences.table import PreferenceTable
+from ialp_jax.ranges import Count, Rate, Weight, between
+from ialp_jax.values import checked
 
 CLIP = 1e-6  # predicted probabilities stay this far from 0 and 1 when their log loss is taken
 
 
 @dataclass(frozen=True)
+@checked
 class RewardModelConfig:
     """How the reward model is fitted.
 
@@ -39,13 +42,13 @@ class RewardModelConfig:
         held_out: share of each state's judgements kept for the check, at least one.
     """
 
-    rank: int = 8
-    steps: int = 300
-    batch: int = 128
-    learning_rate: float = 0.03
-    feature_penalty: float = 1e-5
-    factor_penalty: float = 1e-2
-    held_out: float = 0.1
+    rank: Count = 8
+    steps: Count = 300
+    batch: Count = 128
+    learning_rate: Rate = 0.03
+    feature_penalty: Weight = 1e-5
+    factor_penalty: Weight = 1e-2
+    held_out: Annotated[float, between(0, 1)] = 0.1
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from ialp_jax.data.dataset import Dataset, Domain, Feedback
 from ialp_jax.preferences.judges.base import JudgeContext, JudgeRequest
 from ialp_jax.preferences.prompting.prompts import ATTRIBUTES_LENGTH, item_text, state_text, template_hash
 from ialp_jax.preferences.states import UserStates
+from ialp_jax.values import checked
 
 KIND = "preference_requests"
 FOLDER = "requests"
@@ -34,6 +35,7 @@ STATES = pl.Schema(
 
 
 @dataclass(frozen=True, eq=False)
+@checked
 class Requests:
     """S user states with their candidates, and the texts of N items.
 

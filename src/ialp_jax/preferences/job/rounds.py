@@ -22,6 +22,8 @@ from ialp_jax.preferences.job.requests import Requests, make_requests
 from ialp_jax.preferences.quality.disagreement import EnsembleConfig, disagreement
 from ialp_jax.preferences.states import UserStates, documents, interaction_matrix, of_users, user_states
 from ialp_jax.preferences.table import JOB_NAME, KIND, PreferenceTable, read_pairs
+from ialp_jax.ranges import Count
+from ialp_jax.values import checked
 
 DIMENSION = 32
 """Of the items' content vectors; a study's default."""
@@ -30,6 +32,7 @@ Split = Literal["offline", "online"]
 
 
 @dataclass(frozen=True)
+@checked
 class RoundConfig:
     """What a round asks.
 
@@ -43,16 +46,12 @@ class RoundConfig:
     """
 
     by: Literal["disagreement", "policy"] = "disagreement"
-    per_state: int = 40
-    budget: int | None = None
+    per_state: Count = 40
+    budget: Count | None = None
     policy: Path | None = None
     ensemble: EnsembleConfig = EnsembleConfig()
 
     def __post_init__(self) -> None:
-        for name in ("per_state", "budget"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{value} judgements are none", column=name, fix="give 1 or more")
         if (self.by == "policy") != (self.policy is not None):
             told = "no policy is named" if self.policy is None else "a policy is named, and not asked"
             raise InputError(f"{told} (rule {self.by!r})", column="policy",

@@ -8,12 +8,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ialp_jax.data.dataset import Dataset, Domain, Feedback
+from ialp_jax.values import checked
 
 REJECTED = "rejected: "
 """How the raw answer of a pair that was not judged begins; its score is NaN, the reason follows."""
 
 
 @dataclass(frozen=True)
+@checked
 class JudgeContext:
     """What a judge is built for.
 

@@ -13,6 +13,7 @@ the other groups, so that no user's own held-out interactions reach the judgemen
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import scipy.sparse as sp
@@ -31,12 +32,15 @@ from ialp_jax.preferences.states import (
     of_users,
     user_states,
 )
+from ialp_jax.ranges import Count, at_least
+from ialp_jax.values import checked
 
 FOLDS = 5
 REVISION = "1"
 
 
 @dataclass(frozen=True)
+@checked
 class Config:
     """Settings of the content judge.
 
@@ -47,8 +51,8 @@ class Config:
     """
 
     popularity_prior: bool = True
-    negatives: int = 10
-    seed: int = 0
+    negatives: Count = 10
+    seed: Annotated[int, at_least(0)] = 0
 
 
 class ContentJudge:

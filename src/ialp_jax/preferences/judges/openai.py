@@ -19,7 +19,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -38,6 +38,8 @@ from ialp_jax.preferences.prompting.label_logprobs import UnreadableError, bare,
 from ialp_jax.preferences.prompting.pair_answers import Answer, judgement_of
 from ialp_jax.preferences.prompting.server_errors import KEY, explained, said
 from ialp_jax.preferences.prompting.spending import Spending
+from ialp_jax.ranges import Count, Rate, Weight, at_least
+from ialp_jax.values import checked
 
 OPENAI = "https://api.openai.com/v1"
 LISTED = 20  # the most that the API lists
@@ -45,6 +47,7 @@ REFUSED = (400, 413, 422)  # this request, whoever sends it: too long, filtered,
 
 
 @dataclass(frozen=True)
+@checked
 class Config:
     """Which server and model, how much at once, and at what cost at most. The key is read from OPENAI_API_KEY."""
 
@@ -60,21 +63,21 @@ class Config:
     """Exact version of the model, where you know it; written into the table."""
     test_double: bool = False
     """The server's model has random weights; what it says is marked as no evidence."""
-    concurrency: int = 32
+    concurrency: Count = 32
     """Requests in flight at once."""
-    timeout: float = 60.0
+    timeout: Rate = 60.0
     """Seconds to wait for one answer."""
-    max_retries: int = 5
+    max_retries: Annotated[int, at_least(0)] = 5
     """Further attempts after a failed connection or a status 408, 409, 429 or 5xx, with growing waits."""
-    max_cost: float | None = None
+    max_cost: Weight | None = None
     """Stop once this process has spent so much, by the two prices; no cap if left out."""
-    input_price: float = 0.0
+    input_price: Weight = 0.0
     """Price of a million prompt tokens; discounts for cached ones are not counted."""
-    output_price: float = 0.0
+    output_price: Weight = 0.0
     """Price of a million answered tokens."""
-    temperature: float = 0.0
+    temperature: Weight = 0.0
     """Sent with every request."""
-    max_tokens: int = 1
+    max_tokens: Count = 1
     """Tokens to answer with; only the first is read."""
     seed: int = 0
     """Sent with every request."""
@@ -87,9 +90,6 @@ class Config:
         if len({bare(label) for label in self.labels} - {""}) < 2:
             raise InputError(f"the labels {self.labels} are not two words", column="labels",
                              fix='use two that differ in more than case, such as "yes" and "no"')  # fmt: skip
-        for name, least in (("concurrency", 1), ("max_tokens", 1), ("max_retries", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{getattr(self, name)} is too few", column=name, fix=f"use {least} or more")
         if self.max_cost is not None and not max(self.input_price, self.output_price) > 0:
             raise InputError("a cap on the cost needs prices", column="max_cost",
                              fix="give input_price and output_price, per million tokens")  # fmt: skip

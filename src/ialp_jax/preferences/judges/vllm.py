@@ -8,7 +8,7 @@ head has two rows instead of a vocabulary; it gives the ratio only, no label mas
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -30,12 +30,15 @@ from ialp_jax.preferences.prompting.vllm_outputs import (
     too_long,
     usage_of,
 )
+from ialp_jax.ranges import Count, PositiveShare, Rate, at_least
+from ialp_jax.values import checked
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij"
 NOTHING = "(an item)"  # what stands in every line where the letters alone are measured
 
 
 @dataclass(frozen=True)
+@checked
 class Config:
     """Settings of the vLLM judge."""
 
@@ -47,7 +50,7 @@ class Config:
     """One prompt per pair, one per group of candidates, or a reranker's head."""
     labels: tuple[str, str] = ("yes", "no")
     """The answers for and against; each must be one token."""
-    list_size: int = 20
+    list_size: Annotated[int, at_least(2)] = 20
     """Mode list: candidates in a prompt."""
     permutations: Count = 4
     """Mode list: how often every candidate is asked about, in another order and company; 2 or more where a state has more
@@ -56,19 +59,19 @@ class Config:
     """Mode list: of the orders."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """Precision of weights and activations; auto is the model's own, float16 for a float32 model."""
-    max_model_len: int = 4096
+    max_model_len: Count = 4096
     """Longest prompt in tokens, the model's own limit at most; a longer one is rejected."""
-    block_size: int = 32
+    block_size: Count = 32
     """Tokens in a block of the prefix cache; prompts are padded to it, so it is part of the question."""
     prefix_caching: bool = True
     """Off only to measure what the cache saves."""
-    max_num_seqs: int = 256
+    max_num_seqs: Count = 256
     """Prompts computed side by side."""
-    tensor_parallel: int = 1
+    tensor_parallel: Count = 1
     """GPUs that share the model; only where it does not fit into one."""
-    gpu_memory_utilization: float = 0.9
+    gpu_memory_utilization: PositiveShare = 0.9
     """Share of the GPU's memory that vLLM takes."""
-    kv_cache_gib: float | None = None
+    kv_cache_gib: Rate | None = None
     """Memory of the prefix cache in GiB; what is left of the share above if not given."""
     deterministic: bool = True
     """Run the engine in this process, where equal jobs schedule equally; off, tokens of the next prompts are

@@ -9,18 +9,21 @@ from rich.table import Table
 from ialp_jax.preferences.job.requests import Requests
 from ialp_jax.preferences.judges.base import JudgeRequest
 from ialp_jax.preferences.prompting.model_files import ModelFiles, parameters
+from ialp_jax.ranges import Rate
+from ialp_jax.values import checked
 
 SAMPLED_STATES = 64
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
 
 
 @dataclass(frozen=True)
+@checked
 class Assumptions:
     """What the estimated time rests on; neither number is measured."""
 
-    tflops: float = 400.0
+    tflops: Rate = 400.0
     """Arithmetic per GPU and second, in 10^12 operations; an H100 in bfloat16 is good for about this."""
-    prompts_per_second: float = 2500.0
+    prompts_per_second: Rate = 2500.0
     """Prompts an engine can take in, however small the model (2,500 to 3,300 measured on two CPU cores)."""
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ialp_jax.artifacts import InputError, fingerprint, hash_file, read_json
+from ialp_jax.values import checked
 
 NOTE = "ialp_model.json"
 """A model's folder may hold this file: {"kind": one of `Kind`, "statement": a sentence for the reader}."""
@@ -14,6 +15,7 @@ Kind = Literal["general", "trained_on_logs", "test_double"]
 
 
 @dataclass(frozen=True)
+@checked
 class ModelFiles:
     """A model on disk or on a hub.
 

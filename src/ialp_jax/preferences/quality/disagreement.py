@@ -12,6 +12,7 @@ docs/experiments.md, "Shortlists".
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,9 +22,12 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.content_vectors import history_profiles
 from ialp_jax.preferences.states import UserStates
 from ialp_jax.preferences.table import PreferenceTable
+from ialp_jax.ranges import Count, Weight, at_least
+from ialp_jax.values import checked
 
 
 @dataclass(frozen=True)
+@checked
 class EnsembleConfig:
     """The reward models whose disagreement is asked.
 
@@ -38,18 +42,11 @@ class EnsembleConfig:
         seed: of the bootstrap and the fits.
     """
 
-    members: int = 5
-    steps: int = 100
-    prior: float = 0.3
-    mean_weight: float = 0.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        lowest = {"members": 2, "steps": 1, "prior": 0, "mean_weight": 0, "seed": 0}
-        for name, least in lowest.items():
-            if getattr(self, name) < least:
-                raise InputError(f"{getattr(self, name)} is too little", column=name,
-                                 fix=f"give {least} or more")  # fmt: skip
+    members: Annotated[int, at_least(2)] = 5
+    steps: Count = 100
+    prior: Weight = 0.3
+    mean_weight: Weight = 0.0
+    seed: Annotated[int, at_least(0)] = 0
 
 
 def disagreement(

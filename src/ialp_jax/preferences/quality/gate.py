@@ -7,10 +7,12 @@ from tyro.conf import FlagConversionOff
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.quality.evaluation import TableQuality
-from ialp_jax.ranges import Share, check_ranges
+from ialp_jax.ranges import Share
+from ialp_jax.values import checked
 
 
 @dataclass(frozen=True)
+@checked
 class GateConfig:
     """What a table must reach."""
 
@@ -28,9 +30,6 @@ class GateConfig:
     popularity held fixed."""
     enforce: FlagConversionOff[bool] = True
     """Stop where the table fails; otherwise go on and say so."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self, "gate")
 
 
 def check_gate(quality: TableQuality, config: GateConfig, flag: str = "--gate") -> list[str]:

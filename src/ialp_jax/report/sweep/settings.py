@@ -9,11 +9,13 @@ from jaxtyping import Float
 
 from ialp_jax.evaluation.statistics import Estimate, estimate, interquartile_mean, paired_difference
 from ialp_jax.report.sweep.inputs import SweepFiles
+from ialp_jax.values import checked
 
 State = Literal["complete", "stopped", "failed"]
 
 
 @dataclass(frozen=True)
+@checked
 class Setting:
     """One point of the search.
 

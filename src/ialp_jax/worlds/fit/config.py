@@ -5,10 +5,12 @@ from itertools import pairwise
 from typing import Annotated
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.ranges import Percentile, Share, Weight, at_least, check_ranges, within
+from ialp_jax.ranges import Percentile, Share, Weight, at_least, within
+from ialp_jax.values import checked
 
 
 @dataclass(frozen=True)
+@checked
 class FitConfig:
     """Settings of the factorisation, of the grades, and of the departure rules' parameters."""
 
@@ -64,4 +66,3 @@ class FitConfig:
         if self.grades[0] != 0.0 or self.grades[-1] != 1.0:
             raise InputError(f"{self.grades} does not run from 0 to 1", column="fit.grades",
                              fix="begin with 0 and end with 1")  # fmt: skip
-        check_ranges(self, "fit")
