@@ -14,7 +14,6 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ENV ?= synthetic
-PRESET ?= quick
 
 # vLLM's pins and JAX's do not meet: an environment of its own, which talks through files.
 VLLM_VENV := .venv-vllm
@@ -34,7 +33,7 @@ endif
 
 train: $(VENV)/installed
 	$(if $(filter 1 true yes,$(DRY_RUN)),$(error DRY_RUN=1 estimates and trains nothing: use it with make prefs))
-	$(BIN)/ialp train $(ENV) --preset $(PRESET) $(if $(DATA),--data $(DATA)) $(if $(OUT),--out $(OUT)) \
+	$(BIN)/ialp train $(ENV) $(if $(PRESET),--preset $(PRESET)) $(if $(DATA),--data $(DATA)) $(if $(OUT),--out $(OUT)) \
 	  $(if $(PREFS),--prefs $(PREFS)) $(if $(filter 0 false no,$(GATE)),--preferences.gate.enforce False) \
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(filter 1 true yes,$(RESUME)),--resume) $(ARGS)
 
@@ -42,7 +41,7 @@ sweep: $(VENV)/installed $(if $(filter 1 true yes,$(RAY)),$(VENV)/installed-ray)
 	$(if $(filter 1 true yes,$(DRY_RUN)),$(error DRY_RUN=1 estimates and trains nothing: use it with make prefs))
 	$(if $(SEEDS),$(error SEEDS: a sweep's seeds stand in its file, $(SPACE)))
 	@test -n "$(SPACE)" || { echo "say what is swept: make sweep SPACE=experiments/sweeps/FILE (there: $$(ls experiments/sweeps))"; exit 1; }
-	$(BIN)/ialp sweep $(ENV) --space $(SPACE) --preset $(PRESET) $(if $(DATA),--data $(DATA)) $(if $(PREFS),--prefs $(PREFS)) \
+	$(BIN)/ialp sweep $(ENV) --space $(SPACE) $(if $(PRESET),--preset $(PRESET)) $(if $(DATA),--data $(DATA)) $(if $(PREFS),--prefs $(PREFS)) \
 	  $(if $(OUT),--out $(OUT)) $(if $(filter 0 false no,$(GATE)),--preferences.gate.enforce False) \
 	  $(if $(filter 1 true yes,$(RAY)),--engine ray) $(ARGS)
 

@@ -13,11 +13,23 @@ from ialp_jax.methods import names
 SOURCE = Path(ialp_jax.__file__).parent
 # From the bottom up. A room may import those before it, wherever the import stands, in functions too.
 ROOMS = (
-    "artifacts", "listing", "naming", "marks", "ranges", "cluster", "data", "worlds", "serving", "policies", "learning", "recommenders",
+    "artifacts", "listing", "naming", "marks", "ranges", "values", "command_line", "cluster", "data", "worlds", "serving", "policies", "learning",
+    "recommenders",
     "evaluation",
     "methods", "training", "environments", "preferences", "report", "study", "sweeps", "api", "bench", "commands", "cli", "testing",
 )  # fmt: skip
-WITHOUT_JAX = ("artifacts", "listing", "naming", "marks", "ranges", "data", "preferences", "report")
+WITHOUT_JAX = (
+    "artifacts",
+    "listing",
+    "naming",
+    "marks",
+    "ranges",
+    "values",
+    "command_line",
+    "data",
+    "preferences",
+    "report",
+)
 
 
 def room_of(file):

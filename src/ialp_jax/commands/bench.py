@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import tyro
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.bench.measuring.device import DeviceName
 from ialp_jax.bench.settings import Effort, Grid, Shape
+from ialp_jax.command_line import read
+from ialp_jax.ranges import Count, Rate
+from ialp_jax.values import checked
 
 NOT_QUICK = ("ialp_taught",)
 QUICK_USERS, QUICK_ITEMS = (64, 1024), (300, 3000)
@@ -27,6 +29,7 @@ ACCELERATOR_EFFORT: dict[str, Any] = {"flops_per_call": 1e12, "steps_per_call": 
 
 
 @dataclass(frozen=True)
+@checked
 class Bench:
     """Measures how fast every part runs, beside the floor that this machine sets it in the same run."""
 
@@ -38,9 +41,9 @@ class Bench:
     """Workloads, by name; all if left out. `--list` shows them."""
     list: bool = False
     """Shows the workloads and measures nothing."""
-    users: tuple[int, ...] = ()
+    users: tuple[Count, ...] = ()
     """Users served at once; 1 to 65,536 if left out."""
-    items: tuple[int, ...] = ()
+    items: tuple[Count, ...] = ()
     """Catalogue sizes; 300 to 300,000 if left out."""
     out: Path = Path("runs/bench")
     """Folder for bench.json and bench.html."""
@@ -51,15 +54,15 @@ class Bench:
     fit; none if left out."""
     peers: Path | None = None
     """Program that measures peers in the middle of the run (experiments/peers/run.py); none if left out."""
-    repeats: int | None = None
+    repeats: Count | None = None
     """Times every program is timed."""
-    repeat_seconds: float | None = None
+    repeat_seconds: Rate | None = None
     """Least length of one timing; short programs are called several times."""
-    budget: float | None = None
+    budget: Rate | None = None
     """Seconds the run may take, without --profile and --largest; what would exceed it is left out, and named."""
-    longest_call: float | None = None
+    longest_call: Rate | None = None
     """Points of which one call must take more than this many seconds are left out, and named."""
-    memory_gb: float | None = None
+    memory_gb: Rate | None = None
     """Memory that may be used; most of what is free if left out."""
     shape: Shape = Shape()
     """Sizes that all points share."""
@@ -67,7 +70,7 @@ class Bench:
 
 def run(arguments: Sequence[str]) -> None:
     """Measures, prints the tables, writes the files."""
-    asked = tyro.cli(Bench, args=arguments, prog="ialp bench")
+    asked = read(Bench, arguments, "ialp bench")
     console = Console(width=None if os.environ.get("COLUMNS") or Console().is_terminal else 150)
     from ialp_jax.bench import peers, results
     from ialp_jax.bench.measuring.device import open_machine
@@ -121,9 +124,8 @@ def grid_of(asked: Bench, known: tuple[str, ...]) -> Grid:
                     f"there is no workload {name!r}", column=column, fix=f"use some of {', '.join(known)}"
                 )
     least = asked.shape.excluded + 1
-    for column, sizes, smallest in (("--users", asked.users, 1), ("--items", asked.items, least)):
-        if any(size < smallest for size in sizes):
-            raise InputError(f"{min(sizes)} is too small", column=column, fix=f"use {smallest} or more")
+    if any(size < least for size in asked.items):
+        raise InputError(f"{min(asked.items)} is too small", column="--items", fix=f"use {least} or more")
     default = Grid(())
     users = asked.users or (QUICK_USERS if asked.quick else default.users)
     items = asked.items or (QUICK_ITEMS if asked.quick else default.items)
@@ -142,7 +144,4 @@ def effort_of(asked: Bench, kind: str) -> Effort:
         "budget": asked.budget,
         "longest_call": asked.longest_call,
     }
-    effort = replace(effort, **{name: value for name, value in given.items() if value is not None})
-    if effort.repeats < 1:
-        raise InputError(f"{effort.repeats} repeats measure nothing", column="--repeats", fix="use 1 or more")
-    return effort
+    return replace(effort, **{name: value for name, value in given.items() if value is not None})

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ialp_jax import environments
+from ialp_jax.command_line import read
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Check:
 
 def run(arguments: Sequence[str]) -> None:
     """Prints one line per check; exit status 1 if any failed."""
-    asked = tyro.cli(Check, args=arguments, prog="ialp check")
+    asked = read(Check, arguments, "ialp check")
     name, environment = environments.get(asked.env)
     from ialp_jax.environments.check import check_environment
 

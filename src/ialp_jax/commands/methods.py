@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ialp_jax.command_line import read
+
 if TYPE_CHECKING:  # it imports JAX
     from ialp_jax.methods.registry import Registered
 
@@ -26,7 +28,7 @@ class Methods:
 
 def run(arguments: Sequence[str]) -> None:
     """Prints a table of all methods, or what there is to know of one."""
-    asked = tyro.cli(Methods, args=arguments, prog="ialp methods")
+    asked = read(Methods, arguments, "ialp methods")
     console = Console()
     if asked.markdown:
         print(page(), end="")

@@ -10,10 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from ialp_jax.artifacts import InputError
+from ialp_jax.command_line import read
 from ialp_jax.policies.artifact import LoadedPolicy, load_policy
+from ialp_jax.ranges import Count, Share
+from ialp_jax.values import checked
 
 
 @dataclass(frozen=True)
+@checked
 class Recommend:
     """Recommends items to a user with a given history."""
 
@@ -21,15 +25,15 @@ class Recommend:
     """Folder of a policy, for example runs/steam/policy."""
     history: tuple[str, ...] = ()
     """Titles or raw ids of the items the user knows, most recent last."""
-    feedback: tuple[float, ...] = ()
+    feedback: tuple[Share, ...] = ()
     """How much they were liked, from 0 to 1; 1 if left out."""
-    k: int = 10
+    k: Count = 10
     """How many items to recommend."""
 
 
 def run(arguments: Sequence[str]) -> None:
     """Prints the recommendations as a table."""
-    asked = tyro.cli(Recommend, args=arguments, prog="ialp recommend")
+    asked = read(Recommend, arguments, "ialp recommend")
     policy = load_policy(asked.policy)
     history = [find_item(policy, name) for name in asked.history]
     table = Table("rank", "title", "id", "probability")

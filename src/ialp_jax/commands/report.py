@@ -7,6 +7,7 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
+from ialp_jax.command_line import read
 from ialp_jax.report import print_summary, write_report
 
 
@@ -20,7 +21,7 @@ class Report:
 
 def run(arguments: Sequence[str]) -> None:
     """Writes the report and prints its table."""
-    report = tyro.cli(Report, args=arguments, prog="ialp report")
+    report = read(Report, arguments, "ialp report")
     if (report.out / "sweep.json").exists():
         from ialp_jax.report.sweep import print_sweep
         from ialp_jax.sweeps.definition import load_sweep

@@ -9,12 +9,16 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
+from ialp_jax.command_line import options_in, refuse_repeated
+from ialp_jax.ranges import Count, Rate
 from ialp_jax.study.arguments import parse
 from ialp_jax.study.config import Preset, StudyConfig
 from ialp_jax.training.device import prepare_device
+from ialp_jax.values import checked
 
 
 @dataclass(frozen=True)
+@checked
 class Sweep:
     """Runs every setting that a file describes, times paired seeds; the same command goes on after an interruption."""
 
@@ -34,11 +38,11 @@ class Sweep:
     """Start anew even if the folder holds this sweep."""
     engine: Literal["local", "ray"] = "local"
     """Where programs run: in this process, or as tasks of a Ray cluster (RAY_ADDRESS, or one started here)."""
-    runs_per_program: int | None = None
+    runs_per_program: Count | None = None
     """Most runs that share a program; as many as memory allows if left out, on CPUs a few per core."""
-    devices: int | None = None
+    devices: Count | None = None
     """How many devices of this machine share the runs; all if left out. A CPU counts as one per core."""
-    memory_gb: float | None = None
+    memory_gb: Rate | None = None
     """Memory of one device that a program may take, in GB; most of what is free if left out."""
     study: Annotated[StudyConfig, tyro.conf.arg(name="")] = StudyConfig()
     """Everything else, the same for all runs; the defaults are those of ENV and PRESET."""
@@ -61,10 +65,10 @@ def run(arguments: Sequence[str]) -> None:
 
 def _space_file(arguments: Sequence[str]) -> Path | None:
     """The sweep's file among the words of a command line."""
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if word == "--space" or word.startswith("--space="):
-            return Path(word.partition("=")[2] or following)
-    return None
+    refuse_repeated(arguments)
+    return next(
+        (Path(values[0]) for flag, values in options_in(arguments) if flag == "--space" and values), None
+    )
 
 
 def _job(asked: Sweep, name: str, base: StudyConfig):  # type: ignore[no-untyped-def]

@@ -14,9 +14,11 @@ from ialp_jax.study.config import Preset, StudyConfig
 from ialp_jax.training.device import prepare_device
 from ialp_jax.training.distributed import DistributedConfig, initialise
 from ialp_jax.training.mesh import MeshConfig
+from ialp_jax.values import checked
 
 
 @dataclass(frozen=True)
+@checked
 class Train:
     """From logs to an adapted policy, and a report that compares it with what it must beat."""
 

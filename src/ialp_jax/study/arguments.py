@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-import tyro
-
 from ialp_jax import environments
 from ialp_jax.artifacts import InputError
+from ialp_jax.command_line import options_in, read, refuse_repeated
 from ialp_jax.environments import Environment
 from ialp_jax.methods.registry import with_foundations
 from ialp_jax.study.config import StudyConfig, preset
@@ -33,31 +32,26 @@ def parse(
     Raises:
         InputError: if there is no such environment or method, or an option is of another method or has another name now.
     """
+    refuse_repeated(arguments)
     chosen = methods or _chosen(arguments)
     start = StudyConfig(methods=tuple(chosen)) if chosen else StudyConfig()
     _refuse_old_names(arguments)
     _refuse_idle_options(arguments, start)
     words = [word for word in arguments if word not in ("-h", "--help")]
-    asked: Any = tyro.cli(command, args=words, prog=prog, default=command(study=start))  # type: ignore[call-arg]
+    asked: Any = read(command, words, prog, command(study=start))  # type: ignore[call-arg]
     name, environment = environments.get(asked.env)
     study = preset(environment, asked.preset, start.methods)
     defaults = command(env=asked.env, preset=asked.preset, study=study)  # type: ignore[call-arg]
-    return tyro.cli(command, args=arguments, default=defaults, prog=prog), name, environment, study
+    return read(command, arguments, prog, defaults), name, environment, study
 
 
 def _chosen(arguments: Sequence[str]) -> list[str]:
     """The words after `--methods`; tyro would have to know the methods' options to find them."""
-    chosen: list[str] = []
-    for place, word in enumerate(arguments):
-        if word == METHODS or word.startswith(f"{METHODS}="):
-            following = list(arguments[place + 1 :]) if word == METHODS else [word.partition("=")[2]]
-            end = next((at for at, other in enumerate(following) if other.startswith("-")), len(following))
-            chosen = following[:end]
-    return chosen
+    return next((values for flag, values in options_in(arguments) if flag == METHODS), [])
 
 
 def _refuse_old_names(arguments: Sequence[str]) -> None:
-    for flag in _flags(arguments):
+    for flag in _names(arguments):
         name = flag.replace("-", "_")
         renamed = new_names(name) or new_names(name.replace("no_", "", 1))
         if renamed:
@@ -68,7 +62,7 @@ def _refuse_old_names(arguments: Sequence[str]) -> None:
 def _refuse_idle_options(arguments: Sequence[str], config: StudyConfig) -> None:
     """An option of a method that is not run, which tyro would only call unknown."""
     offered = {entry.name for entry in with_foundations(config.methods)}
-    for flag in _flags(arguments):
+    for flag in _names(arguments):
         group, _, rest = flag.partition(".")
         method = rest.partition(".")[0].replace("-", "_")
         if group == "methods" and rest and method not in offered:
@@ -76,5 +70,5 @@ def _refuse_idle_options(arguments: Sequence[str], config: StudyConfig) -> None:
                              column=f"--{flag}", fix=f"add it to {METHODS}, or leave the option out")  # fmt: skip
 
 
-def _flags(arguments: Sequence[str]) -> list[str]:
-    return [word[2:].partition("=")[0] for word in arguments if word.startswith("--")]
+def _names(arguments: Sequence[str]) -> list[str]:
+    return [flag[2:] for flag, _ in options_in(arguments)]

@@ -47,7 +47,7 @@ def _flag(name: str, value: Value) -> list[str]:
         return ["--" + ".".join([*path, last if value else f"no-{last}"])]
     flag = "--" + ".".join([*path, last])
     if isinstance(value, tuple):
-        return [flag, *map(_word, value)]
+        return [flag, *(map(_word, value) if value else ["none"])]
     return [flag, _word(value)]
 
 

@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError, write_json
+from ialp_jax.command_line import read
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.environments.logs import Logs
 from ialp_jax.preferences.job.requests import FOLDER, Requests
@@ -42,7 +43,7 @@ class Evaluate:
 
 def run(arguments: Sequence[str]) -> None:
     """Measures, writes, prints, and ends with status 1 if the gate fails."""
-    asked = tyro.cli(Evaluate, args=arguments, prog="ialp prefs evaluate")
+    asked = read(Evaluate, arguments, "ialp prefs evaluate")
     console = Console(width=None if os.environ.get("COLUMNS") or Console().is_terminal else 110)
     table = PreferenceTable.load(asked.directory)
     dataset = dataset_of(asked.directory, asked.data, table.dataset)

@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError, atomic_path
+from ialp_jax.command_line import read
 from ialp_jax.commands.prefs.evaluate import dataset_of
 from ialp_jax.preferences.job.judged_pairs import asked_pairs
 from ialp_jax.preferences.job.requests import FOLDER, Requests
@@ -37,7 +38,7 @@ class Export:
 
 def run(arguments: Sequence[str]) -> None:
     """Writes the file and says how many rows it has."""
-    asked = tyro.cli(Export, args=arguments, prog="ialp prefs export")
+    asked = read(Export, arguments, "ialp prefs export")
     write = WRITERS.get(asked.file.suffix)
     if write is None:
         raise InputError(f"there is no format {asked.file.suffix!r}", file=asked.file,

@@ -9,6 +9,7 @@ import tyro
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError
+from ialp_jax.command_line import read
 from ialp_jax.environments.logs import Logs
 from ialp_jax.preferences.job.requests import FOLDER, Requests
 from ialp_jax.preferences.job.rounds import RoundConfig, plan_round
@@ -33,7 +34,7 @@ class Extend:
 
 def run(arguments: Sequence[str]) -> None:
     """Plans the round and says what to do with it."""
-    asked = tyro.cli(Extend, args=arguments, prog="ialp prefs extend")
+    asked = read(Extend, arguments, "ialp prefs extend")
     console, table = Console(), PreferenceTable.load(asked.table)
     source = asked.table if asked.requests is None else asked.requests
     logs = Logs.of(_requests(source).logs, source / FOLDER, asked.data)

@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError
+from ialp_jax.command_line import read, without
 from ialp_jax.preferences.job.job import STATES_PER_SHARD, Job, finish_job, judge_shards, open_job
 from ialp_jax.preferences.job.progress import JobProgress
 from ialp_jax.preferences.job.requests import FOLDER, Requests
@@ -21,6 +22,8 @@ from ialp_jax.preferences.job.sharing import (
 )
 from ialp_jax.preferences.judges import available_judges, judge_module
 from ialp_jax.preferences.prompting.estimate import Assumptions, estimate_job
+from ialp_jax.ranges import Count, at_least
+from ialp_jax.values import checked
 
 Settings = TypeVar("Settings")
 USAGE = (
@@ -29,6 +32,7 @@ USAGE = (
 
 
 @dataclass(frozen=True)
+@checked
 class Judging(Generic[Settings]):
     """Judges what is missing of a planned job. The same command goes on after any interruption."""
 
@@ -38,15 +42,15 @@ class Judging(Generic[Settings]):
     """Only count prompts and tokens and estimate time and memory."""
     assume: Assumptions = Assumptions()
     """For the estimate."""
-    states_per_shard: int = STATES_PER_SHARD
+    states_per_shard: Count = STATES_PER_SHARD
     """States judged between two writes: what an interruption can cost."""
-    replicas: int = 1
+    replicas: Count = 1
     """Engines that share the job by ranges of states, each with GPUs of its own."""
     engine: Literal["local", "ray"] = "local"
     """Where the replicas run: processes of this machine, or actors of a Ray cluster that sees OUT."""
-    rank: int = 0
+    rank: Annotated[int, at_least(0)] = 0
     """With --world: which part of the job this process judges, for other ways to start many (Slurm, ...)."""
-    world: int = 1
+    world: Count = 1
     """Number of processes that share the job."""
 
 
@@ -59,10 +63,9 @@ def run(arguments: Sequence[str]) -> None:
     out, name = Path(arguments[0]), arguments[1]
     module = judge_module(name)
     command: Any = Judging  # whose settings are known only now
-    asked = tyro.cli(
-        command[module.Config], args=arguments[2:], prog=f"ialp prefs judge {out} {name}",
-        default=Judging(module.Config()),
-    )  # fmt: skip
+    asked = read(
+        command[module.Config], arguments[2:], f"ialp prefs judge {out} {name}", Judging(module.Config())
+    )
     console = Console(stderr=True)
     requests = Requests.load(out / FOLDER)
     judge = module.build(requests.context, asked.settings)
@@ -94,7 +97,7 @@ def _judge(
         if asked.engine == "ray":
             judge_with_ray(job, name, asked.settings, asked.replicas, gpus_each, progress)
         elif asked.replicas > 1:
-            command = this_command(["prefs", "judge", *arguments, "--replicas", "1"])
+            command = this_command(["prefs", "judge", *without(arguments, "replicas", "rank", "world")])
             judge_with_processes(job, command, asked.replicas, gpus_each, progress)
         else:
             judge_shards(job, judge, missing, progress)

@@ -7,6 +7,7 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
+from ialp_jax.command_line import read
 from ialp_jax.preferences.job.merge import merge_tables
 
 
@@ -22,7 +23,7 @@ class Merge:
 
 def run(arguments: Sequence[str]) -> None:
     """Merges and says what came out."""
-    asked = tyro.cli(Merge, args=arguments, prog="ialp prefs merge")
+    asked = read(Merge, arguments, "ialp prefs merge")
     table = merge_tables(asked.sources, asked.out)
     Console().print(f"{asked.out}: {table.num_states:,} users, {table.num_judgements:,} judged pairs, "
                     f"{table.rejected:,} rejected", highlight=False)  # fmt: skip

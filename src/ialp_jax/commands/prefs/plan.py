@@ -9,14 +9,18 @@ import tyro
 from rich.console import Console
 
 from ialp_jax import environments
+from ialp_jax.command_line import read
 from ialp_jax.data.build import DataConfig
 from ialp_jax.environments.logs import Logs
 from ialp_jax.preferences.candidates import CandidateConfig
 from ialp_jax.preferences.job.plan import plan_job
 from ialp_jax.preferences.prompting.prompts import ATTRIBUTES_LENGTH
+from ialp_jax.ranges import Count, at_least
+from ialp_jax.values import checked
 
 
 @dataclass(frozen=True)
+@checked
 class Plan:
     """Chooses candidates for every offline user and writes the requests; judge them with `ialp prefs judge OUT`."""
 
@@ -26,11 +30,11 @@ class Plan:
     """Folder of the job; prefs/ENV if left out."""
     data: Path | None = None
     """Folder of logs. Without it the environment's users are invented."""
-    states: int | None = None
+    states: Count | None = None
     """Ask about so many users only, drawn at random; all if left out."""
     split: Literal["offline", "online"] = "offline"
     """Whose states; only offline users' may feed pre-training."""
-    attributes_length: int = ATTRIBUTES_LENGTH
+    attributes_length: Annotated[int, at_least(0)] = ATTRIBUTES_LENGTH
     """Characters of an item's attributes that the judge reads; every 4 cost about a token per pair."""
     candidates: CandidateConfig = CandidateConfig()
     """Which items each user is judged on."""
@@ -41,10 +45,10 @@ class Plan:
 def run(arguments: Sequence[str]) -> None:
     """Plans and says what was planned."""
     # Twice: the environment decides the defaults of how logs become a dataset.
-    asked = tyro.cli(Plan, args=[a for a in arguments if a not in ("-h", "--help")], prog="ialp prefs plan")
+    asked = read(Plan, [a for a in arguments if a not in ("-h", "--help")], "ialp prefs plan")
     name, environment = environments.get(asked.env)
     defaults = Plan(asked.env, dataset=environment.data)
-    plan = tyro.cli(Plan, args=arguments, default=defaults, prog="ialp prefs plan")
+    plan = read(Plan, arguments, "ialp prefs plan", defaults)
     console, out = Console(), plan.out or Path("prefs") / name
     logs = Logs(plan.env, plan.data, plan.dataset)
     requests = plan_job(

@@ -12,14 +12,18 @@ from rich.table import Table
 from rich.text import Text
 
 from ialp_jax.artifacts import InputError, read_json
+from ialp_jax.command_line import read
 from ialp_jax.preferences.job.requests import FOLDER, Requests
 from ialp_jax.preferences.prompting import prompts
 from ialp_jax.preferences.table import JOB_NAME, SHARD_PATTERN, read_shard
+from ialp_jax.ranges import Count
+from ialp_jax.values import checked
 
 RAW_LENGTH = 60
 
 
 @dataclass(frozen=True)
+@checked
 class Show:
     """Shows the words a judge reads about one user state, and its answers so far, best first."""
 
@@ -27,19 +31,17 @@ class Show:
     """Folder of the job or table."""
     state: int = 0
     """Number of the user state."""
-    items: int = 20
+    items: Count = 20
     """How many items to list."""
 
 
 def run(arguments: Sequence[str]) -> None:
     """Prints who judges, the prompt, and a table of the items."""
-    asked = tyro.cli(Show, args=arguments, prog="ialp prefs show")
+    asked = read(Show, arguments, "ialp prefs show")
     requests = Requests.load(asked.directory / FOLDER)
     if not 0 <= asked.state < requests.num_states:
         raise InputError(f"there is no state {asked.state}", file=asked.directory, column="state",
                          fix=f"give a number from 0 to {requests.num_states - 1}")  # fmt: skip
-    if asked.items < 1:
-        raise InputError(f"{asked.items} items are none", column="items", fix="give 1 or more")
     path = asked.directory / JOB_NAME
     job = read_json(path) if path.exists() else None
     rows = answers(asked.directory, requests, job, asked.state)
