@@ -109,8 +109,9 @@ def departs(simulator: Simulator, state: State, ratings: Float[Array, "N"], worl
 
 
 def best(scores: Float[Array, "N"], permitted: Bool[Array, "N"]) -> Bool[Array, "N"]:
-    """True at the permitted items with the highest score."""
-    return permitted & (scores == jnp.max(scores, initial=-jnp.inf, where=permitted))
+    """True at the permitted items with the highest score; a score that is no number is lower than all others."""
+    ordered = jnp.where(jnp.isnan(scores), -jnp.inf, scores)
+    return permitted & (ordered == jnp.max(ordered, initial=-jnp.inf, where=permitted))
 
 
 def best_permitted(key: PRNGKeyArray, scores: Float[Array, "N"], situation: Situation) -> Int[Array, ""]:

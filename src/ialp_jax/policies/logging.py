@@ -9,6 +9,9 @@ from ialp_jax.serving.shares import user_keys
 from ialp_jax.worlds.types import Situation
 
 
+LARGEST_WEIGHT = 1e30  # of an infinite one, or of one whose sum over the catalogue is, no share can be taken
+
+
 def logging_actor(
     popularity: Float[Array, "N"], exponent: Float[Array, ""] | float, floor: Float[Array, ""] | float
 ) -> Actor:
@@ -19,7 +22,7 @@ def logging_actor(
         exponent: p is (1 + popularity) to this power: 0 is uniform.
         floor: share of recommendations that are uniform, in [0, 1].
     """
-    weights = (1.0 + popularity) ** exponent
+    weights = jnp.minimum((1.0 + popularity) ** exponent, LARGEST_WEIGHT)
 
     def act_one(key: PRNGKeyArray, situation: Situation) -> tuple[Array, Array]:
         permitted = situation.action_mask(popularity.shape[0])

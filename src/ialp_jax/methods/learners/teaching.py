@@ -86,5 +86,6 @@ def best_staying_item(
 
 
 def _rewards(state: State, situation: Situation, world: World) -> Float[Array, "N"]:
-    """What the permitted items pay; 0 for others."""
-    return jnp.where(situation.action_mask(world.num_items), world.ratings.of_all(state.user), 0.0)
+    """What the permitted items pay; 0 for others, and for those that pay nothing or less."""
+    ratings = world.ratings.of_all(state.user)
+    return jnp.where(situation.action_mask(world.num_items) & (ratings > 0.0), ratings, 0.0)

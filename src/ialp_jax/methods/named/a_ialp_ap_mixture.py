@@ -259,7 +259,8 @@ def choose_by_weight(
     weight: Float[Array, ""] | Float[Array, "B"],
     greedy: Flag,
 ) -> tuple[Int[Array, "B"], Choice]:
-    """Samples from (or takes the mode of) the mixture w pi_pre + (1 - w) pi_on."""
+    """Samples from (or takes the mode of) the mixture w pi_pre + (1 - w) pi_on; a w that is no number counts as 0."""
+    weight = jnp.where(weight >= 0.0, weight, 0.0)
     pick_key, first_key, second_key = jax.random.split(key, 3)
     takes_pretrained = draw(jax.random.uniform, pick_key, pretrained.batch_shape) < weight
     draws = pretrained.sample(seed=first_key), online.sample(seed=second_key)

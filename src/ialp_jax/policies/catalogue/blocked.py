@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ialp_jax.policies.catalogue.masking import MASKED, mask_logits, permitted
+from ialp_jax.policies.catalogue.masking import MASKED, bounded, mask_logits, permitted
 from ialp_jax.policies.catalogue.plan import HeadPlan, item_blocks
 from ialp_jax.policies.catalogue.products import product
 from ialp_jax.policies.catalogue.sampling import locate
@@ -88,7 +88,7 @@ class BlockedDistribution(distrax.Distribution):
     def log_prob(self, value: Int[Array, "*draws"]) -> Float[Array, "*draws"]:
         """Log-probability of item ids; their shape is broadcast against the rows'."""
         ids = jnp.broadcast_to(value, jnp.broadcast_shapes(value.shape, self.batch_shape))
-        logits = chosen_logits(self._query, self._items, self._bias, ids, self._plan.matmul)
+        logits = bounded(chosen_logits(self._query, self._items, self._bias, ids, self._plan.matmul))
         return jnp.where(permitted(ids, self._limits), logits, MASKED) - jnp.broadcast_to(
             self._log_total, ids.shape
         )

@@ -7,19 +7,31 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from ialp_jax.worlds.types import Limits, unpacked
 
 MASKED = -1e30  # finite, so that exp is exactly 0 and no inf - inf ever appears
+LARGEST = 1e29  # size of a logit that may be recommended: below it is MASKED, above it sums are not finite
+
+
+def bounded(logits: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """Logits within +-`LARGEST`, NaN as -`LARGEST`; all others as they are.
+
+    A policy whose parameters are no longer numbers, or too large, then still has a distribution over the items that may
+    be recommended: without it weights are NaN or all 0, and a draw by them is no item, or one that is masked.
+    """
+    return jnp.minimum(jnp.where(logits > -LARGEST, logits, -LARGEST), LARGEST)
 
 
 def mask_logits(
     logits: Float[Array, "R M"], limits: Limits, start: Int[Array, "R"] | Int[Array, ""] | int = 0
 ) -> Float[Array, "R M"]:
-    """Sets the logits of items that may not be recommended to `MASKED` (padding id N is ignored).
+    """Sets the logits of items that may not be recommended to `MASKED` (padding id N is ignored), and bounds the others.
+
+    Where nothing may be recommended all items are masked alike, so that a draw is still an item of the catalogue.
 
     Args:
         logits: of the items start .. start + M - 1.
         limits: what may be recommended, [R] rows.
         start: first id of the logits, one for all rows or one per row.
     """
-    excluded, allowed = limits.excluded, limits.allowed
+    excluded, allowed, logits = limits.excluded, limits.allowed, bounded(logits)
     rows = jnp.arange(logits.shape[0], dtype=jnp.int32)[:, None]
     begin = jnp.asarray(start, jnp.int32)
     first = jnp.broadcast_to(begin, rows.shape[:1])[:, None]

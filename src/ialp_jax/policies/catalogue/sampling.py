@@ -12,7 +12,10 @@ BLOCK_ITEMS = 64
 
 
 def inverse_cdf(uniforms: Float[Array, "2"], weights: Float[Array, "N"]) -> Int[Array, ""]:
-    """Item drawn in proportion to `weights` by two uniforms in [0, 1); zero weights are never chosen."""
+    """Item drawn in proportion to `weights` by two uniforms in [0, 1); zero weights are never chosen.
+
+    It is always one of the N: item 0 where no weight is above 0, or where their sum is no number.
+    """
     whole = weights.shape[0] // BLOCK_ITEMS * BLOCK_ITEMS
     masses = jnp.sum(weights[:whole].reshape(-1, BLOCK_ITEMS), axis=1)
     if whole < weights.shape[0]:  # the last, shorter block apart: padding would copy all the weights
@@ -23,10 +26,15 @@ def inverse_cdf(uniforms: Float[Array, "2"], weights: Float[Array, "N"]) -> Int[
 
 
 def locate(uniform: Float[Array, ""], weights: Float[Array, "m"]) -> Int[Array, ""]:
-    """Index of the interval of the cumulative weights that holds `uniform` in [0, 1); never one of weight 0."""
+    """Index of the interval of the cumulative weights that holds `uniform` in [0, 1); never one of weight 0.
+
+    0 where there is no such interval.
+    """
     edges, filled = jnp.cumsum(weights), weights > 0.0
     # A parallel prefix sum rounds by position: it need not ascend, and may step up at a slot of weight 0.
     total = jnp.max(edges, initial=0.0, where=filled)
     target = jnp.minimum(uniform * total, jnp.nextafter(total, 0.0))
     slots = jnp.arange(weights.shape[0], dtype=jnp.int32)
-    return jnp.min(jnp.where(filled & (edges > target), slots, weights.shape[0] - 1))
+    last = weights.shape[0]
+    place = jnp.min(jnp.where(filled & (edges > target), slots, last))
+    return jnp.where(place < last, place, 0)
