@@ -13,8 +13,8 @@ from ialp_jax.methods import names
 SOURCE = Path(ialp_jax.__file__).parent
 # From the bottom up. A room may import those before it, wherever the import stands, in functions too.
 ROOMS = (
-    "artifacts", "listing", "naming", "marks", "ranges", "values", "command_line", "cluster", "data", "worlds", "serving", "policies", "learning",
-    "recommenders",
+    "artifacts", "listing", "naming", "finite", "divergence", "marks", "ranges", "values", "command_line", "cluster", "data", "worlds",
+    "serving", "policies", "learning", "recommenders",
     "evaluation",
     "methods", "training", "environments", "preferences", "report", "study", "sweeps", "api", "bench", "commands", "cli", "testing",
 )  # fmt: skip
@@ -22,6 +22,8 @@ WITHOUT_JAX = (
     "artifacts",
     "listing",
     "naming",
+    "finite",
+    "divergence",
     "marks",
     "ranges",
     "values",

@@ -8,12 +8,16 @@ import polars as pl
 import tyro
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.command_line import read
 from ialp_jax.policies.artifact import LoadedPolicy, load_policy
 from ialp_jax.ranges import Count, Share
 from ialp_jax.values import checked
+
+BY_ID, BY_TITLE = "id:", "title:"
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Recommend:
     policy: tyro.conf.Positional[Path]
     """Folder of a policy, for example runs/steam/policy."""
     history: tuple[str, ...] = ()
-    """Titles or raw ids of the items the user knows, most recent last."""
+    """Titles or raw ids of the items the user knows, most recent last; id:RAW_ID or title:TITLE where a name could be both."""
     feedback: tuple[Share, ...] = ()
     """How much they were liked, from 0 to 1; 1 if left out."""
     k: Count = 10
@@ -32,29 +36,66 @@ class Recommend:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Prints the recommendations as a table."""
+    """Prints what was understood of the history, and the recommendations as a table."""
     asked = read(Recommend, arguments, "ialp recommend")
     policy = load_policy(asked.policy)
     history = [find_item(policy, name) for name in asked.history]
-    table = Table("rank", "title", "id", "probability")
-    for rank, found in enumerate(policy.recommend(history, asked.feedback or None, asked.k), start=1):
-        table.add_row(str(rank), found.title, found.raw_id, f"{found.probability:.4f}")
+    found = policy.recommend(history, asked.feedback or None, asked.k)
     console = Console()
+    if history:
+        console.print(Text(f"history: {'; '.join(_named(policy, item) for item in history)}"))
+    table = Table("rank", "title", "id", "probability")
+    for rank, one in enumerate(found, start=1):  # titles are text, not markup
+        table.add_row(str(rank), Text(one.title), Text(one.raw_id), f"{one.probability:.4f}")
     console.print(table)
     for statement in policy.statements:
-        console.print(statement, style="dim", highlight=False)
+        console.print(Text(statement, style="dim"))
 
 
 def find_item(policy: LoadedPolicy, name: str) -> int:
-    """Item of that title (any case) or raw id.
+    """The item of that title or raw id; of titles that differ in case alone the one that is written so.
+
+    Args:
+        policy: whose catalogue it is of.
+        name: a title (any case), a raw id, `title:` before a title or `id:` before a raw id.
 
     Raises:
-        InputError: if there is none, with the nearest titles.
+        InputError: if there is none, with the nearest titles; or if there are several, with all that it could be.
     """
-    lowered = pl.col("title").str.to_lowercase()
-    exact = policy.items.filter((lowered == name.lower()) | (pl.col("raw_id") == name))
-    if exact.height:
-        return int(exact["item"][0])
-    near = policy.items.filter(lowered.str.contains(name.lower(), literal=True))["title"].head(3).to_list()
+    items = policy.items
+    matching = [*_of_title(items, name), *_of_id(items, name)]
+    if name.startswith(BY_TITLE):
+        matching += _of_title(items, name.removeprefix(BY_TITLE))
+    if name.startswith(BY_ID):
+        matching += _of_id(items, name.removeprefix(BY_ID))
+    candidates = sorted(set(matching))
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        listed = "; ".join(_named(policy, item) for item in candidates[:MOST_NAMED])
+        more = f" and {len(candidates) - MOST_NAMED} more" if len(candidates) > MOST_NAMED else ""
+        raise InputError(f"{name!r} could be {len(candidates)} items: {listed}{more}", column="history",
+                         fix=f"write {BY_ID} and the id of the one you mean, such as {BY_ID}{items['raw_id'][candidates[0]]}",
+                         )  # fmt: skip
+    near = (
+        items.filter(pl.col("title").str.to_lowercase().str.contains(name.lower(), literal=True))["title"]
+        .head(3)
+        .to_list()
+    )
     raise InputError(f"no item is called {name!r}", column="history",
                      fix=f"did you mean {', '.join(near)}?" if near else "give a title of the catalogue")  # fmt: skip
+
+
+def _of_title(items: pl.DataFrame, title: str) -> list[int]:
+    same = items.filter(pl.col("title").str.to_lowercase() == title.lower())
+    exact = same.filter(pl.col("title") == title)
+    return (exact if exact.height else same)["item"].to_list()
+
+
+def _of_id(items: pl.DataFrame, raw_id: str) -> list[int]:
+    return items.filter(pl.col("raw_id") == raw_id)["item"].to_list()
+
+
+def _named(policy: LoadedPolicy, item: int) -> str:
+    raw_id, title = policy.items.select("raw_id", "title").row(item)
+    return f"{title} (id {raw_id})"

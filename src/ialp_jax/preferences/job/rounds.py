@@ -150,7 +150,7 @@ def plan_round(
 
 
 def _recommended(directory: Path, states: UserStates, dataset: Dataset) -> Float[np.ndarray, "S N"]:
-    """Probability that the policy recommends each item; 0 for a history's own."""
+    """Log-probability that the policy recommends each item; -inf for a history's own."""
     # Imported here: this room is host only unless a policy has to be asked.
     from ialp_jax.policies.artifact import load_policy
 
@@ -163,7 +163,7 @@ def _recommended(directory: Path, states: UserStates, dataset: Dataset) -> Float
     items = np.pad(states.items, left, constant_values=dataset.num_items)[:, -read:]
     grades = np.pad(states.grades, left)[:, -read:]
     blocks = [slice(at, at + STATES_AT_ONCE) for at in range(0, states.users.size, STATES_AT_ONCE)]
-    return np.concatenate([policy.probabilities(items[b], grades[b], states.items[b]) for b in blocks])
+    return np.concatenate([policy.log_probabilities(items[b], grades[b], states.items[b]) for b in blocks])
 
 
 def highest(
