@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ialp_jax import environments
@@ -33,10 +34,10 @@ def run(arguments: Sequence[str]) -> None:
     dataset = environment.dataset(asked.data, environment.data, name)
     with console.status("fitting the users, then checking"):
         results = check_environment(environment, dataset)
-    table = Table("check", "", "detail", title=f"{name}: {dataset.num_users:,} users, {dataset.num_items:,} items, "
+    table = Table("check", "", "detail", title=f"{escape(name)}: {dataset.num_users:,} users, {dataset.num_items:,} items, "
                   f"{dataset.source}")  # fmt: skip
     for result in results:
         mark = "[red]failed" if not result.passed else "[yellow]look" if result.warning else "[green]ok"
-        table.add_row(result.name, mark, result.detail)
+        table.add_row(escape(result.name), mark, escape(result.detail))
     console.print(table)
     sys.exit(0 if all(result.passed for result in results) else 1)

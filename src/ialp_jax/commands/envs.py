@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ialp_jax import environments
@@ -21,5 +22,6 @@ def run(arguments: Sequence[str]) -> None:
     table = Table("environment", "reads logs", "domain", "description")
     for name in environments.names():
         _, environment = environments.get(name)
-        table.add_row(name, "yes" if environment.load else "no", environment.domain, environment.description)
+        texts = escape(environment.domain), escape(environment.description)
+        table.add_row(escape(name), "yes" if environment.load else "no", *texts)
     Console().print(table)

@@ -141,14 +141,16 @@ def _show(reference: str, console: Console) -> None:
         starts = ", ".join(
             dict.fromkeys(getattr(start, "name", "untrained parameters") for start in stage.after)
         )
-        stages.add_row(stage.name, needs, starts or "nothing", f"{stage.budget.value} steps")
+        stages.add_row(escape(stage.name), needs, escape(starts or "nothing"), f"{stage.budget.value} steps")
     console.print(stages)
     options = Table(
         "option", "default", title="options; those of methods that it builds on too", title_justify="left"
     )
     for option, default in _options(config):
-        options.add_row(option, default)
+        options.add_row(escape(option), escape(default))
     if options.row_count:
         console.print(options)
     for rival in entry.card.rivals:
-        console.print(f"compared with {rival.other} on {rival.metric}: {rival.question}", highlight=False)
+        console.print(
+            f"compared with {rival.other} on {rival.metric}: {rival.question}", highlight=False, markup=False
+        )

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 from rich.console import Console
+from rich.markup import escape
 
 from ialp_jax.artifacts import InputError, plain, read_json, versions, write_json
 from ialp_jax.study.config import StudyConfig
@@ -53,10 +54,10 @@ class StudyFolder:
             return
         self._refuse_strangers(path)
         if resume:
-            console.print(f"[yellow]{self.out} holds no run to resume; starting one[/yellow]")
+            console.print(f"[yellow]{escape(str(self.out))} holds no run to resume; starting one[/yellow]")
         elif path.exists():
             console.print(
-                f"[yellow]{self.out} holds an earlier run; starting anew (RESUME=1 would go on)[/yellow]"
+                f"[yellow]{escape(str(self.out))} holds an earlier run; starting anew (RESUME=1 would go on)[/yellow]"
             )
         CheckpointStore(self.out / CHECKPOINTS).clear()
         for name in RESULT_FILES:  # an interrupted new run must not lie beside an old one's results

@@ -84,7 +84,7 @@ def content_table(
     judge_config = judge_module("content").Config(popularity_prior=config.popularity_prior)
     judge = build_judge("content", dataset, judge_config)
     table = run_job(dataset, judge, config.candidates, directory, console=console)
-    console.print(f"[yellow]{table.info.statement}[/yellow]")
+    console.print(f"[yellow]{escape(table.info.statement)}[/yellow]")
     return table
 
 

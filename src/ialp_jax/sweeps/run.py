@@ -73,7 +73,9 @@ class SweepJob:
                 shutil.rmtree(checkpoints)
             summary = write_report(self.sweep, self.out)
         print_sweep(summary, console)
-        console.print(f"{self.out / 'report.html'}  ({time.monotonic() - begun:.0f} s)", soft_wrap=True)
+        console.print(
+            f"{self.out / 'report.html'}  ({time.monotonic() - begun:.0f} s)", markup=False, soft_wrap=True
+        )
         return summary
 
     def _open(self, console: Console) -> None:

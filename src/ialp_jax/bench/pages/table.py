@@ -36,7 +36,7 @@ def print_results(results: Results, console: Console) -> None:
     for point in results.points:
         if point.problem:
             console.print(f"[bold red]{point.workload}, {point.users:,} users, {point.items:,} items: "
-                          f"{point.problem}[/bold red]")  # fmt: skip
+                          f"{escape(point.problem)}[/bold red]")  # fmt: skip
     note = departed(results)
     if note:
         console.print(f"departures: {note}", highlight=False)
@@ -87,8 +87,8 @@ def _print_profiles(results: Results, console: Console) -> None:
         table = Table("function", "file", "share", "ns per step", "most of it in", title=(
             f"Where the time goes: {WORKLOADS[point.workload].title}, {point.users:,} users, {point.items:,} items"))  # fmt: skip
         for share in point.profile:
-            table.add_row(escape(share.function), share.file, f"{share.share:.1%}",
-                          f"{share.ns_per_step:,.1f}", share.largest)  # fmt: skip
+            table.add_row(escape(share.function), escape(share.file), f"{share.share:.1%}",
+                          f"{share.ns_per_step:,.1f}", escape(share.largest))  # fmt: skip
         console.print(table)
 
 

@@ -46,7 +46,7 @@ def run(arguments: Sequence[str]) -> None:
     rows = judgements(asked.directory, asked.data)
     with atomic_path(asked.file) as temporary:
         write(rows, temporary)
-    Console().print(f"{asked.file}: {rows.height:,} pairs", highlight=False, soft_wrap=True)
+    Console().print(f"{asked.file}: {rows.height:,} pairs", highlight=False, markup=False, soft_wrap=True)
 
 
 def judgements(directory: Path, data: Path | None = None) -> pl.DataFrame:

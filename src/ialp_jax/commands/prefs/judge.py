@@ -81,7 +81,8 @@ def run(arguments: Sequence[str]) -> None:
     job = open_job(
         out, judge.info, states_per_shard=asked.states_per_shard, sharing=asked.world > 1, console=console
     )
-    console.print(judge.info.statement, style="" if judge.info.is_llm else "yellow", highlight=False)
+    console.print(judge.info.statement, style="" if judge.info.is_llm else "yellow", highlight=False,
+                  markup=False)  # fmt: skip
     _judge(job, judge, name, asked, arguments, console)
     _finish(job, console)
 
@@ -129,5 +130,6 @@ def _finish(job: Job, console: Console) -> None:
     each = costs["computed_tokens"] / max(1, table.num_judgements)
     console.print(
         f"{table.num_judgements:,} pairs of {table.num_states:,} states judged, {table.rejected:,} rejected by rule; "
-        f"{costs['calls']:,} calls, {costs['prompt_tokens']:,} prompt tokens, {each:.1f} computed per pair: {job.directory}"
+        f"{costs['calls']:,} calls, {costs['prompt_tokens']:,} prompt tokens, {each:.1f} computed per pair: {job.directory}",
+        markup=False,
     )

@@ -26,4 +26,4 @@ def run(arguments: Sequence[str]) -> None:
     asked = read(Merge, arguments, "ialp prefs merge")
     table = merge_tables(asked.sources, asked.out)
     Console().print(f"{asked.out}: {table.num_states:,} users, {table.num_judgements:,} judged pairs, "
-                    f"{table.rejected:,} rejected", highlight=False)  # fmt: skip
+                    f"{table.rejected:,} rejected", highlight=False, markup=False)  # fmt: skip

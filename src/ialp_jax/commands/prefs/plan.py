@@ -56,4 +56,4 @@ def run(arguments: Sequence[str]) -> None:
         attributes_length=plan.attributes_length, logs=logs.record(), console=console,
     )  # fmt: skip
     console.print(f"{name}: {requests.num_states:,} users x {requests.num_items:,} items; "
-                  f"{int(requests.pairs().sum()):,} pairs to judge, in {out}")  # fmt: skip
+                  f"{int(requests.pairs().sum()):,} pairs to judge, in {out}", markup=False)  # fmt: skip

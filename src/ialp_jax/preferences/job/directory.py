@@ -32,8 +32,8 @@ def set_aside(directory: Path, reason: str, console: Console) -> Path:
     while (aside := directory.with_name(f"{directory.name}.old-{number}")).exists():
         number += 1
     os.replace(directory, aside)
-    console.print(f"[yellow]{directory} held another preference job ({reason}); it was moved to {aside} and the job "
-                  "starts anew.[/yellow]")  # fmt: skip
+    console.print(f"{directory} held another preference job ({reason}); it was moved to {aside} and the job "
+                  "starts anew.", style="yellow", markup=False)  # fmt: skip
     return aside
 
 
