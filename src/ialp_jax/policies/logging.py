@@ -8,7 +8,6 @@ from ialp_jax.serving.sessions import Actor
 from ialp_jax.serving.shares import user_keys
 from ialp_jax.worlds.types import Situation
 
-
 LARGEST_WEIGHT = 1e30  # of an infinite one, or of one whose sum over the catalogue is, no share can be taken
 
 
