@@ -7,6 +7,7 @@ recognised as still valid (the fingerprint of its inputs), so that no stage has 
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import shutil
@@ -131,10 +132,24 @@ def atomic_path(target: Path) -> Iterator[Path]:
         shutil.rmtree(workspace, ignore_errors=True)
 
 
+def json_text(value: Any, indent: int | None = None, ensure_ascii: bool = True) -> str:
+    """`value` as JSON that every reader takes: a measured number that is NaN or infinite is null, "there is no value"."""
+    return json.dumps(_with_nulls(plain(value)), indent=indent, ensure_ascii=ensure_ascii, allow_nan=False)
+
+
+def _with_nulls(value: Any) -> Any:
+    """Plain JSON values with None for floats that JSON cannot say."""
+    if isinstance(value, dict):
+        return {key: _with_nulls(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_nulls(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON, atomically."""
+    """Writes `value` as indented JSON, atomically; NaN and infinity as null (see `json_text`)."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(plain(value), indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json_text(value, indent=2) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

@@ -17,6 +17,7 @@ from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.training import device, loop
 from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.device import crowded
+from ialp_jax.training.guard import guarded
 from ialp_jax.training.loop import LoopConfig, compile_chunk, seed_keys, train
 from ialp_jax.training.progress import step_bar
 
@@ -150,7 +151,8 @@ def test_a_learner_alone_is_the_same_learner_among_others():
 
     keys = seed_keys(np.arange(SEEDS), 1)
     hyper, runs = jax.tree.map(jnp.asarray, ActorCriticHyper()), jax.jit(jax.vmap(begin))(keys)
-    together, _ = compile_chunk(learner, CHUNK, None, runs, hyper, DATA)(runs, hyper, DATA)
+    runs = guarded(runs)
+    together = compile_chunk(learner, CHUNK, None, runs, hyper, DATA)(runs, hyper, DATA)[0].run
     alone = jax.jit(begin)(keys[1])
     update = jax.jit(learner.update)
     for _ in range(CHUNK):
@@ -170,16 +172,16 @@ def test_a_run_stopped_early_goes_on_to_the_same_end(whole, tmp_path):
 
 
 def test_equal_learners_share_a_program():
-    shapes = jax.eval_shape(start), jax.ShapeDtypeStruct((), jnp.float32), DATA
+    shapes = jax.eval_shape(lambda: guarded(start())), jax.ShapeDtypeStruct((), jnp.float32), DATA
     walk = Walk()
     first, again = (compile_chunk(walk, CHUNK, None, *shapes) for _ in range(2))
     assert first is again and len(walk.traced) == 1
-    wider = jax.eval_shape(lambda: start(jnp.concatenate([seed_keys(np.arange(SEEDS), 1)] * 2)))
+    wider = jax.eval_shape(lambda: guarded(start(jnp.concatenate([seed_keys(np.arange(SEEDS), 1)] * 2))))
     assert compile_chunk(walk, CHUNK, None, wider, *shapes[1:]) is not first
 
 
 def test_programs_are_let_go_of_where_there_is_no_room_for_another(monkeypatch):
-    shapes = jax.eval_shape(start), jax.ShapeDtypeStruct((), jnp.float32), DATA
+    shapes = jax.eval_shape(lambda: guarded(start())), jax.ShapeDtypeStruct((), jnp.float32), DATA
     monkeypatch.setattr(loop, "crowded", lambda: True)
     walk, before = Walk(), loop.programs_compiled()
     first = compile_chunk(walk, CHUNK, None, *shapes)

@@ -26,6 +26,7 @@ from ialp_jax.methods.learners.teaching import TaughtHyper
 from ialp_jax.methods.named.a_ialp_ap_mixture import MixtureConfig, MixtureHyper, MixtureLearner
 from ialp_jax.methods.named.a_ialp_ap_value import ValueHyper, ValueLearner
 from ialp_jax.methods.named.random import RandomServer
+from ialp_jax.training.guard import guarded
 from ialp_jax.training.loop import compile_chunk
 from ialp_jax.training.mesh import Layout, MeshConfig, make_mesh
 
@@ -109,7 +110,7 @@ def program(mesh, seeds, **shape):
     algorithm, hyper = learner(**shape), ActorCriticHyper()
     layout = Layout(seeds, mesh)
     hyper = jax.tree.map(jnp.asarray, hyper)
-    run = jax.eval_shape(layout.place_runs, starts(algorithm, seeds, hyper)())
+    run = jax.eval_shape(lambda: layout.place_runs(guarded(starts(algorithm, seeds, hyper)())))
     return compile_chunk(algorithm, 2, None, run, hyper, Data(world=WORLD), mesh)
 
 

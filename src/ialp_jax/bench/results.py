@@ -1,13 +1,12 @@
 """One record per point, measured or skipped, and the file they are kept in."""
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from ialp_jax.artifacts import atomic_path, plain
+from ialp_jax.artifacts import atomic_path, json_text
 from ialp_jax.bench.largest import Largest
 from ialp_jax.bench.measuring.floors import Floor
 from ialp_jax.bench.measuring.interleave import Running
@@ -125,7 +124,7 @@ class Results:
 
     def to_json(self) -> str:
         """The results file."""
-        return json.dumps(plain({"schema": SCHEMA, **asdict(self)}), indent=1, ensure_ascii=False) + "\n"
+        return json_text({"schema": SCHEMA, **asdict(self)}, indent=1, ensure_ascii=False) + "\n"
 
 
 def measured(point: Point, running: Running, floor: Floor, profile: list[Share] | None = None) -> Measured:

@@ -159,7 +159,7 @@ def phase_reward(
     that fall inside, as if rewards were spread evenly within it.
 
     Args:
-        sessions: sessions counted per run and bin, >= 0.
+        sessions: sessions counted per run and bin, >= 0; NaN of a run that has none to count, as its result then is.
         reward_sum: sum of the rewards of those sessions.
         first: share in (0, 1] from the start; exactly one of `first` and `last` is given.
         last: share in (0, 1] from the end.

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ialp_jax.report.accounts import accounts
+from ialp_jax.report.diverged import diverged_statements
 from ialp_jax.report.opening import opening
 from ialp_jax.report.overview import overview
 
@@ -72,7 +73,7 @@ CLEARLY = (
 def headline(summary: dict[str, Any]) -> list[str]:
     """The run's answer in a few sentences, from the numbers alone; says so where nothing can be compared."""
     sentences = overview(summary) if _needs_overview(summary) else accounts(summary)
-    return [*opening(summary), *sentences] or [
+    return [*opening(summary), *diverged_statements(summary), *sentences] or [
         "No two methods that decide a question are both here, so there is no answer yet."
     ]
 

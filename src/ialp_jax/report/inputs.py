@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ialp_jax.artifacts import InputError, read_arrays, read_json
+from ialp_jax.divergence import Divergence, Record
 from ialp_jax.report.cards import Card, read_card
 from ialp_jax.report.phases import UNRECORDED, Phases
 
@@ -30,6 +31,7 @@ class RunFiles:
         results: method -> `online_steps`, `judgements`, `llm_calls`, `departures`, as in `results.json`.
         cards: method -> what a report says of it.
         per_seed: method -> metric -> [R]; NaN where the run had no value.
+        diverged: method -> what is said of the seeds that diverged; methods without any are left out.
         bins: [K+1] edges in online simulator steps; None where there are no curves.
         curves: "METHOD/sessions", "/reward", "/length" and what the method's card names -> [R, K].
         notes: sentences about what is missing.
@@ -44,6 +46,7 @@ class RunFiles:
     results: dict[str, dict[str, Any]]
     cards: dict[str, Card]
     per_seed: dict[str, dict[str, Float[np.ndarray, " R"]]]
+    diverged: dict[str, list[Record]]
     bins: Float[np.ndarray, " K+1"] | None
     curves: dict[str, Float[np.ndarray, "R K"]]
     notes: tuple[str, ...]
@@ -83,9 +86,12 @@ def read_run(out: Path) -> RunFiles:
         bins, curves = _curves(out / "curves.npz", seeds, cards)
     else:
         notes.append("There is no curves.npz: no learning curve is drawn.")
-    notes += [*_strangers(methods), *_gaps(per_seed, config)]
+    diverged = {name: _diverged(results_path, name, method["diverged"]) for name, method in methods.items()
+                if method.get("diverged")}  # fmt: skip
+    notes += [*_strangers(methods), *_gaps(per_seed, config, set(diverged))]
     return RunFiles(
-        world, preferences, config, seeds, budget, methods, cards, per_seed, bins, curves, tuple(notes), read_phases(results_path, results)
+        world, preferences, config, seeds, budget, methods, cards, per_seed, diverged, bins, curves, tuple(notes),
+        read_phases(results_path, results),
     )  # fmt: skip
 
 
@@ -140,6 +146,15 @@ def _per_seed(path: Path, name: str, method: Any, seeds: int) -> dict[str, np.nd
     return numbers
 
 
+def _diverged(path: Path, name: str, stored: Any) -> list[Record]:
+    """What is said of the seeds of a method that diverged."""
+    try:
+        return [{"seed": int(one["seed"]), **Divergence.of_record(one).record()} for one in stored]
+    except (KeyError, TypeError, ValueError):
+        raise InputError("expected a list of seeds that diverged, with stage, update, updates and leaves", file=path,
+                         column=f"methods.{name}.diverged", fix=RUN_AGAIN) from None  # fmt: skip
+
+
 def _curves(path: Path, seeds: int, cards: dict[str, Card]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     arrays = read_arrays(path)
     bins = arrays.pop("bins", np.empty(0))
@@ -165,8 +180,13 @@ def _strangers(methods: dict[str, Any]) -> list[str]:
     ]
 
 
-def _gaps(per_seed: dict[str, dict[str, np.ndarray]], config: dict[str, Any]) -> list[str]:
-    """Sentences about absent values, and about absent methods among those that the configuration names."""
+def _gaps(
+    per_seed: dict[str, dict[str, np.ndarray]], config: dict[str, Any], diverged: set[str]
+) -> list[str]:
+    """Sentences about absent values, and about absent methods among those that the configuration names.
+
+    Of methods that diverged the page says more.
+    """
     notes = []
     asked = config.get("methods") or config.get("study", {}).get(
         "methods", ()
@@ -176,6 +196,6 @@ def _gaps(per_seed: dict[str, dict[str, np.ndarray]], config: dict[str, Any]) ->
         notes.append(f"This run is partial: no results for {', '.join(absent)}.")
     for name, metrics in per_seed.items():
         broken = [metric for metric, values in metrics.items() if not np.isfinite(values).all()]
-        if broken:
+        if broken and name not in diverged:
             notes.append(f"{name} has no finite value for every seed in: {', '.join(broken)}; left blank.")
     return notes

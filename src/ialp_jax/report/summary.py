@@ -28,6 +28,7 @@ def build_summary(run: RunFiles) -> dict[str, Any]:
 
     Every method has its "card" (`cards.Card`) and its costs besides its metrics. Every metric is {"mean", "low", "high",
     "per_seed"}. `low` and `high` are None for a single seed, which has no interval; all three numbers are None where a seed has no finite value (None in "per_seed").
+    A method of which a seed diverged has "diverged" besides: {"seed", "stage", "update", "updates", "leaves"} of each such seed.
     "comparisons" are the rows of `comparisons.compare`, "notes" say what is missing.
     """
     return {
@@ -43,6 +44,7 @@ def build_summary(run: RunFiles) -> dict[str, Any]:
             name: {metric: describe_metric(values) for metric, values in metrics.items()}
             | _pick(run.results[name], *COSTS)
             | {"card": run.cards[name]}
+            | ({"diverged": run.diverged[name]} if name in run.diverged else {})
             for name, metrics in run.per_seed.items()
         },
         "comparisons": compare(run.cards, run.per_seed),

@@ -1,5 +1,6 @@
 """The table that answers the question, the differences that decide, and both for a terminal."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ialp_jax.report.accounts import summary_methods
+from ialp_jax.report.diverged import last_those_that_diverged
 from ialp_jax.report.headline import footnote, headline, judge_statement, world_statement
 from ialp_jax.report.methods import Method, by_family
 from ialp_jax.report.phases import Phases, final_sessions, initial_sessions
@@ -29,6 +31,7 @@ COUNTED = "the method's own, in the order in which they began; not counted are t
 TERMINAL_WIDE = ("initial_reward", "final_reward", "mean_reward")
 TERMINAL_NARROW = ("length", "reward_per_turn", "coverage")
 TERMINAL_COMPARISONS = 20
+DIVERGED = "diverged"
 LABEL_WIDTH = 24  # characters; a longer name goes on in the next line
 
 
@@ -107,16 +110,28 @@ def present_costs(summary: dict[str, Any]) -> list[str]:
 
 
 def method_groups(summary: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The main table: each family and its rows of `method` (a `Method`), `cells` by metric, and `costs`."""
+    """The main table: each family and its rows of `method` (a `Method`), `cells` by metric, and `costs`.
+
+    Methods that diverged come last in theirs.
+    """
     metrics, names = present_metrics(summary), present_costs(summary)
 
     def row(method: Method) -> dict[str, Any]:
         values = summary["methods"][method.name]
-        cells = [cell(values.get(metric)) for metric in metrics]
+        cells = metric_cells(values, metrics)
         return {"method": method, "cells": cells, "costs": [count(values.get(name)) for name in names]}
 
     families = by_family(summary_methods(summary).values())
-    return [(family, [row(method) for method in members]) for family, members in families]
+    return [
+        (family, [row(method) for method in last_those_that_diverged(summary, members)])
+        for family, members in families
+    ]
+
+
+def metric_cells(values: dict[str, Any], metrics: Sequence[str]) -> list[Cell]:
+    """A method's row of numbers; the first says it of one that diverged."""
+    cells = [cell(values.get(metric)) for metric in metrics]
+    return [Cell(DIVERGED, ""), *cells[1:]] if values.get("diverged") else cells
 
 
 def comparison_groups(summary: dict[str, Any]) -> list[tuple[str, list[dict[str, str]]]]:
@@ -186,14 +201,14 @@ def _method_table(summary: dict[str, Any]) -> Table:
     for family, members in families:
         if indent:
             table.add_row(f"[bold]{escape(family)}[/bold]")
-        for method in members:
+        for method in last_those_that_diverged(summary, members):
             table.add_row(indent + escape(method.label), *_terminal_cells(summary["methods"][method.name]))
     return table
 
 
 def _terminal_cells(metrics: dict[str, Any]) -> list[str]:
     """A method's numbers, the first few with intervals."""
-    wide = [cell(metrics.get(metric)) for metric in TERMINAL_WIDE]
+    wide = metric_cells(metrics, TERMINAL_WIDE)
     narrow = [cell(metrics.get(metric)) for metric in TERMINAL_NARROW]
     return [
         *(f"{part.value} [dim]{escape(part.interval)}[/dim]" for part in wide),

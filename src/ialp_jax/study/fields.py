@@ -154,12 +154,24 @@ def held(config: Any, name: str) -> Any:
 
 
 def record_of(config: "StudyConfig") -> dict[str, Any]:
-    """A study as plain values: its fields as they are nested, and `options`, those of every method by their names."""
+    """A study as JSON can say it: its fields as they are nested, and `options`, those of every method by their names.
+
+    A setting that is infinite is the text "inf".
+    """
     record = {field.name: plain(getattr(config, field.name)) for field in fields(config)}
     record["options"] = {field.name: {name: plain(held(getattr(config.options, field.name), name))
                                       for name in fields_of(getattr(config.options, field.name))}
                          for field in fields(config.options)}  # fmt: skip
-    return record
+    return {name: speakable(value) for name, value in record.items()}
+
+
+def speakable(value: Any) -> Any:
+    """Plain values of settings with infinity as text, for which JSON has no number."""
+    if isinstance(value, dict):
+        return {name: speakable(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [speakable(inner) for inner in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
 
 
 def hashable(value: Any) -> Any:

@@ -7,9 +7,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from ialp_jax.data.dataset import offline_users
+from ialp_jax.divergence import Divergence
 from ialp_jax.evaluation.metrics import coverage, distinct_lists, diversity, novelty
 from ialp_jax.evaluation.statistics import mean_reward, phase_reward
 from ialp_jax.methods.base import Budget, Card, Data, Learner, Stage, rest_on_table
@@ -51,15 +52,17 @@ class MethodResult:
 
     Attributes:
         costs: what it took.
-        per_seed: metric -> one value per seed.
-        departures: reason -> sessions of the final evaluation, all seeds.
-        curves: "sessions", "reward", "length" and what the card names -> [R, K].
+        per_seed: metric -> one value per seed; NaN of a seed that diverged.
+        departures: reason -> sessions of the final evaluation, all seeds but those that diverged.
+        curves: "sessions", "reward", "length" and what the card names -> [R, K], of a seed that diverged until it did.
+        diverged: what is said of each seed that diverged, itself or in a stage before; None of the others.
     """
 
     costs: Costs
     per_seed: dict[str, list[float]]
     departures: dict[str, int]
     curves: dict[str, Float[np.ndarray, "R K"]]
+    diverged: tuple[Divergence | None, ...]
 
 
 def costs_of(stages: Sequence[Stage], inputs: Inputs, config: StudyConfig) -> Costs:
@@ -85,6 +88,7 @@ def measure(
     trained: Trained,
     inputs: Inputs,
     config: StudyConfig,
+    diverged: Sequence[Divergence | None],
 ) -> MethodResult:
     """Measures a finished run: its stream of online sessions, then fresh sessions with the policy it ended with.
 
@@ -95,12 +99,14 @@ def measure(
         trained: what it led to.
         inputs: of the study.
         config: of the study.
+        diverged: what is said of each run that diverged, here or in a stage before.
     """
+    sound = np.array([one is None for one in diverged])
     ledger = jax.tree.map(np.asarray, trained.run.serving.ledger)
     sampled = fresh_sessions(program, trained.run, config, greedy=False)
     greedy = fresh_sessions(program, trained.run, config, greedy=True) if card.stochastic else sampled
     per_seed: dict[str, Any] = {
-        **stream_metrics(ledger),
+        **stream_metrics(ledger, sound),
         "sampled_reward": sampled.total.mean(axis=1),
         "greedy_reward": greedy.total.mean(axis=1),
         **_catalogue_metrics(sampled, inputs),
@@ -109,27 +115,31 @@ def measure(
     curves = {"sessions": ledger.sessions, "reward": ledger.reward, "length": ledger.length}
     for name in card.curves:
         curves[name] = _rebin(trained.metrics[name], ledger.sessions.shape[1])
-    counts = np.bincount(sampled.reason.ravel(), minlength=len(REASONS))
+    counts = np.bincount(sampled.reason[sound].ravel(), minlength=len(REASONS))
     return MethodResult(
         costs=costs_of(stages, inputs, config),
-        per_seed={name: [float(value) for value in values] for name, values in per_seed.items()},
+        per_seed={name: np.where(sound, values, np.nan).tolist() for name, values in per_seed.items()},
         departures={name: int(counts[index]) for index, name in enumerate(REASONS) if index},
         curves=curves,
+        diverged=tuple(diverged),
     )
 
 
-def stream_metrics(ledger: Ledger, bins: int | None = None) -> dict[str, Float[np.ndarray, "R"]]:
-    """What the stream of online sessions so far shows of every run.
+def stream_metrics(
+    ledger: Ledger, sound: Bool[np.ndarray, "R"], bins: int | None = None
+) -> dict[str, Float[np.ndarray, "R"]]:
+    """What the stream of online sessions so far shows of every run; NaN of those that are not sound, which diverged.
 
     Args:
         ledger: of every run, every leaf [R, K].
         bins: leading ones that count, of a run that goes on (`StreamClock.whole_bins`); all if None.
 
     Raises:
-        InputError: if a run has no finished session.
+        InputError: if a sound run has no finished session.
     """
     sessions, reward, turns = (
-        np.asarray(sums)[:, :bins] for sums in (ledger.sessions, ledger.reward, ledger.length)
+        np.where(sound[:, None], sums, np.nan)[:, :bins]
+        for sums in (ledger.sessions, ledger.reward, ledger.length)
     )
     length = phase_reward(sessions, turns, last=PHASES["final"])
     final = phase_reward(sessions, reward, last=PHASES["final"])

@@ -9,9 +9,11 @@ from typing import Any
 import jax
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 
 from ialp_jax.artifacts import plain, write_arrays, write_json
 from ialp_jax.data.dataset import Dataset
+from ialp_jax.divergence import Divergence
 from ialp_jax.environments import Environment
 from ialp_jax.methods.base import Budget, Stage, rest_on_table
 from ialp_jax.methods.registry import Registered
@@ -105,10 +107,10 @@ class Study:
         results = {entry: training.method(entry, stages) for entry, stages in methods.items()}
         self._write_inputs(training.inputs)
         self._write_results(results)
-        console.print(f"prepared for these methods: {', '.join(training.inputs.made)}")
+        console.print(f"prepared for these methods: {', '.join(training.inputs.made)}", markup=False)
         summary = write_report(self.out)
         print_summary(summary, console)
-        console.print(f"{self.out / 'report.html'}  ({time.monotonic() - started:.0f} s)")
+        console.print(f"{self.out / 'report.html'}  ({time.monotonic() - started:.0f} s)", markup=False)
         return summary
 
     def _finished_table(self, dataset: Dataset, console: Console) -> FinishedTable | None:
@@ -162,7 +164,7 @@ class Study:
             "budget": {"online_steps": config.online.steps, "seeds": config.seeds,
                        "pretrain_steps": max(result.costs.pretraining_steps for result in results.values())},
             "methods": {entry.name: {**asdict(result.costs), "per_seed": result.per_seed,
-                                     "departures": result.departures,
+                                     "departures": result.departures, **_diverged_record(result),
                                      "card": plain(entry.card) | {"told": told_of_users(stages_of(entry, config), config)}}
                         for entry, result in results.items()},
         })  # fmt: skip
@@ -181,6 +183,7 @@ class Training:
     def __init__(self, study: Study, inputs: Inputs, console: Console) -> None:
         self.study, self.inputs, self._console = study, inputs, console
         self._products: dict[str, Any] = {}
+        self._diverged: dict[str, tuple[Divergence | None, ...]] = {}
 
     def key(self, stage: Stage) -> str:
         """What the stage is known by."""
@@ -190,9 +193,10 @@ class Training:
         """Trains what a method needs and measures it; exports its policy if it is the study's to export."""
         *_, last = stages
         program, trained = self._train(last)
-        result = measure(entry.card, stages, program, trained, self.inputs, self.study.config)
+        diverged = self._diverged[self.key(last)]
+        result = measure(entry.card, stages, program, trained, self.inputs, self.study.config, diverged)
         if entry == exported_method(self.study.config):
-            self._export(entry, stages, program.learner.product(trained.run))
+            self._export(entry, stages, program.learner.product(trained.run), diverged[0])
         return result
 
     def product(self, stage: Stage) -> Any:
@@ -212,10 +216,29 @@ class Training:
                 program.learner, program.start, program.hyper, program.data, config.loop, folder, watch,
                 program.hyper_axis, mesh=self.study.layout(stage.budget).mesh,
             )  # fmt: skip
+        self._note_divergence(stage, trained)
         return program, trained
 
-    def _export(self, entry: Registered, stages: tuple[Stage, ...], product: Any) -> None:
-        """Writes the first seed's policy as an artefact that loads without the trainer."""
+    def _note_divergence(self, stage: Stage, trained: Trained) -> None:
+        """Keeps and says which seeds diverged; one that did in a stage before is not what this stage says it is."""
+        own = [None if one is None else replace(one, stage=stage.name) for one in trained.diverged]
+        before = [self._diverged[self.key(start)] for start in stage.before]
+        self._diverged[self.key(stage)] = tuple(
+            next((one for one in seeds if one is not None), None) for seeds in zip(*before, own, strict=True)
+        )
+        for seed, one in enumerate(own):
+            if one is not None:
+                self._console.print(f"diverged: seed {seed} at {one}. It stays as it was before, and its numbers do not count.",
+                                    style="bold red", markup=False, highlight=False)  # fmt: skip
+
+    def _export(
+        self, entry: Registered, stages: tuple[Stage, ...], product: Any, diverged: Divergence | None
+    ) -> None:
+        """Writes the first seed's policy as an artefact that loads without the trainer, unless it diverged."""
+        if diverged is not None:
+            self._console.print(f"no policy is exported: that of {entry.card.title}, seed 0, diverged at {diverged}",
+                                style="yellow", markup=False, highlight=False)  # fmt: skip
+            return
         inputs, config = self.inputs, self.study.config
         params = jax.tree.map(lambda leaf: np.asarray(leaf[0]), product)
         statements = [f"Trained by {entry.name}, seed 0, on {inputs.dataset.source}."]
@@ -224,7 +247,15 @@ class Training:
             statements = [*preference_statements(said), *statements]
         save_policy(self.study.out / POLICY, params, stages[-1].policy(config.policy), inputs.dataset.items,
                     config.data.history_length, statements)  # fmt: skip
-        self._console.print(f"{self.study.out / POLICY}: the policy of {entry.card.title}, seed 0")
+        self._console.print(
+            f"{self.study.out / POLICY}: the policy of {entry.card.title}, seed 0", markup=False
+        )
+
+
+def _diverged_record(result: MethodResult) -> dict[str, Any]:
+    """What `results.json` says of the seeds that diverged; nothing where none did."""
+    seeds = [{"seed": seed, **one.record()} for seed, one in enumerate(result.diverged) if one is not None]
+    return {"diverged": seeds} if seeds else {}
 
 
 def exported_method(config: StudyConfig) -> Registered | None:
@@ -234,9 +265,9 @@ def exported_method(config: StudyConfig) -> Registered | None:
 
 def _announce_dataset(name: str, dataset: Dataset, data: Path | None, console: Console) -> None:
     source = (
-        f"the logs in {data}"
+        f"the logs in {escape(str(data))}"
         if dataset.source == "logs"
         else "[yellow]INVENTED logs (no DATA was given)[/yellow]"
     )
-    console.print(f"[bold]{name}[/bold]: {dataset.num_users:,} users, {dataset.num_items:,} items, "
+    console.print(f"[bold]{escape(name)}[/bold]: {dataset.num_users:,} users, {dataset.num_items:,} items, "
                   f"{dataset.num_interactions:,} interactions, from {source}")  # fmt: skip

@@ -9,7 +9,7 @@ units/NAME/timings.json   how long it took
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
 
-from ialp_jax.artifacts import read_arrays, write_arrays, write_json
+from ialp_jax.artifacts import read_arrays, read_json, write_arrays, write_json
+from ialp_jax.divergence import Divergence
 from ialp_jax.methods.base import Stage
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.inputs import Inputs
@@ -76,7 +77,7 @@ def execute_unit(
         write_arrays(
             folder / PRODUCT, {f"{number:04d}": np.asarray(leaf) for number, leaf in enumerate(product)}
         )
-    result = _result(sweep, planned, unit, worlds, program, trained)
+    result = _result(sweep, out, planned, unit, worlds, program, trained)
     write_json(folder / TIMINGS, {
         "unit": name, "stage": unit.stage, "bucket": unit.bucket, "runs": len(unit.runs),
         "idle_copies": unit.width - len(unit.runs), "seconds": time.monotonic() - begun,
@@ -189,30 +190,55 @@ def _take_over(sweep: Sweep, out: Path, unit: Unit, worlds: Worlds, devices: int
         program = unit_program(sweep, out, planned, rung, worlds)
         states[name] = _train(sweep, out, planned, rung, program, _Unwatched(), devices)
         reached = rung.until
-    taken = [jax.tree.map(lambda leaf, place=place: leaf[place], (states[name].run, states[name].metrics))
-             for name, place in places]  # fmt: skip
+    taken = [
+        jax.tree.map(lambda leaf, place=place: leaf[place], states[name].checkpoint) for name, place in places
+    ]
     store.save(reached, jax.tree.map(lambda *leaves: jnp.stack(leaves), *taken))
 
 
 def _result(
-    sweep: Sweep, planned: Round, unit: Unit, worlds: Worlds, program: Program, trained: Trained
+    sweep: Sweep, out: Path, planned: Round, unit: Unit, worlds: Worlds, program: Program, trained: Trained
 ) -> dict[str, Any]:
-    """What is stored of a unit: of the last stage metrics and costs of every run."""
+    """What is stored of a unit: which runs diverged; of the last stage metrics and costs of every run."""
     result: dict[str, Any] = {"until": unit.until}
+    diverged = _diverged(out, unit, trained)
+    if any(one is not None for one in diverged):
+        result["diverged"] = [None if one is None else one.record() for one in diverged[: len(unit.runs)]]
     if not unit.measured:
         return result
     configs = [sweep.config(planned.settings[run.setting]) for run in unit.runs]
     if unit.complete:
         stages = sweep.stages(configs[0])
         metrics = measure(
-            sweep.method.card, stages, program, trained, worlds.of(configs[0]), configs[0]
+            sweep.method.card, stages, program, trained, worlds.of(configs[0]), configs[0], diverged
         ).per_seed
     else:
-        so_far = stream_metrics(trained.run.serving.ledger, program.learner.scene.whole_bins(unit.until))
+        sound = np.array([one is None for one in diverged])
+        bins = program.learner.scene.whole_bins(unit.until)
+        so_far = stream_metrics(trained.run.serving.ledger, sound, bins)
         metrics = {name: values.tolist() for name, values in so_far.items()}
     result["metrics"] = {name: values[: len(unit.runs)] for name, values in metrics.items()}
     result["costs"] = [_costs(sweep, config, worlds, unit.until) for config in configs]
     return result
+
+
+def _diverged(out: Path, unit: Unit, trained: Trained) -> list[Divergence | None]:
+    """What is said of every run of a program that diverged, in a stage before or here; None of the others."""
+    before = {name: diverged_of(out, name) for places in unit.sources for name, _ in places}
+
+    def one(places: Sequence[Place], here: Divergence | None) -> Divergence | None:
+        earlier = (before[name].get(place) for name, place in places)
+        own = None if here is None else replace(here, stage=unit.stage)
+        return next((found for found in (*earlier, own) if found is not None), None)
+
+    sources = unit.padded(unit.sources) if unit.sources else ((),) * unit.width
+    return [one(places, here) for places, here in zip(sources, trained.diverged, strict=True)]
+
+
+def diverged_of(out: Path, name: str) -> dict[int, Divergence]:
+    """What is said of the runs of an executed unit that diverged, by their place in it."""
+    stored = read_json(unit_folder(out, name) / RESULT).get("diverged", [])
+    return {place: Divergence.of_record(record) for place, record in enumerate(stored) if record is not None}
 
 
 def _costs(sweep: Sweep, config: StudyConfig, worlds: Worlds, until: int) -> dict[str, int]:

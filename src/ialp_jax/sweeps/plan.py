@@ -19,6 +19,7 @@ from ialp_jax.sweeps.execute import runs_mesh, stacked_program, stage_of
 from ialp_jax.sweeps.units import Place, Round, Run, Unit, bucket_of, in_units, updates_of
 from ialp_jax.sweeps.worlds import Worlds
 from ialp_jax.training.device import USABLE, compile_seconds, free_memory, memory_of, sharing
+from ialp_jax.training.guard import guarded
 from ialp_jax.training.loop import compile_chunk
 from ialp_jax.values import checked
 
@@ -177,7 +178,7 @@ class Planner:
 
         stacked = stacked_program(self._sweep, name, each, seeds, inputs, products)
         program = compile_chunk(
-            stacked.learner, each[0].loop.chunk, stacked.hyper_axis, jax.eval_shape(stacked.start), stacked.hyper,
+            stacked.learner, each[0].loop.chunk, stacked.hyper_axis, jax.eval_shape(lambda: guarded(stacked.start())), stacked.hyper,
             stacked.data, runs_mesh(stacked, width, self._limits.devices),
         )  # fmt: skip
         return memory_of(program).total

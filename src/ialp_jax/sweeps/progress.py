@@ -10,7 +10,7 @@ from rich.progress import Progress
 from rich.text import Text
 
 from ialp_jax.sweeps.units import Unit
-from ialp_jax.training.progress import step_progress
+from ialp_jax.training.progress import reward_note, step_progress
 
 
 class SweepBar:
@@ -55,10 +55,13 @@ class SweepBar:
     def _leading(self, unit: Unit, rewards: np.ndarray) -> str:
         """Before any setting is finished: the one that earns most per turn just now, over its seeds."""
         if not unit.measured:
-            return f"{unit.stage}: reward/turn {np.mean(rewards):.3f}"
+            return f"{unit.stage}: {reward_note(rewards)}"
         values: dict[int, list[float]] = {}
         for run, reward in zip(unit.runs, rewards, strict=False):
-            values.setdefault(run.setting, []).append(float(reward))
+            if np.isfinite(reward):
+                values.setdefault(run.setting, []).append(float(reward))
+        if not values:
+            return reward_note(rewards)
         setting = max(values, key=lambda one: float(np.mean(values[one])))
         return f"leading: reward/turn {np.mean(values[setting]):.3f} ({self._labels[setting]})"
 

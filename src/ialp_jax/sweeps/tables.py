@@ -4,6 +4,7 @@ The first two are the same, byte for byte, however often the sweep was interrupt
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ialp_jax.artifacts import atomic_path, plain, read_json
+from ialp_jax.artifacts import atomic_path, json_text, plain, read_json
 from ialp_jax.evaluation.statistics import interquartile_mean
 from ialp_jax.naming import label
+from ialp_jax.study.fields import speakable
 from ialp_jax.sweeps.definition import Sweep
-from ialp_jax.sweeps.execute import RESULT, TIMINGS, is_done, unit_folder
+from ialp_jax.sweeps.execute import RESULT, TIMINGS, diverged_of, is_done, unit_folder
 from ialp_jax.sweeps.search import Setting
 from ialp_jax.sweeps.units import Round, Unit
 
@@ -43,7 +45,7 @@ def rung_rows(sweep: Sweep, out: Path, planned: Sequence[Round]) -> list[dict[st
     for one in planned:
         for unit in one.units:
             if unit.measured and is_done(out, unit.name):
-                rows += _rows(sweep, one, unit, read_json(unit_folder(out, unit.name) / RESULT))
+                rows += _rows(sweep, out, one, unit)
     return sorted(rows, key=lambda row: (row["rung"], row["setting"], row["seed"]))
 
 
@@ -57,13 +59,14 @@ def scores(sweep: Sweep, out: Path, one: Round) -> dict[int, float]:
         if unit.measured and is_done(out, unit.name):
             found = read_json(unit_folder(out, unit.name) / RESULT)["metrics"][sweep.space.objective]
             for run, value in zip(unit.runs, found, strict=True):
-                values.setdefault(run.setting, []).append(value)
+                values.setdefault(run.setting, []).append(math.nan if value is None else value)
     whole = {setting: of_seeds for setting, of_seeds in values.items() if len(of_seeds) == sweep.space.seeds}
     return {setting: float(interquartile_mean(np.asarray(of_seeds))) for setting, of_seeds in whole.items()}
 
 
-def _rows(sweep: Sweep, one: Round, unit: Unit, result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rows = []
+def _rows(sweep: Sweep, out: Path, one: Round, unit: Unit) -> list[dict[str, Any]]:
+    rows, result = [], read_json(unit_folder(out, unit.name) / RESULT)
+    diverged = diverged_of(out, unit.name)
     described = {
         number: _described(sweep, one.settings[number]) for number in {run.setting for run in unit.runs}
     }
@@ -77,13 +80,14 @@ def _rows(sweep: Sweep, one: Round, unit: Unit, result: Mapping[str, Any]) -> li
             **{f"metric.{name}": values[place] for name, values in result["metrics"].items()},
             **{f"cost.{name}": value for name, value in result["costs"][place].items()},
             **described[run.setting],
+            **({"diverged": str(diverged[place])} if place in diverged else {}),
         })  # fmt: skip
     return rows
 
 
 def _described(sweep: Sweep, setting: Setting) -> dict[str, str]:
     """What is the same for all seeds of a setting."""
-    return {"command": sweep.command(setting), "config": json.dumps(plain(sweep.config(setting)))}
+    return {"command": sweep.command(setting), "config": json_text(speakable(plain(sweep.config(setting))))}
 
 
 def _timings(out: Path, planned: Sequence[Round]) -> list[dict[str, Any]]:

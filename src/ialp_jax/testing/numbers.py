@@ -13,6 +13,7 @@ from ialp_jax.study.stages import Program, own_numbers
 from ialp_jax.testing.options import Change, conditions, moved_stage, moves, other_values, own_options
 from ialp_jax.testing.tiny import CHUNK
 from ialp_jax.testing.trial import Trial, apart, row
+from ialp_jax.training.guard import guarded
 from ialp_jax.training.loop import compile_chunk, programs_compiled
 
 UNTIL = 2 * CHUNK
@@ -117,7 +118,7 @@ def recompiling(trial: Trial, stage: Stage) -> list[str]:
 
 def _compile(trial: Trial, program: Program) -> None:
     """Asks for the program that the training loop would run."""
-    numbers, run = jax.tree.map(jnp.asarray, program.hyper), jax.eval_shape(program.start)
+    numbers, run = jax.tree.map(jnp.asarray, program.hyper), jax.eval_shape(lambda: guarded(program.start()))
     compile_chunk(program.learner, trial.config.loop.chunk, program.hyper_axis, run, numbers, program.data)
 
 

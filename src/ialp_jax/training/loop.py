@@ -14,11 +14,14 @@ from jax.sharding import Mesh
 from jax.stages import Compiled
 from jaxtyping import Array, Int, PRNGKeyArray
 
+from ialp_jax.artifacts import InputError
+from ialp_jax.divergence import Divergence
 from ialp_jax.marks import Yardstick
 from ialp_jax.ranges import Count, Weight
 from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.device import crowded
 from ialp_jax.training.distributed import agreed, gathered
+from ialp_jax.training.guard import Guard, Guarded, divergences, guard_of, guarded, guarded_update
 from ialp_jax.training.mesh import Layout, on_mesh
 from ialp_jax.training.progress import Watch
 from ialp_jax.values import checked
@@ -38,7 +41,7 @@ class Program(Hashable, Protocol):
         """Simulator steps of one update; 0 for a learner that serves nobody, whose updates are counted then."""
 
     def update(self, run: Any, hyper: Any, data: Any, /) -> tuple[Any, dict[str, Array]]:
-        """One update of one run."""
+        """One update of one run; a metric that is not finite says that the run diverged."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,20 @@ class Trained:
 
     Attributes:
         run: final run states, every leaf with leading axis R.
-        metrics: mean of each metric per chunk, [R, chunks].
+        metrics: mean of each metric per chunk, [R, chunks]; NaN from the chunk on in which a run diverged.
+        guard: of the runs; a diverged one's state is that before the update at which it diverged.
+        diverged: what is said of each diverged run, None for the others.
     """
 
     run: Any
     metrics: dict[str, np.ndarray]
+    guard: Guard
+    diverged: tuple[Divergence | None, ...]
+
+    @property
+    def checkpoint(self) -> tuple[Any, Any, Guard]:
+        """What a checkpoint of it holds."""
+        return self.run, self.metrics, self.guard
 
 
 def seed_keys(seeds: Int[np.ndarray, "R"], purpose: int) -> PRNGKeyArray:
@@ -107,48 +119,64 @@ def train(
     until = updates if until is None else until
     if updates % chunk or until % chunk:
         raise ValueError(f"{updates} or {until} updates are not a multiple of the chunk of {chunk}")
-    run, hyper = start(), jax.tree.map(jnp.asarray, hyper)
-    layout = Layout(jax.tree.leaves(run)[0].shape[0], mesh)
-    run, data = layout.place_runs(run), layout.place(data)
+    now, hyper = guarded(start()), jax.tree.map(jnp.asarray, hyper)
+    layout = Layout(jax.tree.leaves(now)[0].shape[0], mesh)
+    now, data = layout.place_runs(now), layout.place(data)
     hyper = layout.place(hyper) if hyper_axis is None else layout.place_runs(hyper)
-    advance = compile_chunk(learner, chunk, hyper_axis, run, hyper, data, mesh)
+    advance = compile_chunk(learner, chunk, hyper_axis, now, hyper, data, mesh)
     metrics = layout.place_runs(_empty_metrics(advance, updates // chunk))
     store = CheckpointStore(directory)
     finished = store.latest() or 0
     if finished:
-        run, metrics = map(layout.place_runs, store.restore(finished, layout.real_runs((run, metrics))))
+        now, metrics = map(
+            layout.place_runs, _restored(store, finished, chunk, *layout.real_runs((now, metrics)))
+        )
     steps = layout.runs * max(learner.steps, 1)
     saved, last_save = finished, time.monotonic()
     watch.begin(steps * until, steps * finished)
     while finished < until:
-        run, latest = advance(run, hyper, data)
+        now, latest = advance(now, hyper, data)
         metrics = _write_column(metrics, latest, finished // chunk)
         finished += chunk
-        jax.block_until_ready((run, metrics))
+        jax.block_until_ready((now, metrics))
         watch.advance(steps * chunk, _on_host(layout, latest))
         if agreed(time.monotonic() - last_save > loop.checkpoint_seconds):
-            store.save(finished, layout.real_runs((run, metrics)))
+            store.save(finished, layout.real_runs((now.run, metrics, now.guard)))
             saved, last_save = finished, time.monotonic()
     if saved < finished:
-        store.save(finished, layout.real_runs((run, metrics)))
-    return Trained(gathered(layout.real_runs(run)), _on_host(layout, metrics))
+        store.save(finished, layout.real_runs((now.run, metrics, now.guard)))
+    now, metrics = gathered(layout.real_runs(now)), _on_host(layout, metrics)
+    guard = jax.tree.map(np.asarray, now.guard)
+    return Trained(now.run, metrics, guard, divergences(guard, now.run, metrics, updates))
+
+
+def _restored(
+    store: CheckpointStore, finished: int, chunk: int, now: Guarded, metrics: Any
+) -> tuple[Guarded, Any]:
+    """A run state; what was written before there were guards is told by its metrics whether it diverged."""
+    try:
+        run, metrics, guard = store.restore(finished, (now.run, metrics, now.guard))
+    except InputError:
+        run, metrics = store.restore(finished, (now.run, metrics))
+        guard = guard_of(metrics, finished, chunk)
+    return Guarded(run, guard), metrics
 
 
 def compile_chunk(
     learner: Program,
     chunk: int,
     hyper_axis: int | None,
-    run: Any,
+    now: Guarded,
     hyper: Any,
     data: Any,
     mesh: Mesh | None = None,
 ) -> Compiled:
-    """The program that advances runs of these shapes by `chunk` updates; metrics are averaged on the device.
+    """The program that advances `guarded` runs of these shapes by `chunk` updates; metrics are averaged on the device.
 
     Arrays or their shapes may be given. Equal learners and shapes share one program, which is compiled once
     while there is room: where a process has had to compile very many, it lets go of them and starts anew.
     """
-    leaves, structure = jax.tree.flatten(jax.eval_shape(lambda *arrays: arrays, run, hyper, data))
+    leaves, structure = jax.tree.flatten(jax.eval_shape(lambda *arrays: arrays, now, hyper, data))
     return _compiled(learner, chunk, hyper_axis, structure, tuple(leaves), mesh)
 
 
@@ -178,9 +206,11 @@ def _compiled(
 
 
 def _chunk_program(learner: Program, chunk: int, hyper_axis: int | None) -> Any:
-    def train_chunk(run: Any, hyper: Any, data: Any) -> tuple[Any, dict[str, Array]]:
-        run, metrics = jax.lax.scan(lambda now, _: learner.update(now, hyper, data), run, None, length=chunk)
-        return run, jax.tree.map(lambda values: jnp.mean(values, axis=0), metrics)
+    def train_chunk(now: Guarded, hyper: Any, data: Any) -> tuple[Guarded, dict[str, Array]]:
+        step = lambda now, _: guarded_update(learner.update, now, hyper, data)  # noqa: E731
+        now, metrics = jax.lax.scan(step, now, None, length=chunk)
+        means = jax.tree.map(lambda values: jnp.mean(values, axis=0), metrics)
+        return now, jax.tree.map(lambda mean: jnp.where(now.guard.sound, mean, jnp.nan), means)
 
     return jax.vmap(train_chunk, in_axes=(0, hyper_axis, None))
 

@@ -26,7 +26,15 @@ class Watch(Protocol):
         """It has `total` simulator steps, of which an earlier attempt did `done`."""
 
     def advance(self, steps: int, latest: Mapping[str, np.ndarray]) -> None:
-        """It did `steps` more; `latest` has each metric of the last chunk, one value per run."""
+        """It did `steps` more; `latest` has each metric of the last chunk, one value per run, NaN of one that diverged."""
+
+
+def reward_note(rewards: np.ndarray) -> str:
+    """What runs earn just now, those apart that diverged."""
+    sound = rewards[np.isfinite(rewards)]
+    words = [f"reward/turn {np.mean(sound):.3f}"] if sound.size else []
+    words += [f"{rewards.size - sound.size} diverged"] if sound.size < rewards.size else []
+    return ", ".join(words)
 
 
 class StepRateColumn(ProgressColumn):
@@ -41,14 +49,14 @@ class StepRateColumn(ProgressColumn):
 def step_progress(console: Console) -> Progress:
     """A progress display that counts simulator steps."""
     return Progress(
-        TextColumn("{task.description:<20}"),
+        TextColumn("{task.description:<20}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         StepRateColumn(),
         TimeElapsedColumn(),
         TextColumn("ETA"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=console,
     )
 
@@ -63,7 +71,7 @@ class _Bar:
         self._progress.update(self._task, total=total, completed=done)
 
     def advance(self, steps: int, latest: Mapping[str, np.ndarray]) -> None:
-        note = f"reward/turn {float(np.mean(latest['reward'])):.3f}" if "reward" in latest else ""
+        note = reward_note(latest["reward"]) if "reward" in latest else ""
         self._progress.update(self._task, advance=steps, note=note)
 
 

@@ -14,9 +14,16 @@ def headline(summary: dict[str, Any]) -> list[str]:
         return [
             f"No setting can be called best: none of {plural(counts['settings'], 'setting')} was trained to the end "
             f"with a finite {summary['objective_name']} for every seed "
-            f"({count(counts['failed'])} failed, {count(counts['stopped_early'])} stopped early)."
+            f"({count(counts['failed'])} failed, {count(counts['stopped_early'])} stopped early).",
+            *_diverged(summary),
         ]
-    return [_best(summary), *_others(summary), *_few_seeds(summary), *_selection(summary)]
+    return [
+        _best(summary),
+        *_others(summary),
+        *_diverged(summary),
+        *_few_seeds(summary),
+        *_selection(summary),
+    ]
 
 
 def named(row: dict[str, Any]) -> str:
@@ -85,6 +92,21 @@ def _others(summary: dict[str, Any]) -> list[str]:
         f"{count(alike)} of the {plural(others, 'other complete setting')} cannot be told apart from it "
         f"({REASON} for the rest only)."
     ]
+
+
+def _diverged(summary: dict[str, Any]) -> list[str]:
+    """Which settings diverged: they take no part in the ranking."""
+    rows = [row for row in summary["failed"] if row["diverged"]]
+    if not rows:
+        return []
+    told = "; ".join(f"{row['label']}: {row['diverged'][0]}" for row in rows[:MOST_DIVERGED])
+    more = f"; and {plural(len(rows) - MOST_DIVERGED, 'more setting')}" if len(rows) > MOST_DIVERGED else ""
+    return [
+        f"{plural(len(rows), 'setting')} diverged and {'counts' if len(rows) == 1 else 'count'} as the last ({told}{more})."
+    ]
+
+
+MOST_DIVERGED = 3
 
 
 def _few_seeds(summary: dict[str, Any]) -> list[str]:

@@ -27,6 +27,7 @@ class Setting:
         state: "complete" (every seed trained to the end, with a finite value), "failed" (a value that is not
             finite, or none after the whole training), "stopped" (the rest: its value, if any, is of a shorter
             training and takes no part in the ranking).
+        diverged: what is said of every seed that diverged; the setting has then failed.
         found: interquartile mean of the objective with its interval; None unless every seed has a value.
         metrics: metric -> interquartile mean over the seeds, None where a seed has no value.
         rung: at which it was last measured.
@@ -39,6 +40,7 @@ class Setting:
     changes: dict[str, Any]
     per_seed: Float[np.ndarray, " R"]
     state: State
+    diverged: tuple[str, ...]
     found: Estimate | None
     metrics: dict[str, float | None]
     rung: int
@@ -92,13 +94,15 @@ def _setting(files: SweepFiles, rows: pl.DataFrame) -> Setting:
     finite = bool(np.isfinite(per_seed).all())
     # No value where training was cut short is no failure; a value that is not finite is, wherever it arose.
     broken = objective.is_not_null() & ~objective.is_finite().fill_null(True)
-    failed = bool(broken.any()) or bool((objective.is_null() & rows["complete"]).any())
+    diverged = _diverged(rows)
+    failed = bool(diverged or broken.any()) or bool((objective.is_null() & rows["complete"]).any())
     return Setting(
         id=first["setting"],
         label=first["label"] or f"setting {first['setting']}",
         changes={name: first[f"axis.{name}"] for name in files.axes},
         per_seed=per_seed,
         state="failed" if failed else "complete" if complete else "stopped",
+        diverged=diverged,
         found=estimate(per_seed) if finite else None,
         metrics={
             name.removeprefix("metric."): _middle(rows[name])
@@ -109,6 +113,13 @@ def _setting(files: SweepFiles, rows: pl.DataFrame) -> Setting:
         updates=first.get("updates"),
         command=first["command"] or "",
     )
+
+
+def _diverged(rows: pl.DataFrame) -> tuple[str, ...]:
+    if "diverged" not in rows.columns:
+        return ()
+    told = rows.filter(pl.col("diverged").is_not_null()).select("seed", "diverged").iter_rows()
+    return tuple(f"seed {seed} at {said}" for seed, said in told)
 
 
 def _middle(column: pl.Series) -> float | None:

@@ -24,7 +24,8 @@ def build_summary(
     "best" holds the first ten complete settings: `setting, label, changes, objective` ({"mean", "low", "high",
     "per_seed"}), `difference` to the first ({"mean", "low", "high", "excludes_zero"}; below zero is worse;
     None for the first itself), `metrics` (means), `updates`, `command`. `low` and `high` are None for one
-    seed. "counts" partition the settings into complete, stopped early and failed. "costs" are sums over runs
+    seed. "counts" partition the settings into complete, stopped early and failed; of those, "diverged" are settings of which
+    a seed diverged, and "failed" says at which update. "costs" are sums over runs
     as if each paid alone; "timings" (None if not recorded) is what was executed.
     """
     order = ranked(settings)
@@ -49,7 +50,8 @@ def build_summary(
         "fresh_seeds_command": fresh_command(files, order[0]) if order else None,
         "fresh_seeds_are_later": not files.sweep.get("fresh_seeds_command"),
         "failed": [
-            {"setting": setting.id, "label": setting.label, "per_seed": describe_metric(setting.per_seed)["per_seed"]}
+            {"setting": setting.id, "label": setting.label, "per_seed": describe_metric(setting.per_seed)["per_seed"],
+             "diverged": list(setting.diverged)}
             for setting in settings
             if setting.state == "failed"
         ],
@@ -133,6 +135,7 @@ def _counts(files: SweepFiles, settings: list[Setting]) -> dict[str, Any]:
         "complete": states.count("complete"),
         "stopped_early": states.count("stopped"),
         "failed": states.count("failed"),
+        "diverged": sum(bool(setting.diverged) for setting in settings),
         "runs": files.runs.height,
         "planned_runs": files.sweep.get("planned_runs"),
     }

@@ -21,8 +21,11 @@ def print_sweep(summary: dict[str, Any], console: Console) -> None:
         found, behind = row["objective"], row["difference"]
         difference = "" if behind is None else _with_interval(behind)
         table.add_row(escape(named(row)), _with_interval(found), difference, verdict(behind))
+    diverged = [row for row in summary["failed"] if row["diverged"]]
+    for row in diverged[:SHOWN]:
+        table.add_row(escape(row["label"]), "-", "", "[red]diverged[/red]")
     console.print()
-    if summary["best"]:
+    if table.row_count:
         console.print(table)
     for sentence in headline(summary):
         console.print(f"• {escape(sentence)}", highlight=False)
