@@ -4,19 +4,19 @@ Row numbers count from 1 and include the header, as an editor shows them (parque
 Everything is read as text first: only then can a bad value be quoted together with its place.
 """
 
-import csv
 import gzip
 import io
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float
 
 from ialp_jax.artifacts import InputError
+from ialp_jax.data.delimited import Layout, line_count, require_header
 
 ROW = "file_row"
 
@@ -57,6 +57,7 @@ def read_table(
     separator: str = "\t",
     quote: str | None = None,
     encoding: str = "utf-8-sig",
+    single_lines: bool = False,
 ) -> pl.DataFrame:
     """The named columns of a delimited text file with a header line, plus `ROW` (Int64), its place there.
 
@@ -66,55 +67,37 @@ def read_table(
         separator: between fields.
         quote: character around fields that hold separators or line ends; None if quotes mean nothing.
         encoding: of the bytes.
+        single_lines: whether every record must be one line, so that no quote can swallow rows.
 
     Returns:
         String columns (null where a field is empty) and `ROW`; blank lines are left out.
 
     Raises:
-        InputError: everything `read_text` raises, no header, a missing column, a row with too many fields.
+        InputError: everything `read_text` and `require_header` raise, a row with too many fields, a quote that begins no
+            field or is not closed, and a record of several lines where `single_lines` forbids it.
     """
     text = read_text(path, encoding)
+    require_header(path, text, columns, separator, quote)
     try:
         frame = pl.read_csv(io.StringIO(text), separator=separator, quote_char=quote, infer_schema=False)
-    except pl.exceptions.NoDataError:
-        raise InputError(
-            "the file is empty", file=path, fix=f"give a file with the columns {list(columns)}"
-        ) from None
     except pl.exceptions.PolarsError as error:
-        raise InputError("more fields than the header names, or a quote that is never closed", file=path,
-                         row=_uneven_row(text, separator, quote),
-                         fix="mend that row, or use the separator that the file has") from error  # fmt: skip
-    require_columns(path, frame.columns, columns)
-    frame = frame.select(columns).with_row_index(ROW, offset=2).cast({ROW: pl.Int64})
+        raise Layout(path, text, separator, quote).malformed(error) from error
+    rows: pl.Series | pl.Expr = pl.int_range(2, pl.len() + 2)
+    if line_count(text) != frame.height + 1:
+        layout = Layout(path, text, separator, quote)
+        layout.require_closed()
+        if single_lines:
+            layout.require_single_lines()
+        rows = pl.Series([record.first for record in layout.records])
+    frame = frame.select(rows.cast(pl.Int64).alias(ROW), *columns)
     return frame.filter(~pl.all_horizontal(pl.col(columns).is_null())) if columns else frame
-
-
-def require_columns(path: Path, found: Sequence[str], wanted: Sequence[str]) -> None:
-    """Raises `InputError` naming the first wanted column that the file does not have."""
-    for column in wanted:
-        if column not in found:
-            raise InputError(f"there is no such column; the file has {', '.join(found)}", file=path, row=1,
-                             column=column, fix="add or rename it, or name the column to use")  # fmt: skip
-
-
-def _uneven_row(text: str, separator: str, quote: str | None) -> int:
-    """The first row with too many fields, or else the last one, where a quote that is never closed begins."""
-    quoting: Literal[0, 3] = csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL
-    reader = csv.reader(io.StringIO(text), delimiter=separator, quotechar=quote, quoting=quoting)
-    widths = []
-    try:
-        for fields in reader:
-            widths.append(len(fields))
-    except csv.Error:  # such a quote swallowed more than the reader holds
-        return len(widths) + 1
-    return next((row for row, width in enumerate(widths, 1) if width > widths[0]), len(widths))
 
 
 def require_values(frame: pl.DataFrame, path: Path, columns: Sequence[str]) -> None:
     """Raises `InputError` naming the first row where one of the columns is empty."""
     for column in columns:
         empty = frame[column].is_null() | (frame[column].str.strip_chars() == "")
-        reject(frame, path, column, empty, "the value is missing", "fill it in, or remove the row")
+        reject(frame, path, column, empty, lambda _: "the value is missing", "fill it in, or remove the row")
 
 
 def numbers(
@@ -127,32 +110,56 @@ def numbers(
     """
     require_values(frame, path, [column])
     values = frame[column].str.strip_chars().cast(pl.Float64, strict=False)
-    reject(frame, path, column, values.is_null(), "{value!r} is not a number", "write a number such as 3.5")
-    reject(frame, path, column, ~values.is_finite(), "{value!r} is not a finite number", "remove the row")
-    reject(frame, path, column, values < low, f"{{value}} is below {low:g}", "correct or remove the row")
-    reject(frame, path, column, values > high, f"{{value}} is above {high:g}", "correct or remove the row")
+    if values.null_count():
+        comma = frame[column].str.contains(r"^\s*[+-]?\d+,\d+\s*$")
+        reject(frame, path, column, comma, lambda value: f"{value!r} has a comma",
+               "write a point before decimals, and nothing between thousands")  # fmt: skip
+        reject(frame, path, column, values.is_null(), lambda value: f"{value!r} is not a number",
+               "write a number such as 3.5")  # fmt: skip
+    reject(frame, path, column, ~values.is_finite(), lambda value: f"{value!r} is not a finite number",
+           "remove the row")  # fmt: skip
+    reject(frame, path, column, values < low, lambda value: f"{value} is below {low:g}", "correct or remove the row")  # fmt: skip
+    reject(frame, path, column, values > high, lambda value: f"{value} is above {high:g}", "correct or remove the row")  # fmt: skip
     return values
 
 
-def require_known(frame: pl.DataFrame, path: Path, column: str, known: pl.Series, where: Path) -> None:
-    """Raises `InputError` naming the first row whose id is not in `known`, the ids in the file `where`."""
+def require_known(
+    frame: pl.DataFrame, path: Path, column: str, known: pl.Series, where: Path, quoted: bool = False
+) -> None:
+    """Raises `InputError` naming the first row whose id is not in `known`, the ids in the file `where`.
+
+    `quoted` says that `where` is a csv file, in which a quote that is closed too late may have swallowed the id's own row.
+    """
     unknown = ~frame[column].is_in(known.to_list())
+    if quoted and unknown.any():
+        _require_unswallowed(where, str(frame[column][int(unknown.arg_max() or 0)]))
     fix = f"add it to {where}, or remove the row"
-    reject(frame, path, column, unknown, f"{{value!r}} is not listed in {where.name}", fix)
+    reject(frame, path, column, unknown, lambda value: f"{value!r} is not listed in {where.name}", fix)
+
+
+def _require_unswallowed(path: Path, name: str) -> None:
+    swallowed = Layout(path, read_text(path), ",", '"').row_between_quotes(name)
+    if swallowed is not None:
+        row, (first, last) = swallowed
+        raise InputError(f"a quote that begins here is closed in row {last}, and so row {row}, {name!r}, is not read",
+                         file=path, row=first, fix="close it in its own row")  # fmt: skip
 
 
 def require_unique(frame: pl.DataFrame, path: Path, column: str) -> None:
     """Raises `InputError` naming the first row that repeats an earlier row's id."""
     repeated = ~frame[column].is_first_distinct()
-    reject(frame, path, column, repeated, "{value!r} is listed twice", "keep one of the rows")
+    reject(frame, path, column, repeated, lambda value: f"{value!r} is listed twice", "keep one of the rows")
 
 
-def reject(frame: pl.DataFrame, path: Path, column: str, bad: pl.Series, problem: str, fix: str) -> None:
-    """Raises `InputError` for the first row where `bad` is true; `{value}` in `problem` becomes its value."""
+def reject(
+    frame: pl.DataFrame, path: Path, column: str, bad: pl.Series, problem: Callable[[Any], str], fix: str
+) -> None:
+    """Raises `InputError` for the first row where `bad` is true; `problem` makes a sentence of its value."""
     first = bad.arg_max() if bad.any() else None
     if first is not None:
-        problem = problem.format(value=frame[column][first])
-        raise InputError(problem, file=path, row=frame[ROW][first], column=column, fix=fix)
+        raise InputError(
+            problem(frame[column][first]), file=path, row=frame[ROW][first], column=column, fix=fix
+        )
 
 
 def read_matrix(path: Path, *, low: float, high: float) -> Float[np.ndarray, "rows columns"]:

@@ -9,12 +9,12 @@ import polars as pl
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.build import DataConfig, RawLogs, build
 from ialp_jax.data.dataset import Dataset, Domain, Feedback
+from ialp_jax.data.delimited import require_columns
 from ialp_jax.data.reading import (
     ROW,
     numbers,
     read_table,
     reject,
-    require_columns,
     require_known,
     require_unique,
     require_values,
@@ -88,9 +88,9 @@ def load(directory: Path, config: DataConfig, tables: TabularConfig | None = Non
     wanted = [
         column for column in (tables.user, tables.item, tables.value, tables.time) if column is not None
     ]
-    logs = _read(logs_file, wanted)
+    logs = _read(logs_file, wanted, single_lines=True)
     require_values(logs, logs_file, [tables.user, tables.item])
-    require_known(logs, logs_file, tables.item, items["raw_id"], items_file)
+    require_known(logs, logs_file, tables.item, items["raw_id"], items_file, _separator(items_file) == ",")
     low, high = tables.rating_range if explicit else (0.0, float("inf"))
     value = (
         pl.lit(1.0) if tables.value is None else numbers(logs, logs_file, tables.value, low=low, high=high)
@@ -113,17 +113,25 @@ def load(directory: Path, config: DataConfig, tables: TabularConfig | None = Non
     )
 
 
-def _read(path: Path, columns: list[str]) -> pl.DataFrame:
+def _read(path: Path, columns: list[str], single_lines: bool = False) -> pl.DataFrame:
     """The columns as text, with `ROW`, from whatever the file's name says it is."""
     columns = list(dict.fromkeys(columns))
-    if path.suffix == ".parquet":
+    separator = _separator(path)
+    if separator is None:
         return _read_parquet(path, columns)
+    quote = '"' if separator == "," else None
+    return read_table(path, columns, separator=separator, quote=quote, single_lines=single_lines)
+
+
+def _separator(path: Path) -> str | None:
+    """What the file's name says is between fields; None for parquet."""
     suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    if suffix == path.suffix == ".parquet":
+        return None
     if suffix not in SEPARATORS:
         raise InputError(f"the kind of file {path.suffix!r} is not known", file=path,
                          fix=f"name it {', '.join(SEPARATORS)} (also .gz) or .parquet")  # fmt: skip
-    separator = SEPARATORS[suffix]
-    return read_table(path, columns, separator=separator, quote='"' if separator == "," else None)
+    return SEPARATORS[suffix]
 
 
 def _read_parquet(path: Path, columns: list[str]) -> pl.DataFrame:
@@ -167,9 +175,8 @@ def _times(logs: pl.DataFrame, path: Path, column: str) -> pl.Series:
     if as_number.null_count() < logs.height:
         return numbers(logs, path, column)
     moments = pl.Series([_microseconds(value) for value in text], dtype=pl.Int64)
-    reject(
-        logs, path, column, moments.is_null(), "{value!r} is not a time", "write 2024-05-01 12:00 or a number"
-    )
+    reject(logs, path, column, moments.is_null(), lambda value: f"{value!r} is not a time",
+           "write 2024-05-01 12:00 or a number")  # fmt: skip
     return moments
 
 
