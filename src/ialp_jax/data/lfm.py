@@ -14,6 +14,7 @@ import polars as pl
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.build import DataConfig, RawLogs, build
 from ialp_jax.data.dataset import Dataset
+from ialp_jax.data.ids import checked_ids
 from ialp_jax.data.reading import ROW, numbers, read_table, require_known, require_unique, require_values
 
 TAGS_PER_ARTIST = 8
@@ -44,7 +45,7 @@ def load(directory: Path, config: DataConfig) -> Dataset:
         statements = ()
     plays_file = directory / "user_artists.dat"
     plays = read_table(plays_file, ["userID", "artistID", "weight"])
-    require_values(plays, plays_file, ["userID", "artistID"])
+    plays = checked_ids(plays, plays_file, ["userID", "artistID"])
     require_known(plays, plays_file, "artistID", artists["id"], artists_file)
     weight = numbers(plays, plays_file, "weight", low=0)
     return build(
@@ -65,8 +66,8 @@ def load(directory: Path, config: DataConfig) -> Dataset:
 
 
 def _artists(path: Path, columns: list[str]) -> pl.DataFrame:
-    artists = read_table(path, columns)
-    require_values(artists, path, ["id", "name"])
+    artists = checked_ids(read_table(path, columns), path, ["id"])
+    require_values(artists, path, ["name"])
     require_unique(artists, path, "id")
     return artists
 
@@ -78,11 +79,12 @@ def _publisher_artists(
     artists = _artists(artists_file, ["id", "name"])
     tags_file = directory / "tags.dat"
     names = read_table(tags_file, ["tagID", "tagValue"], encoding="latin-1")
-    require_values(names, tags_file, ["tagID", "tagValue"])
+    names = checked_ids(names, tags_file, ["tagID"])
+    require_values(names, tags_file, ["tagValue"])
     require_unique(names, tags_file, "tagID")
     assignments_file = _assignments_file(directory)
     given = read_table(assignments_file, ["artistID", "tagID"])
-    require_values(given, assignments_file, ["artistID", "tagID"])
+    given = checked_ids(given, assignments_file, ["artistID", "tagID"])
     # The publisher's assignments name artists nobody listened to, which its list of artists lacks.
     usable = given.join(artists.select(artistID="id"), on="artistID", how="semi").join(names, on="tagID")
     counted = usable.group_by("artistID", "tagValue").len().sort("len", "tagValue", descending=[True, False])

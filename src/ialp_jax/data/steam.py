@@ -7,6 +7,7 @@ import polars as pl
 
 from ialp_jax.data.build import DataConfig, RawLogs, build
 from ialp_jax.data.dataset import Dataset
+from ialp_jax.data.ids import checked_ids
 from ialp_jax.data.reading import ROW, numbers, read_table, require_known, require_unique, require_values
 
 
@@ -20,10 +21,10 @@ def load(directory: Path, config: DataConfig) -> Dataset:
     """
     items_file, play_file = directory / "items.tsv", directory / "play.tsv"
     items = read_table(items_file, ["item_id", "title", "genres", "tags"])
-    require_values(items, items_file, ["item_id", "title"])
+    items = checked_ids(items, items_file, ["item_id"])
+    require_values(items, items_file, ["title"])
     require_unique(items, items_file, "item_id")
-    play = read_table(play_file, ["user", "item", "hours"])
-    require_values(play, play_file, ["user", "item"])
+    play = checked_ids(read_table(play_file, ["user", "item", "hours"]), play_file, ["user", "item"])
     require_known(play, play_file, "item", items["item_id"], items_file)
     hours = numbers(play, play_file, "hours", low=0)
     return build(

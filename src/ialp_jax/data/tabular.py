@@ -10,6 +10,7 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.data.build import DataConfig, RawLogs, build
 from ialp_jax.data.dataset import Dataset, Domain, Feedback
 from ialp_jax.data.delimited import require_columns
+from ialp_jax.data.ids import checked_ids, floats_as_text
 from ialp_jax.data.reading import (
     ROW,
     numbers,
@@ -88,8 +89,8 @@ def load(directory: Path, config: DataConfig, tables: TabularConfig | None = Non
     wanted = [
         column for column in (tables.user, tables.item, tables.value, tables.time) if column is not None
     ]
-    logs = _read(logs_file, wanted, single_lines=True)
-    require_values(logs, logs_file, [tables.user, tables.item])
+    ids = [tables.user, tables.item]
+    logs = checked_ids(_read(logs_file, wanted, ids, single_lines=True), logs_file, ids)
     require_known(logs, logs_file, tables.item, items["raw_id"], items_file, _separator(items_file) == ",")
     low, high = tables.rating_range if explicit else (0.0, float("inf"))
     value = (
@@ -113,12 +114,12 @@ def load(directory: Path, config: DataConfig, tables: TabularConfig | None = Non
     )
 
 
-def _read(path: Path, columns: list[str], single_lines: bool = False) -> pl.DataFrame:
-    """The columns as text, with `ROW`, from whatever the file's name says it is."""
+def _read(path: Path, columns: list[str], ids: list[str], single_lines: bool = False) -> pl.DataFrame:
+    """The columns, of which some are ids, as text and with `ROW`, from whatever the file's name says it is."""
     columns = list(dict.fromkeys(columns))
     separator = _separator(path)
     if separator is None:
-        return _read_parquet(path, columns)
+        return _read_parquet(path, columns, ids)
     quote = '"' if separator == "," else None
     return read_table(path, columns, separator=separator, quote=quote, single_lines=single_lines)
 
@@ -134,7 +135,7 @@ def _separator(path: Path) -> str | None:
     return SEPARATORS[suffix]
 
 
-def _read_parquet(path: Path, columns: list[str]) -> pl.DataFrame:
+def _read_parquet(path: Path, columns: list[str], ids: list[str]) -> pl.DataFrame:
     try:
         frame = pl.read_parquet(path)
     except FileNotFoundError:
@@ -144,8 +145,9 @@ def _read_parquet(path: Path, columns: list[str]) -> pl.DataFrame:
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"not a readable parquet file ({error})", file=path, fix="write it again") from error
     require_columns(path, frame.columns, columns)
+    numbered = frame.select(columns).with_row_index(ROW, offset=1).cast({ROW: pl.Int64})
     try:
-        return frame.select(columns).cast(pl.String).with_row_index(ROW, offset=1).cast({ROW: pl.Int64})
+        return floats_as_text(numbered, path, ids).cast(dict.fromkeys(columns, pl.String))
     except pl.exceptions.PolarsError as error:
         raise InputError(f"a column is not text ({error})", file=path,
                          column=", ".join(columns), fix="store lists as joined text") from error  # fmt: skip
@@ -153,8 +155,9 @@ def _read_parquet(path: Path, columns: list[str]) -> pl.DataFrame:
 
 def _items(path: Path, tables: TabularConfig) -> pl.DataFrame:
     category = [] if tables.categories is None else [tables.categories]
-    items = _read(path, [tables.item_id, tables.title, *tables.text, *category])
-    require_values(items, path, [tables.item_id, tables.title])
+    items = _read(path, [tables.item_id, tables.title, *tables.text, *category], [tables.item_id])
+    items = checked_ids(items, path, [tables.item_id])
+    require_values(items, path, [tables.title])
     require_unique(items, path, tables.item_id)
     text = pl.concat_str(tables.text, separator=", ", ignore_nulls=True) if tables.text else pl.lit("")
     cells: list[str | None] = (
