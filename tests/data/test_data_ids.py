@@ -41,7 +41,7 @@ def test_whole_floats_are_integers_whatever_the_other_table_holds(tmp_path, dtyp
     [
         (pl.Float64, 2.0**53, "9,007,199,254,740,992"),
         (pl.Float32, 2.0**24, "16,777,216"),
-        (pl.Float64, float("inf"), "is the same"),
+        (pl.Float64, float("inf"), "inf went through"),
     ],
 )
 def test_rounded_ids_are_refused_and_the_largest_exact_one_is_not(tmp_path, dtype, least, said):
@@ -82,7 +82,9 @@ def test_text_that_was_written_from_floats():
 
 
 def test_text_that_was_rounded_or_is_missing_is_refused():
-    with pytest.raises(InputError, match=r"row 3, column id: 7\.6561198032168e\+16 is a Float64 number"):
+    with pytest.raises(
+        InputError, match=r"row 3, column id: 7\.6561198032168e\+16 went through a Float64, which rounds"
+    ):
         ids_of("1.0", "7.6561198032168e+16")
     for missing in ("nan", "NaN", None, ""):
         with pytest.raises(InputError, match="row 3, column id: the value is missing"):

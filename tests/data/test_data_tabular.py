@@ -138,3 +138,23 @@ def test_real_movielens(shared_data):
     )
     dataset = load(shared_data / "ml-latest-small", ALL, tables)
     assert (dataset.num_users, dataset.num_items, dataset.num_interactions) == (610, 9724, 100836)
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ("1600000000 1600000060 1600000000000 1600000120", "row 4, column when: 1600000000000 counts milliseconds since 1970, most times here seconds"),
+        ("1.6e9 1.6e18 1.6e18 0", "row 2, column when: 1.6e9 counts seconds since 1970, most times here nanoseconds"),
+        ("1600000000 20000000000 1600000000000 7", None),
+        ("1 2 3 1000", None),
+    ],
+)  # fmt: skip
+def test_one_column_of_times_has_one_unit(folder, times, message):
+    rows = zip(["a10", "a20", "b10", "b20"], times.split(), strict=True)
+    logs = "".join(f"{row[0]},{row[1:]},3,{time}\n" for row, time in rows)
+    (folder / "interactions.csv").write_text("who,movieId,stars,when\n" + logs)
+    if message is None:
+        assert load(folder, ALL, change(feedback="implicit")).num_interactions == 4
+    else:
+        with pytest.raises(InputError, match=message):
+            load(folder, ALL, TABLES)

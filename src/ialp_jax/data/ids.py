@@ -69,7 +69,7 @@ def _reject_rounded(frame: pl.DataFrame, path: Path, column: str, numbers: pl.Se
     exact_below = _exact_below(numbers)
     rounded = (numbers.abs() >= exact_below) & ~numbers.is_nan()
     reject(frame, path, column, rounded.fill_null(False),
-           lambda value: f"{value} is a {numbers.dtype} number, which from {exact_below:,} on is the same for different ids",
+           lambda value: f"{value} went through a {numbers.dtype}, which rounds different ids from {exact_below:,} on to one",
            FIX)  # fmt: skip
 
 

@@ -1,7 +1,6 @@
 """Bring your own logs: one table of interactions and one of items, columns named by settings."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -15,14 +14,13 @@ from ialp_jax.data.reading import (
     ROW,
     numbers,
     read_table,
-    reject,
     require_known,
     require_unique,
     require_values,
 )
+from ialp_jax.data.times import sortable_times
 from ialp_jax.values import checked
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".dat": "\t"}
 
 
@@ -96,7 +94,7 @@ def load(directory: Path, config: DataConfig, tables: TabularConfig | None = Non
     value = (
         pl.lit(1.0) if tables.value is None else numbers(logs, logs_file, tables.value, low=low, high=high)
     )
-    times = {} if tables.time is None else {"time": _times(logs, logs_file, tables.time)}
+    times = {} if tables.time is None else {"time": sortable_times(logs, logs_file, tables.time)}
     return build(
         RawLogs(
             name=tables.name,
@@ -168,26 +166,3 @@ def _items(path: Path, tables: TabularConfig) -> pl.DataFrame:
     return items.select(
         raw_id=tables.item_id, title=tables.title, text=text.fill_null(""), categories=categories
     )  # fmt: skip
-
-
-def _times(logs: pl.DataFrame, path: Path, column: str) -> pl.Series:
-    """Times as numbers that sort: the number itself, or microseconds of a date."""
-    require_values(logs, path, [column])
-    text = logs[column].str.strip_chars()
-    as_number = text.cast(pl.Float64, strict=False)
-    if as_number.null_count() < logs.height:
-        return numbers(logs, path, column)
-    moments = pl.Series([_microseconds(value) for value in text], dtype=pl.Int64)
-    reject(logs, path, column, moments.is_null(), lambda value: f"{value!r} is not a time",
-           "write 2024-05-01 12:00 or a number")  # fmt: skip
-    return moments
-
-
-def _microseconds(value: str) -> int | None:
-    """Since 1970 of an ISO 8601 date; UTC where it names no zone; None where it is no date."""
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (moment - EPOCH) // timedelta(microseconds=1)
