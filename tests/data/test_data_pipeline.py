@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,6 +9,7 @@ from raw_logs import raw_logs
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.build import DataConfig, build
+from ialp_jax.data.dataset import Dataset
 from ialp_jax.data.grading import combine_repeats, explicit_grade, implicit_grade
 from ialp_jax.data.kcore import k_core
 from ialp_jax.data.split import order_within_user, part_of_user, split_users
@@ -147,7 +150,7 @@ def test_the_split_depends_on_the_seed():
 
 def test_the_order_of_the_file_does_not_matter():
     rows = [
-        (str(user), str(item), (user * item) % 7)
+        (str(user), str(item), (user * item) % 7 + 1)
         for user in range(9)
         for item in range(9)
         if (user + item) % 3
@@ -191,3 +194,81 @@ def test_statements_say_what_was_done():
 def test_impossible_settings_are_refused(change):
     with pytest.raises(InputError, match=next(iter(change))):
         DataConfig(**change)
+
+
+SEEN = [
+    ("a", "x", 0),
+    ("a", "y", 2),
+    ("b", "x", 3),
+    ("b", "y", 0),
+    ("c", "x", 1),
+    ("c", "y", 5),
+    ("d", "x", 0),
+]
+
+
+def test_pairs_of_value_zero_are_ignored_and_said_so():
+    dataset = build(raw_logs([*SEEN, ("b", "y", 4)]), DataConfig(k_core=1))
+    positive = build(raw_logs([row for row in [*SEEN, ("b", "y", 4)] if row[2]]), DataConfig(k_core=1))
+    assert dataset.interactions.equals(positive.interactions)  # b used y in another row
+    assert dataset.cautions == (
+        "2 of 7 user-item pairs have 0 hours: they are ignored; data.zeros disliked counts them as observed dislikes.",
+    )
+    assert not positive.cautions and dataset.disliked.height == 0
+
+
+def test_pairs_of_value_zero_may_be_dislikes(tmp_path):
+    dataset = build(raw_logs(SEEN), DataConfig(k_core=1, zeros="disliked"))
+    assert dataset.disliked.rows() == [(0, 0), (1, 1)]  # user d used nothing
+    assert dataset.interactions.equals(build(raw_logs(SEEN), DataConfig(k_core=1)).interactions)
+    assert "3 of 7 user-item pairs have 0 hours: they count as observed dislikes" in dataset.cautions[0]
+    dataset.save(tmp_path / "saved")
+    loaded = Dataset.load(tmp_path / "saved")
+    assert loaded.disliked.equals(dataset.disliked) and loaded.cautions == dataset.cautions
+    assert loaded.fingerprint == dataset.fingerprint
+    assert dataclasses.replace(dataset, disliked=dataset.disliked[:1]).fingerprint != dataset.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ([(0, 1)], "column item.*among the user's interactions"),
+        ([(0, 2)], r"column item.*outside 0\.\.1"),
+        ([(0, 0), (0, 0)], "column item.*twice"),
+    ],
+)
+def test_dislikes_that_break_a_rule_are_refused(pairs, message):
+    dataset = build(raw_logs(SEEN), DataConfig(k_core=1))
+    disliked = pl.DataFrame(pairs, schema=dataset.disliked.schema, orient="row")
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(dataset, disliked=disliked)
+
+
+def test_ratings_of_zero_are_ratings():
+    dataset = build(raw_logs(SEEN, feedback="explicit", rating_range=(0.0, 5.0)), DataConfig(k_core=1))
+    assert dataset.num_interactions == 7 and not dataset.cautions
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "message"),
+    [
+        ([(user, item, 0) for user in "ab" for item in "xy"], {}, "the hours are 0 in every row"),
+        ([(user, item, 5) for user in "ab" for item in "xy"],
+         {"feedback": "explicit", "rating_range": (1.0, 5.0)}, "every rating is 5: nothing can be learnt"),
+        (SEEN, {"feedback": "explicit", "rating_range": (-5.0, 0.0)}, "highest rating is 0.*above 0, for example 6"),
+        (SEEN, {"feedback": "explicit", "rating_range": (1.0, float("nan"))}, r"the scale is \(1, nan\)"),
+        ([("a", "x", 1), ("a", "y", 0), ("b", "y", 0)], {}, "of 1 users x 1 items x 1 interactions, besides 2 of 0 hours"),
+    ],
+)  # fmt: skip
+def test_logs_of_which_nothing_can_be_learnt_are_refused(rows, changes, message):
+    with pytest.raises(InputError, match=message):
+        build(raw_logs(rows, **changes), DataConfig(k_core=1))
+
+
+def test_ratings_below_zero_are_graded_upwards():
+    dataset = build(
+        raw_logs([(u, i, v - 5) for u, i, v in SEEN], feedback="explicit", rating_range=(-5.0, 1.0)),
+        DataConfig(k_core=1),
+    )
+    ordered = dataset.interactions.sort("value")
+    assert ordered["grade"].is_sorted() and ordered["grade"].min() == 0

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ from ialp_jax.data.dataset import Dataset, Domain, Feedback, Source
 from ialp_jax.data.grading import combine_repeats, explicit_grade, implicit_grade
 from ialp_jax.data.kcore import k_core
 from ialp_jax.data.split import order_within_user, part_of_user, split_users
-from ialp_jax.data.validate import SCHEMAS
+from ialp_jax.data.validate import DISLIKED, SCHEMAS
 from ialp_jax.marks import Since
 from ialp_jax.ranges import Count, at_least, between
 from ialp_jax.values import checked
@@ -40,6 +40,10 @@ class DataConfig:
     logged_users: Annotated[Count | None, Since(None)] = None
     """So many offline users' logs may be read, drawn by the seed; of the others only the history that opens their sessions,
     by a judge. None: all of them."""
+
+    zeros: Annotated[Literal["ignored", "disliked"], Since("ignored")] = "ignored"
+    """Implicit feedback only: what becomes of pairs of value 0, such as impressions without a click. They are ignored, or
+    they are observed dislikes, which weigh as much as the least liked interaction where users are fitted to logs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +85,14 @@ def build(raw: RawLogs, config: DataConfig) -> Dataset:
     the result does not depend on the order of the rows in the file.
 
     Raises:
-        InputError: if the k-core leaves fewer than two users or two items.
+        InputError: if nothing was used, or the k-core leaves fewer than two users or two items.
     """
     combined = combine_repeats(raw.interactions, raw.feedback == "explicit")
+    repeated = raw.interactions.height - combined.height
+    combined, zeros = _without_zeros(raw, combined)
     k = raw.default_k if config.k_core is None else config.k_core
     kept = k_core(combined, k)
-    _require_enough(raw, combined, kept, k)
+    _require_enough(raw, combined, zeros.height, kept, k)
     users = raw.users if raw.users is not None else combined.select(raw_id=pl.col("user").unique())
     users = _kept_entities(users, kept["user"], "user")
     items = _kept_entities(raw.items, kept["item"], "item")
@@ -110,15 +116,38 @@ def build(raw: RawLogs, config: DataConfig) -> Dataset:
         interactions=_finish_interactions(raw, config, kept, users, items),
         known_ratings=known,
         rating_range=raw.rating_range,
-        statements=(*raw.statements, *_statements(raw, config, combined, kept, k)),
+        statements=(*raw.statements, *_statements(raw, config, repeated, combined, kept, k)),
+        disliked=_disliked(zeros if config.zeros == "disliked" else zeros.clear(), users, items),
+        cautions=_zeros_said(raw, config, zeros.height, combined.height),
     )
 
 
-def _require_enough(raw: RawLogs, combined: pl.DataFrame, kept: pl.DataFrame, k: int) -> None:
+def _without_zeros(raw: RawLogs, combined: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Pairs that were used or rated, and those of implicit feedback whose value is 0."""
+    if raw.feedback == "explicit":
+        if combined["value"].n_unique() == 1 and raw.known_ratings is None:
+            raise InputError(f"every rating is {combined['value'][0]:g}: nothing can be learnt from them", file=raw.file,
+                             fix="give ratings that differ, or implicit feedback, for which every row is a use")  # fmt: skip
+        return combined, combined.clear()
+    used = combined.filter(pl.col("value") > 0)
+    if combined.height and not used.height:
+        raise InputError(f"the {raw.unit} are 0 in every row: nobody used anything", file=raw.file,
+                         fix="give logs of what was used, or name another column of values")  # fmt: skip
+    return used, combined.filter(pl.col("value") <= 0)
+
+
+def _zeros_said(raw: RawLogs, config: DataConfig, zeros: int, used: int) -> tuple[str, ...]:
+    if not zeros:
+        return ()
+    choices = {"ignored": "they are ignored; data.zeros disliked counts them as observed dislikes",
+               "disliked": "they count as observed dislikes; data.zeros ignored leaves them out"}  # fmt: skip
+    return (f"{zeros:,} of {zeros + used:,} user-item pairs have 0 {raw.unit}: {choices[config.zeros]}.",)
+
+
+def _require_enough(raw: RawLogs, combined: pl.DataFrame, zeros: int, kept: pl.DataFrame, k: int) -> None:
     if min(kept["user"].n_unique(), kept["item"].n_unique()) < 2:
-        problem = (
-            f"the {k}-core leaves {_count(kept)} of {_count(combined)}; two users and two items are needed"
-        )
+        besides = f", besides {zeros:,} of 0 {raw.unit}" if zeros else ""
+        problem = f"the {k}-core leaves {_count(kept)} of {_count(combined)}{besides}; two users and two items are needed"
         raise InputError(problem, file=raw.file, fix="give more data, or set a smaller k_core")
 
 
@@ -130,22 +159,33 @@ def _kept_entities(entities: pl.DataFrame, kept: pl.Series, name: str) -> pl.Dat
     return ordered.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).alias(name))
 
 
-def _finish_interactions(
-    raw: RawLogs, config: DataConfig, kept: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame
-) -> pl.DataFrame:
-    coded = kept.with_columns(
+def _coded(pairs: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """With the numbers of users and items, all of whom are kept, for their ids."""
+    return pairs.with_columns(
         pl.col(name).replace_strict(frame["raw_id"], frame[name], return_dtype=pl.Int32)
         for name, frame in (("user", users), ("item", items))
     )
+
+
+def _disliked(zeros: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """What kept users declined of the kept items, by number."""
+    for name, frame in (("user", users), ("item", items)):
+        zeros = zeros.filter(pl.col(name).is_in(frame["raw_id"].to_list()))
+    return _coded(zeros, users, items).select(*DISLIKED).sort(*DISLIKED)
+
+
+def _finish_interactions(
+    raw: RawLogs, config: DataConfig, kept: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame
+) -> pl.DataFrame:
+    coded = _coded(kept, users, items)
     grade = explicit_grade(*raw.rating_range) if raw.feedback == "explicit" else implicit_grade()
     ordered = order_within_user(coded, config.seed).with_columns(grade=grade)
     return ordered.with_columns(part=part_of_user(config.history_length)).select(*SCHEMAS["interactions"])
 
 
 def _statements(
-    raw: RawLogs, config: DataConfig, combined: pl.DataFrame, kept: pl.DataFrame, k: int
+    raw: RawLogs, config: DataConfig, repeated: int, combined: pl.DataFrame, kept: pl.DataFrame, k: int
 ) -> list[str]:
-    repeated = raw.interactions.height - combined.height
     explicit = raw.feedback == "explicit"
     rule = "the last rating stands" if explicit else f"their {raw.unit} are summed"
     low, high = raw.rating_range

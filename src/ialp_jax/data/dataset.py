@@ -12,11 +12,12 @@ import polars as pl
 from jaxtyping import Float, Int
 
 from ialp_jax.artifacts import InputError, atomic_path, fingerprint, read_manifest, write_manifest
-from ialp_jax.data.validate import validate
+from ialp_jax.data.validate import DISLIKED, validate
 from ialp_jax.values import checked
 
 KIND = "dataset"
 FRAMES = ("users", "items", "interactions")
+DISLIKED_NAME = "disliked.parquet"
 
 Source = Literal["logs", "synthetic"]
 Domain = Literal["games", "music", "clothes", "books", "movies", "generic"]
@@ -44,6 +45,8 @@ class Dataset:
         known_ratings: float32 [U, N] on the raw scale where the source ships every rating, else None.
         rating_range: lowest and highest rating on the raw scale; (0, 1) for implicit feedback.
         statements: how the data were combined, filtered, graded, ordered and split; reports print them.
+        disliked: user Int32, item Int32: pairs without an interaction that the logs say was declined (value 0).
+        cautions: what a reader must know of the logs before results are believed; terminal and page say them.
 
     Raises:
         InputError: if a frame breaks the rules above.
@@ -59,6 +62,8 @@ class Dataset:
     known_ratings: Float[np.ndarray, "U N"] | None = field(repr=False)
     rating_range: tuple[float, float]
     statements: tuple[str, ...] = field(repr=False)
+    disliked: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=DISLIKED), repr=False)
+    cautions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         validate(self)
@@ -85,18 +90,29 @@ class Dataset:
         matrix = (
             None if self.known_ratings is None else hashlib.sha256(self.known_ratings.tobytes()).hexdigest()
         )
-        return fingerprint(KIND, self._properties(), self.statements, frames, matrix)
+        disliked = [_hash_frame(self.disliked)] if self.disliked.height else []
+        return fingerprint(KIND, self._properties(), self.statements, frames, matrix, *disliked)
 
     def _properties(self) -> dict[str, Any]:
-        names = ("name", "source", "domain", "feedback", "rating_range")
+        names = (
+            "name",
+            "source",
+            "domain",
+            "feedback",
+            "rating_range",
+            *(["cautions"] if self.cautions else []),
+        )
         return {name: getattr(self, name) for name in names}
 
     def save(self, directory: Path, parents: Mapping[str, str] | None = None) -> None:
-        """Writes parquet files, `known_ratings.npy` where there is one, and the manifest; all or nothing."""
+        """Writes parquet files (`disliked` where there are any), `known_ratings.npy` where there is one, and the manifest; all
+        or nothing."""
         with atomic_path(directory) as temporary:
             temporary.mkdir()
             for name in FRAMES:
                 getattr(self, name).write_parquet(temporary / f"{name}.parquet")
+            if self.disliked.height:
+                self.disliked.write_parquet(temporary / DISLIKED_NAME)
             if self.known_ratings is not None:
                 np.save(temporary / "known_ratings.npy", self.known_ratings, allow_pickle=False)
             config = {**self._properties(), "content": self.fingerprint}
@@ -114,8 +130,11 @@ class Dataset:
         matrix_name = "known_ratings.npy"
         stored = matrix_name in manifest.files
         matrix = np.load(directory / matrix_name, allow_pickle=False) if stored else None
+        if DISLIKED_NAME in manifest.files:
+            frames["disliked"] = pl.read_parquet(directory / DISLIKED_NAME)
         properties = {key: value for key, value in manifest.config.items() if key != "content"}
-        properties["rating_range"] = tuple(properties["rating_range"])
+        for name in {"rating_range", "cautions"} & properties.keys():
+            properties[name] = tuple(properties[name])
         return cls(**properties, **frames, known_ratings=matrix, statements=tuple(manifest.statements))
 
 

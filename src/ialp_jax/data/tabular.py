@@ -19,6 +19,7 @@ from ialp_jax.data.reading import (
     require_values,
 )
 from ialp_jax.data.times import sortable_times
+from ialp_jax.data.validate import require_scale
 from ialp_jax.values import checked
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".dat": "\t"}
@@ -78,10 +79,7 @@ def load(directory: Path, config: DataConfig, tables: TabularConfig | None = Non
         raise InputError(
             "explicit feedback needs a column of ratings", column="value", fix="name it with value"
         )
-    if tables.rating_range[0] >= tables.rating_range[1]:
-        raise InputError(
-            f"the setting is {tables.rating_range}", column="rating_range", fix="give lowest, highest"
-        )
+    require_scale(tables.rating_range)
     items_file, logs_file = directory / tables.items, directory / tables.interactions
     items = _items(items_file, tables)
     wanted = [

@@ -28,11 +28,13 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "part": pl.String(),
     },
 }
+DISLIKED: dict[str, pl.DataType] = {"user": pl.Int32(), "item": pl.Int32()}
 OPTIONAL = {"users": {"text": pl.String()}}
 
 
 def validate(dataset: "Dataset") -> None:
     """Raises `InputError` naming the frame and column of the first rule of `Dataset` that is broken."""
+    require_scale(dataset.rating_range)
     for name in SCHEMAS:
         _validate_schema(name, getattr(dataset, name))
     users, items, interactions = dataset.users, dataset.items, dataset.interactions
@@ -47,6 +49,7 @@ def validate(dataset: "Dataset") -> None:
         "is not offline, profiled, online or unused",
     )
     _validate_interactions(interactions, users.height, items.height)
+    _validate_disliked(dataset.disliked, interactions, users.height, items.height)
     _validate_ratings(dataset)
 
 
@@ -65,17 +68,12 @@ def _validate_schema(name: str, frame: pl.DataFrame) -> None:
 
 def _validate_interactions(interactions: pl.DataFrame, num_users: int, num_items: int) -> None:
     name = "interactions"
-    for column, size in (("user", num_users), ("item", num_items)):
-        _require(
-            interactions[column].is_between(0, size - 1).all(), name, column, f"is outside 0..{size - 1}"
-        )
+    _validate_pairs(interactions, name, num_users, num_items)
     _require(interactions["value"].is_finite().all(), name, "value", "is not finite")
     _require(interactions["grade"].is_between(0, 1).all(), name, "grade", "is outside [0, 1]")
     _require(
         interactions["part"].is_in(["history", "held_out"]).all(), name, "part", "is not history or held_out"
     )
-    unique = not interactions.select("user", "item").is_duplicated().any()
-    _require(unique, name, "item", "has the same user and item twice")
     counted = interactions.select(same=pl.col("position") == pl.int_range(pl.len()).over("user"))[
         "same"
     ].all()
@@ -83,9 +81,25 @@ def _validate_interactions(interactions: pl.DataFrame, num_users: int, num_items
     _require(ordered, name, "position", "is not 0, 1, 2, ... within each user, sorted by user")
 
 
+def _validate_pairs(frame: pl.DataFrame, name: str, num_users: int, num_items: int) -> None:
+    for column, size in (("user", num_users), ("item", num_items)):
+        _require(frame[column].is_between(0, size - 1).all(), name, column, f"is outside 0..{size - 1}")
+    unique = not frame.select("user", "item").is_duplicated().any()
+    _require(unique, name, "item", "has the same user and item twice")
+
+
+def _validate_disliked(
+    disliked: pl.DataFrame, interactions: pl.DataFrame, num_users: int, num_items: int
+) -> None:
+    name = "disliked"
+    _require(dict(disliked.schema) == DISLIKED, name, "user, item", f"are not {DISLIKED}")
+    _validate_pairs(disliked, name, num_users, num_items)
+    met = disliked.join(interactions, on=["user", "item"], how="semi").height
+    _require(not met, name, "item", "is among the user's interactions")
+
+
 def _validate_ratings(dataset: "Dataset") -> None:
     low, high = dataset.rating_range
-    _require(low < high, "dataset", "rating_range", f"is ({low}, {high}), lowest not below highest")
     if dataset.feedback == "explicit":
         inside = dataset.interactions["value"].is_between(low, high).all()
         _require(inside, "interactions", "value", f"is outside the rating range {low}..{high}")
@@ -98,6 +112,16 @@ def _validate_ratings(dataset: "Dataset") -> None:
     _require(right, "dataset", "known_ratings", f"is {found}, not float32 {list(shape)}")
     inside = bool(((ratings >= low) & (ratings <= high)).all())
     _require(inside, "dataset", "known_ratings", f"has values outside the rating range {low}..{high}")
+
+
+def require_scale(rating_range: tuple[float, float]) -> None:
+    """Raises `InputError` for a scale that is empty, or whose top is not above 0: rewards are ratings divided by it."""
+    low, high = rating_range
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        raise InputError(f"the scale is ({low:g}, {high:g})", column="rating_range", fix="give the lowest and the highest rating")  # fmt: skip
+    if high <= 0:
+        raise InputError(f"the highest rating is {high:g}, and rewards are ratings divided by it", column="rating_range",
+                         fix=f"add a number to all ratings so that the highest is above 0, for example {1 - low:g}")  # fmt: skip
 
 
 def _is_range(column: pl.Series) -> bool:
