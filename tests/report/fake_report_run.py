@@ -151,6 +151,7 @@ def fake_world():
         "env": "steam", "source": "synthetic", "users": 2386, "items": 1515, "interactions": 61_234,
         "statements": ["These numbers are random: this run was made up for a test.",
                        "Play hours were graded by their quantile within each item."],
+        "cautions": ["7 of 9 user-item pairs have 0 <hours>."],
         "fit": {"heldout": {"factorisation": {"rmse": 0.211, "auc": 0.883}, "popularity": {"auc": 0.821},
                             "mean": {"rmse": 0.287, "auc": 0.5}},
                 "item_mean_share": 0.41, "item_mean_auc": 0.896, "rank": 16},

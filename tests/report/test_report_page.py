@@ -47,6 +47,15 @@ def page_of(out):
     return (out / "report.html").read_text(encoding="utf-8")
 
 
+def test_what_to_know_of_logs_and_world_first_is_on_page_and_terminal(complete):
+    summary, out = complete
+    assert summary["notes"][0] == "7 of 9 user-item pairs have 0 <hours>."
+    assert "<p>7 of 9 user-item pairs have 0 &lt;hours&gt;.</p>" in page_of(out)
+    console = Console(file=StringIO(), width=100)
+    print_summary(summary, console)
+    assert summary["notes"][0] in console.file.getvalue()
+
+
 def test_the_page_fetches_nothing_and_its_ids_are_unique(complete):
     text = page_of(complete[1])
     page = Page(text)

@@ -30,6 +30,7 @@ class Logs:
     """Of a dataset all that a folder asks for."""
 
     fingerprint: str
+    source: str = "synthetic"
 
 
 def opened(one, dataset="these logs", table=None):

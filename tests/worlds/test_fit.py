@@ -20,7 +20,7 @@ from ialp_jax.worlds.fit.accuracy import rank_auc
 from ialp_jax.worlds.fit.affinity import fold, grade_thresholds
 from ialp_jax.worlds.fit.config import FitConfig
 from ialp_jax.worlds.fit.factorisation import Factors, factorise, make_pairs
-from ialp_jax.worlds.fit.factors import fit_factors
+from ialp_jax.worlds.fit.factors import hold_out
 from ialp_jax.worlds.fit.fit import fit_world
 from ialp_jax.worlds.fit.points import column_points
 from ialp_jax.worlds.world import DenseRatings, GradedFactorRatings
@@ -184,10 +184,12 @@ def test_a_published_matrix_is_taken_as_it_is():
 def test_the_world_that_is_played_is_the_one_whose_accuracy_is_said(feedback, monkeypatch):
     """Not its factorisation: what is reweighted, graded and clipped, as played, fitted without what is held out."""
     dataset = small_dataset(feedback, users=300, items=60)
-    config = FitConfig(rank=2, popularity_weight=0.5, grades=(0.0, 1.0), grade_percentiles=(80.0,))
-    held = fit_factors(dataset, config)[1]
+    config = FitConfig(
+        rank=2, popularity_weight=0.5, grades=(0.0, 1.0), grade_percentiles=(80.0,), weaken=False
+    )
+    held = hold_out(dataset, config)
     # A fit on all is then one on what is not held out: its world is what should have been measured.
-    monkeypatch.setattr("ialp_jax.worlds.fit.fit.fit_factors", lambda *_: (held.factors, held))
+    monkeypatch.setattr("ialp_jax.worlds.fit.fit.fit_factors", lambda *_: held.factors)
     world, report = fit_world(dataset, config, 3)
     frame = dataset.interactions
     users, items, values = (frame[name].to_numpy() for name in ("user", "item", "value"))

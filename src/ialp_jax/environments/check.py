@@ -43,9 +43,10 @@ def check_world(simulator: Simulator, world: World) -> list[CheckResult]:
 
 
 def check_environment(environment: Environment, dataset: Dataset) -> list[CheckResult]:
-    """Fits an environment's users to logs, and runs every check on the world that comes of it."""
-    world, _ = fit_world(dataset, environment.fit, environment.data.history_length)
-    return check_world(Simulator(environment.simulator), world)
+    """Fits an environment's users to logs, and runs every check on the world that comes of it; what to look at comes last."""
+    world, report = fit_world(dataset, environment.fit, environment.data.history_length)
+    looks = [CheckResult("logs and fit", True, caution, True) for caution in report.cautions]
+    return check_world(Simulator(environment.simulator), world) + looks
 
 
 def _signature(tree: Any) -> Any:
@@ -93,6 +94,14 @@ def _run_transcript(key: PRNGKeyArray, simulator: Simulator, world: World) -> An
     opened = jax.vmap(simulator.reset, (0, None))(jax.random.split(reset_key, SESSIONS), world)
     keys = jax.random.split(turns_key, simulator.config.turn_cap)
     return jax.lax.scan(turn, (*opened, jnp.ones(SESSIONS, bool)), keys)[1]
+
+
+def _ratings_differ(simulator: Simulator, world: World) -> CheckResult:
+    """Where nothing is better than anything else, nothing can be learnt."""
+    users = world.session_users[:SESSIONS]
+    ratings = np.asarray(jax.vmap(world.ratings.of_all)(jnp.asarray(users)))
+    problem = f"every user gives every item the rating {ratings.flat[0]:g}: nothing can be learnt"
+    return result("ratings differ", [problem] * (not np.ptp(ratings)), "some items please more than others")
 
 
 def _transforms(simulator: Simulator, world: World) -> CheckResult:
@@ -201,5 +210,5 @@ def _random_policy(simulator: Simulator, world: World) -> CheckResult:
 
 
 SESSION_CHECKS: tuple[Check, ...] = (
-    _transforms, _deterministic, _endings, _rewards, _masks, _one_trace, _random_policy,
+    _ratings_differ, _transforms, _deterministic, _endings, _rewards, _masks, _one_trace, _random_policy,
 )  # fmt: skip

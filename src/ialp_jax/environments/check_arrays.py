@@ -98,6 +98,8 @@ def _ranges(simulator: Simulator, world: World) -> CheckResult:
     problems = []
     if not world.rating_low < world.rating_high:
         problems.append(f"rating_low {world.rating_low} is not below rating_high {world.rating_high}")
+    if not world.rating_high > 0:
+        problems.append(f"rating_high {world.rating_high} is not above 0; rewards are divided by it")
     feedback = np.asarray(world.initial_feedback)
     if feedback.size and (feedback.min() < 0 or feedback.max() > 1):
         problems.append("initial_feedback leaves [0, 1]")

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+import polars as pl
 
 from ialp_jax.data.dataset import Dataset, offline_interactions, offline_users
 from ialp_jax.ranges import Weight, at_least, within
 from ialp_jax.values import checked
 from ialp_jax.worlds.fit.config import FitConfig
 from ialp_jax.worlds.fit.factorisation import Factors, factorise, make_pairs
-from ialp_jax.worlds.fit.factors import weighted_targets
+from ialp_jax.worlds.fit.factors import observed_pairs
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,13 @@ class FactorsConfig:
 
 def offline_factors(dataset: Dataset, config: FactorsConfig) -> Factors:
     """Factorises the offline users' interactions; `Factors.user` has a row for each of them, in their order."""
-    offline, frame = offline_users(dataset), offline_interactions(dataset)
+    offline = offline_users(dataset)
+    declined = dataset.disliked.filter(pl.col("user").is_in(offline.tolist()))
     rule = FitConfig(unobserved_weight=config.unobserved_weight, grade_weight=config.grade_weight)
-    targets, weights, unobserved = weighted_targets(dataset, rule, frame)
-    rows = np.searchsorted(offline, frame["user"].to_numpy())
-    pairs = make_pairs(rows, frame["item"].to_numpy(), targets, weights, unobserved)
+    observed = observed_pairs(dataset, rule, offline_interactions(dataset), declined)
+    rows = np.searchsorted(offline, observed.users)
+    pairs = make_pairs(rows, observed.items, observed.targets, observed.weights, observed.unobserved)
     shape = (len(offline), dataset.num_items)
     return factorise(
-        pairs, shape, config.rank, config.iterations, config.regularisation, unobserved, config.seed
+        pairs, shape, config.rank, config.iterations, config.regularisation, observed.unobserved, config.seed
     )

@@ -52,7 +52,8 @@ def render_page(run: RunFiles, summary: dict[str, Any]) -> str:
         footnote=footnote(summary),
         world=world_statement(summary),
         world_facts=facts(
-            run.world, skip={"env", "source", "users", "items", "interactions", "statements", "fit"}
+            run.world,
+            skip={"env", "source", "users", "items", "interactions", "statements", "cautions", "fit"},
         ),
         world_statements=run.world.get("statements", []),
         judge=judge,

@@ -1,6 +1,7 @@
 """A study by the dotted names of its fields: their types, and other values put into them."""
 
 import difflib
+import math
 import sys
 import types
 from collections.abc import Mapping

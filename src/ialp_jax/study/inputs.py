@@ -32,6 +32,7 @@ from ialp_jax.study.users_world import users_world
 from ialp_jax.worlds.fit.factorisation import Factors
 from ialp_jax.worlds.fit.points import sampled_distances
 from ialp_jax.worlds.fit.report import FitReport
+from ialp_jax.worlds.fit.settled import SettledFit, may_weaken, settle
 from ialp_jax.worlds.histories import sampled_histories, with_histories
 from ialp_jax.worlds.logs_world import logs_world, mixed_world
 from ialp_jax.worlds.near import near_table, tabulate_near
@@ -82,9 +83,21 @@ class Inputs:
         return None if self.finished is None else self.finished.content
 
     def sources(self, stage: Stage) -> dict[str, str | None]:
-        """What a stage reads that the configuration does not say: the logs, and a table that was made beforehand."""
+        """What a stage reads that the configuration does not say: the logs, a table that was made beforehand, and the penalty
+        of the users' world where another than the configured one is in force."""
         table = self.given_table if rest_on_table([stage]) else None
-        return {"dataset": self.dataset.fingerprint, "table": table}
+        return {"dataset": self.dataset.fingerprint, "table": table, **self._weakened}
+
+    @property
+    def _weakened(self) -> dict[str, str]:
+        """The penalty of the users' world where it is not the configured one, which runs may have been made with before."""
+        weaker = may_weaken(self.dataset, self.config.fit) and self._settled.weakened
+        return {"regularisation": repr(self._settled.config.regularisation)} if weaker else {}
+
+    @cached_property
+    def _settled(self) -> SettledFit:
+        with self._console.status("measuring what logs say of users"):
+            return settle(self.dataset, self.config.fit)
 
     @property
     def world(self) -> World:
@@ -98,7 +111,7 @@ class Inputs:
 
     @cached_property
     def _users(self) -> tuple[World, FitReport]:
-        return users_world(self.dataset, self.config, self._out / "dataset", self._console)
+        return users_world(self.dataset, self._settled, self.config, self._out / "dataset", self._console)
 
     @cached_property
     def table(self) -> PreferenceTable:
@@ -206,7 +219,7 @@ class Inputs:
         with self._console.status("recording sessions of offline users"):
             return kept(
                 self._out / "logged" / "recorded", [config, self.config.simulator, self.config.fit, self.config.data],
-                {"dataset": self.dataset.fingerprint},
+                {"dataset": self.dataset.fingerprint} | self._weakened,
                 "Recorded: a stated logging policy served offline users in their own simulator; propensities are exact.",
                 lambda: recorded_sessions(self.world, simulator, self.popularity, offline_users(self.dataset), config),
             )  # fmt: skip

@@ -132,6 +132,7 @@ def stream_metrics(
 
     Args:
         ledger: of every run, every leaf [R, K].
+        sound: which runs did not diverge.
         bins: leading ones that count, of a run that goes on (`StreamClock.whole_bins`); all if None.
 
     Raises:

@@ -10,6 +10,7 @@ from ialp_jax.preferences.quality.ranking import state_auc
 from ialp_jax.study.inputs import Inputs
 from ialp_jax.study.table import judge_record
 from ialp_jax.worlds.departure import REASONS
+from ialp_jax.worlds.fit.accuracy import mean_or_none
 from ialp_jax.worlds.fit.report import TOP_PERCENTILE, affinity_rows
 
 
@@ -23,6 +24,7 @@ def world_summary(name: str, inputs: Inputs) -> dict[str, Any]:
         "items": dataset.num_items,
         "interactions": dataset.num_interactions,
         "statements": [*dataset.statements, *fit.statements],
+        "cautions": fit.cautions,
         "fit": {
             "heldout": fit.held_out,
             "held_out_interactions": fit.held_out_interactions,
@@ -32,6 +34,7 @@ def world_summary(name: str, inputs: Inputs) -> dict[str, Any]:
             "popularity_personal_auc": fit.popularity_personal_auc,
             "popularity_weight": fit.popularity_weight,
             "rank": config.fit.rank,
+            "regularisation": fit.regularisation,
         },
         "departure": {
             "rules": config.simulator.rules,
@@ -74,7 +77,7 @@ def preference_summary(inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def _auc(scores: Float[np.ndarray, "S N"], affinities: Float[np.ndarray, "S N"]) -> float:
-    """Mean over states of the AUC against each one's own top 10 % of the catalogue."""
+def _auc(scores: Float[np.ndarray, "S N"], affinities: Float[np.ndarray, "S N"]) -> float | None:
+    """Mean over states of the AUC against each one's own top 10 % of the catalogue; None if no state has one."""
     top = affinities >= np.percentile(affinities, TOP_PERCENTILE, axis=1, keepdims=True)
-    return float(np.nanmean(state_auc(scores, top, np.ones_like(top))))
+    return mean_or_none(state_auc(scores, top, np.ones_like(top)))

@@ -3,27 +3,29 @@
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.worlds.fit.fit import fit_world
 from ialp_jax.worlds.fit.report import FitReport
+from ialp_jax.worlds.fit.settled import SettledFit
 from ialp_jax.worlds.near import tabulate_near
 from ialp_jax.worlds.world import World
 
 
 def users_world(
-    dataset: Dataset, config: StudyConfig, directory: Path, console: Console
+    dataset: Dataset, settled: SettledFit, config: StudyConfig, directory: Path, console: Console
 ) -> tuple[World, FitReport]:
-    """The world that all users live in, and how well it fits; writes the dataset to `directory`.
+    """The world that all users live in, and how well it fits the logs; writes the dataset to `directory`.
 
     Raises:
         InputError: if the longest session would leave nothing to recommend.
     """
     _keep_dataset(dataset, directory)
     with console.status("fitting the users' world"):
-        world, fit = fit_world(dataset, config.fit, config.data.history_length)
+        world, fit = fit_world(dataset, config.fit, config.data.history_length, settled)
     _check_room(world, config)
     _print_fit(fit, console)
     return tabulate_near(world), fit
@@ -55,8 +57,13 @@ def _check_room(world: World, config: StudyConfig) -> None:
 
 
 def _print_fit(fit: FitReport, console: Console) -> None:
-    others = ", ".join(
-        f"{name} {accuracy.auc:.3f}" for name, accuracy in fit.held_out.items() if name != "world"
-    )
-    console.print(f"users' world: AUC of held-out interactions {fit.held_out['world'].auc:.3f} as it is played ({others}); item "
-                  f"means explain {fit.item_mean_share:.0%} of the ratings")  # fmt: skip
+    shown = {
+        name: "not measurable" if accuracy.auc is None else f"{accuracy.auc:.3f}"
+        for name, accuracy in fit.held_out.items()
+    }
+    others = ", ".join(f"{name} {auc}" for name, auc in shown.items() if name != "world")
+    share = "none" if fit.item_mean_share is None else f"{fit.item_mean_share:.0%}"
+    console.print(f"users' world: AUC of held-out interactions {shown['world']} as it is played ({others}); item means explain "
+                  f"{share} of the ratings")  # fmt: skip
+    for caution in fit.cautions:
+        console.print(f"[yellow]{escape(caution)}[/yellow]")

@@ -11,16 +11,22 @@ from scipy.stats import rankdata
 
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.worlds.fit.config import FitConfig
-from ialp_jax.worlds.fit.factors import HeldOut, weighted_targets
+from ialp_jax.worlds.fit.factors import HeldOut, observed_pairs, weighted_targets
 
 MOST_USERS = 500  # sampled for measurements over the whole catalogue
 
 Predictor = Callable[[int], Float[np.ndarray, "N"]]  # user -> score of every item
 
 
+CLEAR, LEAST = (
+    2.0,
+    0.01,
+)  # standard errors, and AUC, by which a difference must exceed zero to be told from chance
+
+
 @dataclass(frozen=True)
 class Accuracy:
-    """Of one predictor on the held-out interactions.
+    """Of one predictor on the held-out interactions; None where it is not measurable.
 
     Attributes:
         auc: mean over (at most 500 sampled) users of the probability that a held-out item outranks one the
@@ -31,8 +37,32 @@ class Accuracy:
             (target 0). None for counts, and for the grades of implicit feedback, which are no targets.
     """
 
-    auc: float
+    auc: float | None
     rmse: float | None
+
+
+@dataclass(frozen=True)
+class HeldOutAccuracy:
+    """Of the factorisation and of two predictors that do not know the user.
+
+    Attributes:
+        of: by name: "factorisation", "popularity" and "mean".
+        best_blind: which of the latter two has the higher AUC.
+        gain: mean over users of the factorisation's AUC less that one's; None where it is not measurable.
+        error: standard error of that mean over users.
+    """
+
+    of: dict[str, Accuracy]
+    best_blind: str
+    gain: float | None
+    error: float | None
+
+    @property
+    def personal(self) -> bool | None:
+        """Whether knowing the user clearly helps; None where that is not measurable."""
+        if self.gain is None or self.error is None:
+            return None
+        return self.gain > max(CLEAR * self.error, LEAST)
 
 
 def rank_auc(scores: Float[np.ndarray, "n"], positive: Bool[np.ndarray, "n"]) -> float:
@@ -44,18 +74,9 @@ def rank_auc(scores: Float[np.ndarray, "n"], positive: Bool[np.ndarray, "n"]) ->
     return float((rankdata(scores)[positive].sum() - wins * (wins + 1) / 2) / (wins * losses))
 
 
-def accuracies(
-    dataset: Dataset, config: FitConfig, held_out: HeldOut, played: Predictor
-) -> dict[str, Accuracy]:
-    """Accuracy of "world", of its "factorisation" and of two baselines on what they were not fitted to.
-
-    Args:
-        dataset: the logs.
-        config: settings of the fit.
-        held_out: what to predict, and the factorisation without it.
-        played: ratings in the world that is played, made from that factorisation: reweighted, and clipped or graded. Or
-            those of the publisher's matrix, which is not factorised: "factorisation" is left out then.
-    """
+def accuracies(dataset: Dataset, config: FitConfig, held_out: HeldOut) -> HeldOutAccuracy:
+    """Accuracy of the factorisation and of two baselines on what it was not fitted to; of a published matrix, which is not
+    factorised, the baselines' alone."""
     training = dataset.interactions.filter(pl.Series(~held_out.chosen))
     factors = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), held_out.factors)
     counts = np.bincount(training["item"], minlength=dataset.num_items).astype(float)
@@ -66,26 +87,57 @@ def accuracies(
         return bias + factors.item @ factors.user[user]
 
     predictors: dict[str, Predictor] = {
-        "world": played, "factorisation": factorisation, "popularity": lambda user: counts, "mean": lambda user: means,
+        "factorisation": factorisation, "popularity": lambda user: counts, "mean": lambda user: means,
     }  # fmt: skip
     if dataset.known_ratings is not None:
         del predictors["factorisation"]
-    implicit = dataset.feedback == "implicit"
-    measure = _implicit_accuracy if implicit else _explicit_accuracy
-    found = {name: measure(dataset, config, held_out.chosen, predict) for name, predict in predictors.items()}
-    without_error = ("world", "popularity") if implicit else ("popularity",)
-    return found | {name: Accuracy(found[name].auc, None) for name in without_error}
+    aucs, rmse = {}, {}
+    for name, predict in predictors.items():
+        aucs[name], rmse[name] = _measure(dataset)(dataset, config, held_out.chosen, predict)
+    rmse["popularity"] = None
+    mean = {name: mean_or_none(of_users) for name, of_users in aucs.items()}
+    best = max(("mean", "popularity"), key=lambda name: mean[name] or 0.0)
+    gains = aucs["factorisation"] - aucs[best] if "factorisation" in aucs else np.zeros(0)
+    gains = gains[np.isfinite(gains)]
+    error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else None
+    of = {name: Accuracy(mean[name], rmse[name]) for name in predictors}
+    return HeldOutAccuracy(of, best, mean_or_none(gains), error)
+
+
+def played_accuracy(
+    dataset: Dataset, config: FitConfig, chosen: Bool[np.ndarray, "n"], played: Predictor
+) -> Accuracy:
+    """Accuracy of the world that is played, where it was made without the chosen interactions.
+
+    Args:
+        dataset: the logs.
+        config: settings of the fit.
+        chosen: interactions that are held out.
+        played: its ratings: reweighted, and clipped or graded; or those of the publisher's matrix.
+    """
+    aucs, rmse = _measure(dataset)(dataset, config, chosen, played)
+    return Accuracy(mean_or_none(aucs), None if dataset.feedback == "implicit" else rmse)
+
+
+def _measure(dataset: Dataset) -> Callable[..., tuple[Float[np.ndarray, "users"], float | None]]:
+    return _implicit_accuracy if dataset.feedback == "implicit" else _explicit_accuracy
+
+
+def mean_or_none(values: Float[np.ndarray, "n"]) -> float | None:
+    """Mean of the values that are no NaN; None if there are none."""
+    measured = values[~np.isnan(values)]
+    return float(np.mean(measured)) if len(measured) else None
 
 
 def _item_means(
     dataset: Dataset, config: FitConfig, training: pl.DataFrame, mean: float
 ) -> Float[np.ndarray, "N"]:
     """Best constant prediction of every item under the same weights; the overall mean where unseen."""
-    items, size = training["item"].to_numpy(), dataset.num_items
-    targets, weights, unobserved = weighted_targets(dataset, config, training)
-    counts = np.bincount(items, minlength=size)
-    mass = np.bincount(items, weights, minlength=size) + unobserved * (dataset.num_users - counts)
-    sums = np.bincount(items, weights * targets, minlength=size)
+    observed, size = observed_pairs(dataset, config, training, dataset.disliked), dataset.num_items
+    counts = np.bincount(observed.items, minlength=size)
+    mass = np.bincount(observed.items, observed.weights, minlength=size)
+    mass = mass + observed.unobserved * (dataset.num_users - counts)
+    sums = np.bincount(observed.items, observed.weights * observed.targets, minlength=size)
     return np.divide(sums, mass, out=np.full(size, mean), where=mass > 0)
 
 
@@ -106,17 +158,18 @@ def _rows_by_user(
 
 def _implicit_accuracy(
     dataset: Dataset, config: FitConfig, held: Bool[np.ndarray, "n"], predict: Predictor
-) -> Accuracy:
+) -> tuple[Float[np.ndarray, "users"], float | None]:
+    """AUC of every user for whom there is one, and the error."""
     frame = dataset.interactions
     users, items = frame["user"].to_numpy(), frame["item"].to_numpy()
     _, weights, unobserved = weighted_targets(dataset, config, frame)
     generator = np.random.default_rng(config.seed)
-    everything, kept = _rows_by_user(users, np.ones(len(users), bool)), _rows_by_user(users, held)
+    kept, touched = _rows_by_user(users, held), _touched(dataset)
     aucs, errors, masses = [], [], []
     for user in sampled_users(users[held], config.seed).tolist():
         scores, rows = predict(user), kept[user]
         untouched = np.ones(len(scores), bool)
-        untouched[items[everything[user]]] = False
+        untouched[touched[user]] = False
         if not untouched.any():
             continue
         wins, losses = scores[items[rows]], scores[untouched]
@@ -126,13 +179,23 @@ def _implicit_accuracy(
         share = unobserved * len(losses) * config.held_out_fraction / len(wins)
         errors.extend([(1.0 - wins) ** 2, sampled**2])
         masses.extend([weights[rows], np.full(len(wins), share)])
+    if not aucs:
+        return np.zeros(0), None
     error, mass = np.concatenate(errors), np.concatenate(masses)
-    return Accuracy(float(np.mean(aucs)), float(np.sqrt(np.sum(mass * error) / np.sum(mass))))
+    return np.array(aucs), float(np.sqrt(np.sum(mass * error) / np.sum(mass)))
+
+
+def _touched(dataset: Dataset) -> dict[int, Int[np.ndarray, "r"]]:
+    """Every user's items of which the logs say something."""
+    pairs = pl.concat([dataset.interactions.select("user", "item"), dataset.disliked]).sort("user")
+    users, items = pairs["user"].to_numpy(), pairs["item"].to_numpy()
+    return {user: items[rows] for user, rows in _rows_by_user(users, np.ones(len(users), bool)).items()}
 
 
 def _explicit_accuracy(
     dataset: Dataset, config: FitConfig, held: Bool[np.ndarray, "n"], predict: Predictor
-) -> Accuracy:
+) -> tuple[Float[np.ndarray, "users"], float | None]:
+    """AUC of every user, NaN where there is none, and the error."""
     frame = dataset.interactions
     users, items, values = (frame[name].to_numpy() for name in ("user", "item", "value"))
     kept = _rows_by_user(users, held)
@@ -142,4 +205,4 @@ def _explicit_accuracy(
         scores, truth = predict(user)[items[kept[user]]], values[kept[user]]
         aucs.append(rank_auc(scores, truth > truth.mean()))
         errors.append((np.clip(scores, low, high) - truth) ** 2)
-    return Accuracy(float(np.nanmean(aucs)), float(np.sqrt(np.mean(np.concatenate(errors)))))
+    return np.array(aucs), float(np.sqrt(np.mean(np.concatenate(errors))))

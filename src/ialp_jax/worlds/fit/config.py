@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Annotated
 
 from ialp_jax.artifacts import InputError
+from ialp_jax.marks import Since
 from ialp_jax.ranges import Percentile, Share, Weight, at_least, within
 from ialp_jax.values import checked
 
@@ -20,6 +21,9 @@ class FitConfig:
     """Alternating least squares passes over users and items."""
     regularisation: Annotated[float, within(1e-9, 1e9)] = 3.0
     """Ridge penalty on every factor and bias, in units of one observed interaction."""
+    weaken: Annotated[bool, Since(True)] = True
+    """Real logs only: where this penalty leaves users no taste of their own, the one of three weaker ones with the highest
+    held-out AUC is taken (and said)."""
     unobserved_weight: Annotated[float, within(1e-9, 1e9)] = 0.05
     """Implicit feedback only: weight of a pair nobody logged (target 0) beside an observed one (target 1)."""
     grade_weight: Weight = 1.0

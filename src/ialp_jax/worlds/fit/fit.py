@@ -9,17 +9,20 @@ from jaxtyping import Bool, Float, Int
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.dataset import Dataset, histories
-from ialp_jax.worlds.fit.accuracy import Predictor, accuracies
+from ialp_jax.worlds.fit.accuracy import Predictor, played_accuracy
 from ialp_jax.worlds.fit.affinity import fold, grade_thresholds
 from ialp_jax.worlds.fit.config import FitConfig
 from ialp_jax.worlds.fit.factorisation import Factors
 from ialp_jax.worlds.fit.factors import fit_factors
 from ialp_jax.worlds.fit.points import column_points, sampled_distances
 from ialp_jax.worlds.fit.report import FitReport, measure_world
+from ialp_jax.worlds.fit.settled import SettledFit, settle
 from ialp_jax.worlds.world import DenseRatings, Departure, FactorRatings, GradedFactorRatings, Ratings, World
 
 
-def fit_world(dataset: Dataset, config: FitConfig, history_length: int) -> tuple[World, FitReport]:
+def fit_world(
+    dataset: Dataset, config: FitConfig, history_length: int, settled: SettledFit | None = None
+) -> tuple[World, FitReport]:
     """Fits the world of a dataset's users on all its logs.
 
     Implicit feedback becomes graded ratings by each user's own affinity percentiles; explicit ratings become
@@ -31,6 +34,7 @@ def fit_world(dataset: Dataset, config: FitConfig, history_length: int) -> tuple
         dataset: the logs.
         config: settings.
         history_length: H, slots of the history that opens a session.
+        settled: what `settle` made of dataset and settings, if it is known.
 
     Returns:
         The world and how well it fits.
@@ -38,8 +42,10 @@ def fit_world(dataset: Dataset, config: FitConfig, history_length: int) -> tuple
     Raises:
         InputError: if no user is in the split, or the settings leave nothing to fit on.
     """
-    factors, held_out = fit_factors(dataset, config)
-    accuracy = accuracies(dataset, config, held_out, _played(dataset, config, held_out.factors))
+    settled = settle(dataset, config) if settled is None else settled
+    config, held_out = settled.config, settled.held_out
+    played = played_accuracy(dataset, config, held_out.chosen, _played(dataset, config, held_out.factors))
+    factors = fit_factors(dataset, config)
     ratings, statement = _ratings(dataset, config, *fold(factors, config.popularity_weight))
     vectors = _item_vectors(ratings)
     distances = sampled_distances(vectors, config.seed)
@@ -61,8 +67,7 @@ def fit_world(dataset: Dataset, config: FitConfig, history_length: int) -> tuple
         allowed_items=jnp.zeros((dataset.num_users, 0), jnp.int32),
         departure=_departure(config, threshold),
     )
-    report = measure_world(dataset, config, world, accuracy, int(held_out.chosen.sum()), distances, statement)
-    return world, report
+    return world, measure_world(dataset, settled, played, world, distances, statement)
 
 
 def _played(dataset: Dataset, config: FitConfig, factors: Factors) -> Predictor:

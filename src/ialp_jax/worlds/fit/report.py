@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ialp_jax.data.dataset import Dataset
-from ialp_jax.worlds.fit.accuracy import Accuracy, rank_auc, sampled_users
-from ialp_jax.worlds.fit.config import FitConfig
+from ialp_jax.worlds.fit.accuracy import Accuracy, mean_or_none, rank_auc, sampled_users
+from ialp_jax.worlds.fit.cautions import cautions
+from ialp_jax.worlds.fit.settled import SettledFit
 from ialp_jax.worlds.world import DenseRatings, FactorRatings, GradedFactorRatings, World
 
 TOP_PERCENTILE = 90.0  # a user's favourites begin here, for the AUCs against the world
@@ -18,7 +19,7 @@ DISTANCE_PERCENTILES = (0, 1, 5, 10, 25, 50, 75, 90, 100)
 
 @dataclass(frozen=True)
 class FitReport:
-    """What a reader must know about a fitted world.
+    """What a reader must know about a fitted world; None for what has no meaning in it.
 
     Attributes:
         held_out: accuracy of "world" (what is played: reweighted, and graded or clipped), "factorisation" (from which it is
@@ -38,33 +39,37 @@ class FitReport:
         distance_percentile: the percentile of item distances at which it lies.
         distances: 0, 1, 5, 10, 25, 50, 75, 90 and 100 % percentiles of the distances between two different
             items.
+        regularisation: penalty of the factorisation in force.
         statements: sentences a reader of any later report must see.
+        cautions: what a reader must know before results are believed, the dataset's own included.
     """
 
     held_out: dict[str, Accuracy]
     held_out_interactions: int
-    item_mean_share: float
-    item_mean_auc: float
-    popularity_auc: float
-    popularity_personal_auc: float
-    user_blind_share: float
+    item_mean_share: float | None
+    item_mean_auc: float | None
+    popularity_auc: float | None
+    popularity_personal_auc: float | None
+    user_blind_share: float | None
     popularity_weight: float
     distance_threshold: float
     distance_percentile: float
     distances: dict[str, float]
+    regularisation: float
     statements: tuple[str, ...]
+    cautions: tuple[str, ...]
 
 
 def measure_world(
     dataset: Dataset,
-    config: FitConfig,
+    settled: SettledFit,
+    played: Accuracy,
     world: World,
-    accuracy: dict[str, Accuracy],
-    held_out_interactions: int,
     distances: Float[np.ndarray, "n"],
     statement: str,
 ) -> FitReport:
     """Measures what popularity alone explains of a world and puts the report together."""
+    config = settled.config
     users = sampled_users(np.asarray(world.session_users), config.seed)
     ratings = np.asarray(jax.vmap(world.ratings.of_all)(jnp.asarray(users)))
     affinities = affinity_rows(world, users)
@@ -74,10 +79,11 @@ def measure_world(
     )
     threshold = float(world.departure.distance_threshold)
     percentile = float(np.mean(distances < threshold) * 100)
+    share = float(ratings.mean(axis=0).var() / ratings.var()) if np.ptp(ratings) > 0 else None
     return FitReport(
-        held_out=accuracy,
-        held_out_interactions=held_out_interactions,
-        item_mean_share=float(ratings.mean(axis=0).var() / ratings.var()),
+        held_out={"world": played, **settled.accuracy.of},
+        held_out_interactions=int(settled.held_out.chosen.sum()),
+        item_mean_share=share,
         item_mean_auc=favourites_auc(means, affinities),
         popularity_auc=favourites_auc(counts, affinities),
         popularity_personal_auc=favourites_auc(counts, affinities - means),
@@ -86,6 +92,8 @@ def measure_world(
         distance_threshold=threshold,
         distance_percentile=percentile,
         distances={f"{p} %": float(np.percentile(distances, p)) for p in DISTANCE_PERCENTILES},
+        regularisation=config.regularisation,
+        cautions=cautions(dataset, settled, share),
         statements=(statement, f"Users leave when an item is nearer than {threshold:.4g} to a recent one, "
                     f"the {percentile:.1f} % percentile of item distances (if that rule is in force)."),
     )  # fmt: skip
@@ -100,15 +108,15 @@ def affinity_rows(world: World, users: Int[np.ndarray, "r"]) -> Float[np.ndarray
     return np.asarray(ratings.users)[users] @ np.asarray(ratings.items).T
 
 
-def user_blind_share(ratings: Float[np.ndarray, "r N"], length: int = 20) -> float:
-    """Mean rating of the `length` items with the highest means over that of each user's own best `length`."""
+def user_blind_share(ratings: Float[np.ndarray, "r N"], length: int = 20) -> float | None:
+    """Mean rating of the `length` items with the highest means over that of each user's own best `length`; None if that is 0."""
     same = np.argsort(-ratings.mean(axis=0), kind="stable")[:length]
     own = np.sort(ratings, axis=1)[:, -length:]
-    return float(ratings[:, same].mean() / own.mean())
+    return float(ratings[:, same].mean() / own.mean()) if own.mean() else None
 
 
-def favourites_auc(scores: Float[np.ndarray, "N"], affinities: Float[np.ndarray, "r N"]) -> float:
-    """Mean over users of the AUC of `scores` against each user's own top 10 % of the catalogue."""
+def favourites_auc(scores: Float[np.ndarray, "N"], affinities: Float[np.ndarray, "r N"]) -> float | None:
+    """Mean over users of the AUC of `scores` against each user's own top 10 % of the catalogue; None if nobody has one."""
     cuts = np.percentile(affinities, TOP_PERCENTILE, axis=1)
     aucs = [rank_auc(scores, row >= cut) for row, cut in zip(affinities, cuts, strict=True)]
-    return float(np.nanmean(aucs))
+    return mean_or_none(np.array(aucs))
