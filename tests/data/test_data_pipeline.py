@@ -256,7 +256,7 @@ def test_ratings_of_zero_are_ratings():
         ([(user, item, 5) for user in "ab" for item in "xy"],
          {"feedback": "explicit", "rating_range": (1.0, 5.0)}, "every rating is 5: nothing can be learnt"),
         (SEEN, {"feedback": "explicit", "rating_range": (-5.0, 0.0)}, "highest rating is 0.*above 0, for example 6"),
-        (SEEN, {"feedback": "explicit", "rating_range": (1.0, float("nan"))}, r"the scale is \(1, nan\)"),
+        (SEEN, {"feedback": "explicit", "rating_range": (1.0, float("nan"))}, r"rating_range: nan is not a finite number"),
         ([("a", "x", 1), ("a", "y", 0), ("b", "y", 0)], {}, "of 1 users x 1 items x 1 interactions, besides 2 of 0 hours"),
     ],
 )  # fmt: skip

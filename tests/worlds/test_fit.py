@@ -225,8 +225,8 @@ def test_the_fit_depends_on_the_seed_alone():
         ({"grades": (0.0, 1.0)}, "fit.grades"),
         ({"grade_percentiles": (90.0, 80.0, 95.0, 98.0)}, "fit.grade_percentiles"),
         ({"grades": (0.1, 0.25, 0.5, 0.75, 1.0)}, "fit.grades"),
-        ({"rank": 0}, "fit.rank"),
-        ({"held_out_fraction": 1.0}, "fit.held_out_fraction"),
+        ({"rank": 0}, "rank: 0 is out of range"),
+        ({"held_out_fraction": 1.0}, "held_out_fraction: 1 is out of range"),
     ],
 )
 def test_wrong_settings_are_named(wrong, named):

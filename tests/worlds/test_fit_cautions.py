@@ -98,7 +98,7 @@ def test_no_penalty_makes_tastes_that_the_logs_do_not_have():
 def test_what_is_not_measurable_is_null_and_said():
     _, report = fit_world(logs(each=ITEMS), FIT, 4)
     assert {name: accuracy.auc for name, accuracy in report.held_out.items()} == dict.fromkeys(
-        ("factorisation", "popularity", "mean")
+        ("world", "factorisation", "popularity", "mean")
     )
     assert [said.split(" ")[0] for said in report.cautions] == ["Every", "Held-out"]
     assert "is not measurable (no user is left an item" in report.cautions[1]
