@@ -17,7 +17,7 @@ from ialp_jax.data.tabular import TabularConfig
 from ialp_jax.methods.named.a_ialp_ap_value import ValueChoice, ValueHyper
 from ialp_jax.methods.options import options_of
 from ialp_jax.ranges import within
-from ialp_jax.study.config import StudyConfig
+from ialp_jax.study.config import StudyConfig, preset
 from ialp_jax.study.fields import apply, fields_of, held
 from ialp_jax.values import checked, checked_as_a_whole, made_from
 from ialp_jax.worlds.fit.config import FitConfig
@@ -192,6 +192,11 @@ def test_what_a_file_holds_is_checked_and_named(record, message, tmp_path):
     with pytest.raises(InputError) as caught:
         made_from(Kinds, record, file)
     assert message in str(caught.value) and str(file) in str(caught.value)
+
+
+def test_a_size_that_does_not_exist_is_refused():
+    with pytest.raises(InputError, match=r"preset: 'Quick' is none of quick, full\. Fix: use quick"):
+        preset(environments.get("synthetic")[1], "Quick")
 
 
 def test_a_wrong_word_in_the_readme_s_environment_would_be_refused():

@@ -108,11 +108,20 @@ def check_values(config: Any, prefix: str = "") -> None:
     for field in fields(config):
         value = getattr(config, field.name)
         name = ".".join(part for part in (prefix, shown_name(type(config), field.name)) if part)
-        fault = fault_of(value, hints[field.name])
-        if fault is not None:
-            raise InputError(fault.problem, column=name, fix=fault.fix)
+        check_value(value, hints[field.name], name)
         if is_dataclass(value) and not isinstance(value, type):
             check_values(value, name)
+
+
+def check_value(value: Any, hint: Any, name: str, file: Path | None = None) -> None:
+    """Checks one value against a type.
+
+    Raises:
+        InputError: as `check_values`; `name` is its name in the message, `file` where it was read.
+    """
+    fault = fault_of(value, hint)
+    if fault is not None:
+        raise InputError(fault.problem, file=file, column=name, fix=fault.fix)
 
 
 def fault_of(value: Any, hint: Any, allowed: Range | None = None) -> Fault | None:

@@ -139,9 +139,9 @@ def test_points_that_do_not_fit_are_skipped_and_said(tmp_path, limit, option, ca
     ("arguments", "place"),
     [
         (["--what", "a2d"], "--what"),
-        (["--users", "0"], "--users"),
+        (["--users", "0"], "column users"),
         (["--items", "30"], "--items"),
-        (["--repeats", "0"], "--repeats"),
+        (["--repeats", "0"], "column repeats"),
         (["--device", "gpu"], "--device"),
         (["--peers", "nowhere/run.py"], "--peers"),
     ],

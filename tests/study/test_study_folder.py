@@ -128,7 +128,6 @@ def test_other_versions_of_the_packages_are_said(tmp_path, monkeypatch):
     [
         ("online.updates", {"online": Stream(updates=15)}),
         ("pretrain.updates", {"pretrain": Stream(updates=15)}),
-        ("loop.chunk", {"loop": LoopConfig(chunk=0)}),
         (
             "behaviour cloning.updates",
             {"methods": ("bc",), "loop": LoopConfig(chunk=32), "online": Stream(updates=160)},

@@ -252,7 +252,7 @@ def test_rungs_in_which_no_session_can_end_are_refused(tmp_path):
 
 @pytest.mark.parametrize("limits", [{"runs": 0}, {"devices": 0}, {"memory": 0.0}])
 def test_limits_that_are_none_are_refused(limits):
-    with pytest.raises(InputError, match="too small"):
+    with pytest.raises(InputError, match="out of range"):
         Limits(**limits)
 
 

@@ -23,7 +23,7 @@ from ialp_jax.training.progress import step_bar
 
 pytestmark = pytest.mark.usefixtures("batched_keys")
 UPDATES, CHUNK, SEEDS = 8, 2, 2
-EVERY_CHUNK = LoopConfig(chunk=CHUNK, checkpoint_seconds=-1.0)
+EVERY_CHUNK = LoopConfig(chunk=CHUNK, checkpoint_seconds=0.0)
 DATA = in_world(random_world(users=6, items=14, history=4))
 
 

@@ -184,7 +184,6 @@ def test_the_grid_is_chosen():
         (MeshConfig(user=8), 12, 16, "12 users cannot be divided among 8 devices. Fix: use 16 users, or a mesh.user of 1, 2, 3, 4, 6"),
         (MeshConfig(user=8), 16, 6, "6 pool cannot be divided"),
         (MeshConfig(run=9), 16, 16, "mesh.run: 9 devices are asked for, and there are 8"),
-        (MeshConfig(user=0), 16, 16, "mesh.user: 0 devices"),
         (MeshConfig(4, 4), 16, 16, "4 x 4 devices are asked for, and there are 8"),
     ],
 )  # fmt: skip

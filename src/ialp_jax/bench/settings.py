@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from ialp_jax.policies.catalogue import Choice, Matmul
-from ialp_jax.ranges import Count, Rate
+from ialp_jax.ranges import Count, Rate, Weight
 from ialp_jax.values import checked
 
 
@@ -54,18 +54,18 @@ class Effort:
 
     repeats: Count = 7
     """Times every program is timed; all programs in turn, then all again. Three times where a call is long."""
-    repeat_seconds: Rate = 0.2
+    repeat_seconds: Weight = 0.2
     """Least time one repeat runs for; short programs are called several times."""
-    longest_call: Rate = 5.0
+    longest_call: Weight = 5.0
     """A point of which one call cannot take less than this many seconds by its floor is left out."""
-    flops_per_call: Rate = 2e9
+    flops_per_call: Weight = 2e9
     """Work put into one call by scanning over updates, so that starting it is not what is measured."""
-    steps_per_call: Rate = 1e6
+    steps_per_call: Weight = 1e6
     """The same for programs that hardly multiply: most user-steps put into one call."""
-    flops_per_chunk: Rate = 1e14
+    flops_per_chunk: Weight = 1e14
     """Most work of a call to which updates are added until it has as many as a chunk of the training loop. Less where
     that would take over half of `longest_call`."""
-    budget: Rate | None = None
+    budget: Weight | None = None
     """Seconds after which no further point is compiled (those left out are named); None for no limit."""
     memory: Rate | None = None
     """Bytes the benchmark may use; None asks the device."""

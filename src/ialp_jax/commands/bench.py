@@ -12,7 +12,7 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.bench.measuring.device import DeviceName
 from ialp_jax.bench.settings import Effort, Grid, Shape
 from ialp_jax.command_line import read
-from ialp_jax.ranges import Count, Rate
+from ialp_jax.ranges import Count, Rate, Weight
 from ialp_jax.values import checked
 
 NOT_QUICK = ("ialp_taught",)
@@ -56,11 +56,11 @@ class Bench:
     """Program that measures peers in the middle of the run (experiments/peers/run.py); none if left out."""
     repeats: Count | None = None
     """Times every program is timed."""
-    repeat_seconds: Rate | None = None
+    repeat_seconds: Weight | None = None
     """Least length of one timing; short programs are called several times."""
-    budget: Rate | None = None
+    budget: Weight | None = None
     """Seconds the run may take, without --profile and --largest; what would exceed it is left out, and named."""
-    longest_call: Rate | None = None
+    longest_call: Weight | None = None
     """Points of which one call must take more than this many seconds are left out, and named."""
     memory_gb: Rate | None = None
     """Memory that may be used; most of what is free if left out."""

@@ -23,7 +23,7 @@ from ialp_jax.study.factors import LikenessConfig
 from ialp_jax.study.fields import apply
 from ialp_jax.study.logged import LoggedConfig
 from ialp_jax.training.loop import LoopConfig
-from ialp_jax.values import check_values, checked, fault_of
+from ialp_jax.values import check_value, check_values, checked
 from ialp_jax.worlds.fit.config import FitConfig
 from ialp_jax.worlds.logs_world import Alike, LogsWorldConfig
 from ialp_jax.worlds.simulator import SimulatorConfig
@@ -141,9 +141,7 @@ class StudyConfig:
     """Chunks and checkpoints; updates must be whole chunks."""
 
     def __post_init__(self) -> None:
-        fault = fault_of(self.methods, tuple[str, ...])
-        if fault is not None:
-            raise InputError(fault.problem, column="methods", fix=fault.fix)
+        check_value(self.methods, tuple[str, ...], "methods")
         object.__setattr__(self, "methods", resolved(self.methods))
         if not self.methods or len({entry.name for entry in self.entries}) < len(self.methods):
             raise InputError("no method, or one of them twice", column="methods",
@@ -181,8 +179,9 @@ def preset(environment: Environment, name: Preset, methods: tuple[str, ...] = ()
         methods: that are compared, by name or file; the default ones if empty.
 
     Raises:
-        InputError: if the environment asks for a recipe that no method has.
+        InputError: if there is no such size, or the environment asks for a recipe that no method has.
     """
+    check_value(name, Preset, "preset")
     online, pretrain = {"quick": (200_000, 300_000), "full": (2_000_000, 2_000_000)}[name]
     chunk = LoopConfig().chunk
     config = StudyConfig(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin, get_ty
 from ialp_jax.artifacts import InputError, Value, plain
 from ialp_jax.marks import leaves, marks_on
 from ialp_jax.study.renamed import new_names
-from ialp_jax.values import checked_as_a_whole, fault_of
+from ialp_jax.values import check_value, checked_as_a_whole
 
 if TYPE_CHECKING:  # it imports JAX
     from ialp_jax.study.config import StudyConfig
@@ -123,9 +123,8 @@ def checked(config: Any, name: str, value: Value, file: Path | None) -> Value:
     """The value as its field wants it, of its type and in its range; `InputError` otherwise."""
     path = place_of(config, name, file)
     converted = _converted(kind_of(config, name, file), value)
-    fault = fault_of(converted, get_type_hints(type(_owner(config, path)), include_extras=True)[path[-1]])
-    if fault is not None:
-        raise InputError(fault.problem, file=file, column=name, fix=fault.fix)
+    hints = get_type_hints(type(_owner(config, path)), include_extras=True)
+    check_value(converted, hints[path[-1]], name, file)
     return converted
 
 

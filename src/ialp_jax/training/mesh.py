@@ -67,7 +67,7 @@ def make_mesh(
 
 def _shape(config: MeshConfig, runs: int, devices: int) -> tuple[int, int]:
     for name, count in (("run", config.run), ("user", config.user)):
-        if count is not None and not 1 <= count <= devices:
+        if count is not None and count > devices:
             raise InputError(f"{count} devices are asked for, and there are {devices}", column=f"mesh.{name}",
                              fix=f"use 1 to {devices}")  # fmt: skip
     run, user = config.run, config.user
