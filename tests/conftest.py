@@ -34,6 +34,14 @@ sys.path.append(str(Path(__file__).parent / "reference"))
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_flushes():
+    """Nobody pulls the plug on tests, and waiting for the disk after every file would take a good part of their time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(autouse=True, scope="module")
 def room_for_programs():
     """Lets go of what a file has compiled before a worker has so much that programs are compiled anew (or cannot be)."""

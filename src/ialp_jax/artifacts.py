@@ -5,13 +5,12 @@ recognised as still valid (the fingerprint of its inputs), so that no stage has 
 """
 
 import hashlib
-import importlib.metadata
 import json
 import math
 import os
-import platform
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
@@ -20,20 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from ialp_jax.durable import publish, says_unwritable
+from ialp_jax.installed import versions
+
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
-RECORDED_PACKAGES = (
-    "ialp-jax",
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "distrax",
-    "numpy",
-    "polars",
-    "scikit-learn",
-)
-
+# What a damaged .npz makes numpy and zipfile raise; an encrypted or an unknown kind of entry is a RuntimeError.
+_UNREADABLE = (ValueError, OSError, EOFError, zipfile.BadZipFile, RuntimeError, KeyError)
 
 Value = bool | int | float | str | tuple[Any, ...] | None
 """What a field of a configuration can hold."""
@@ -119,17 +111,38 @@ def hash_file(path: Path) -> str:
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `target`; renames it (file or directory) onto `target` on success only."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    workspace = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    """Yields a temporary path beside `target`; renames it (file or directory) onto `target` on success only.
+
+    It lies on the disk before it gets that name: after a loss of power `target` is the old one or the whole new one.
+
+    Raises:
+        InputError: if the disk is full, or nothing may be written there.
+    """
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        workspace = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            temporary = workspace / target.name
+            yield temporary
+            publish(temporary, target, workspace)
+        finally:
+            shutil.rmtree(workspace, ignore_errors=True)
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turns what a system says where `target` cannot be written into one `InputError`."""
     try:
-        temporary = workspace / target.name
-        yield temporary
-        if target.is_dir():
-            os.replace(target, workspace / "replaced")
-        os.replace(temporary, target)
-    finally:
-        shutil.rmtree(workspace, ignore_errors=True)
+        yield
+    except Exception as error:
+        if isinstance(error, InputError) or not says_unwritable(error):
+            raise
+        raise InputError(f"it cannot be written ({_first_line(error)})", file=target,
+                         fix="make room, or name a place that may be written to, and run again") from error  # fmt: skip
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def json_text(value: Any, indent: int | None = None, ensure_ascii: bool = True) -> str:
@@ -160,6 +173,12 @@ def read_json(path: Path) -> Any:
         raise InputError(
             "the file does not exist", file=path, fix="run the step that writes it first"
         ) from None
+    except OSError as error:
+        raise InputError(
+            f"it cannot be read ({error.strerror})",
+            file=path,
+            fix="give the place of a file that can be read",
+        ) from error
     except ValueError as error:
         raise InputError(f"not valid JSON ({error})", file=path, fix="delete it and run again") from error
 
@@ -173,27 +192,22 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Reads a `.npz` written by `write_arrays`; pickled objects are refused."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+            stream.seek(
+                -12, os.SEEK_END
+            )  # the number of entries; zipfile may pass over one where a length is damaged
+            if int.from_bytes(stream.read(2), "little") != len(arrays):
+                raise ValueError("an entry is missing")
+            return arrays
     except FileNotFoundError:
         raise InputError(
             "the file does not exist", file=path, fix="run the step that writes it first"
         ) from None
-    except (ValueError, OSError, EOFError) as error:
+    except _UNREADABLE as error:
         raise InputError(
             f"not a readable .npz ({error})", file=path, fix="delete it and run again"
         ) from error
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that can change a result."""
-    found = {"python": platform.python_version()}
-    for package in RECORDED_PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
 
 
 def write_manifest(
@@ -226,21 +240,57 @@ def _finished_files(directory: Path) -> list[Path]:
     return sorted(found)
 
 
-def read_manifest(directory: Path, kind: str) -> Manifest:
-    """Reads and verifies a manifest: kind, schema, and that every named file still has its hash.
+def load_manifest(directory: Path, kind: str) -> Manifest:
+    """Reads a manifest: its kind, schema and fingerprint are right; of the files it names nothing is read.
 
     Raises:
         InputError: naming the file that is missing, altered or of another kind.
     """
     path = directory / MANIFEST_NAME
     stored = read_json(path)
-    if stored.get("kind") != kind or stored.get("schema") != SCHEMA_VERSION:
-        found = f"{stored.get('kind')!r}, schema {stored.get('schema')}"
+    said = stored if isinstance(stored, dict) else {}
+    if said.get("kind") != kind or said.get("schema") != SCHEMA_VERSION:
+        found = f"{said.get('kind')!r}, schema {said.get('schema')}"
         raise InputError(f"expected a {kind!r} artefact of schema {SCHEMA_VERSION}, found {found}",
                          file=path, fix=f"point to a {kind} directory, or make it again")  # fmt: skip
-    manifest = Manifest(**stored)
+    altered = InputError("the file was altered after it was written", file=path,
+                         fix="delete the directory and make it again")  # fmt: skip
+    try:
+        manifest = Manifest(**stored)
+    except TypeError:
+        raise altered from None
+    if manifest.fingerprint != fingerprint(kind, SCHEMA_VERSION, manifest.config, manifest.parents):
+        raise altered
+    return manifest
+
+
+def read_manifest(directory: Path, kind: str, closed: bool = False) -> Manifest:
+    """Reads and verifies a manifest: kind, schema, and that every named file still has its hash.
+
+    Args:
+        directory: of the artefact.
+        kind: that it must have.
+        closed: nothing else may lie there, and no links.
+
+    Raises:
+        InputError: naming the file that is missing, altered, of another kind, or does not belong there.
+    """
+    manifest = load_manifest(directory, kind)
+    if closed:
+        _refuse_strangers(directory, manifest)
     for name, digest in manifest.files.items():
         if not (directory / name).is_file() or hash_file(directory / name) != digest:
             raise InputError("the file is missing or was altered after it was written", file=directory / name,
                              fix="delete the directory and make it again")  # fmt: skip
     return manifest
+
+
+def _refuse_strangers(directory: Path, manifest: Manifest) -> None:
+    """Raises `InputError` where a folder holds links, or files that its manifest does not name."""
+    for root, folders, names in os.walk(directory):
+        for name in [*folders, *names]:
+            path = Path(root) / name
+            entry = str(path.relative_to(directory))
+            if path.is_symlink() or (name in names and entry not in (*manifest.files, MANIFEST_NAME)):
+                what = "a link" if path.is_symlink() else "a file that its manifest does not name"
+                raise InputError(f"it is {what}", file=path, fix="delete the directory and make it again")

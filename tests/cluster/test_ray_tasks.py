@@ -9,8 +9,9 @@ import pytest
 import ray_units
 from ray_nodes import DOOMED, STEADY
 
-from ialp_jax.artifacts import InputError, versions
+from ialp_jax.artifacts import InputError
 from ialp_jax.cluster import ray_tasks
+from ialp_jax.installed import versions
 
 LIMIT = 60  # seconds; only met if something hangs
 UNITS = [f"unit-{number}" for number in range(8)]

@@ -17,6 +17,7 @@ from tiny_runs import observations, probe_world, tiny_network, tiny_params, tiny
 
 from ialp_jax.methods.base import Data
 from ialp_jax.methods.named.linvit import LinvitHyper, LinvitLearner
+from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.loop import LoopConfig, seed_keys, train
 from ialp_jax.training.progress import step_bar
 from ialp_jax.worlds.simulator import SimulatorConfig
@@ -154,9 +155,10 @@ def test_devices_share_its_users(tmp_path):
 
     def run_on(mesh):
         start = lambda: jax.jit(jax.vmap(begin))(seed_keys(np.arange(1), 1))  # noqa: E731
-        loop, folder = LoopConfig(chunk=CHUNK, checkpoint_seconds=1e9), tmp_path / str(mesh is None)
+        loop = LoopConfig(chunk=CHUNK, checkpoint_seconds=1e9)
+        store = CheckpointStore(tmp_path / str(mesh is None), "linvit")
         with step_bar("name", Console(file=io.StringIO())) as watch:
-            run = train(learner, start, hyper, data, loop, folder, watch, until=CHUNK, mesh=mesh).run
+            run = train(learner, start, hyper, data, loop, store, watch, until=CHUNK, mesh=mesh).run
         return jax.tree.leaves((run.params, run.serving.ledger))
 
     for a, b in zip(run_on(None), run_on(mesh_of(1, 4)), strict=True):

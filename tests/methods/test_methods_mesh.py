@@ -23,6 +23,7 @@ from ialp_jax.methods.named.iql import IQLHyper, IQLOnline
 from ialp_jax.methods.named.linear_bandit import LinearBanditHyper, LinearBanditLearner
 from ialp_jax.methods.named.mf_planner_online import OnlineFactorsHyper, OnlineFactorsLearner
 from ialp_jax.study.logged import LoggedConfig, recorded_sessions
+from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.loop import LoopConfig, seed_keys, train
 from ialp_jax.training.mesh import MeshConfig, make_mesh
 from ialp_jax.training.progress import step_bar
@@ -68,7 +69,7 @@ def trained(case, data, folder, mesh):
             hyper,
             data,
             LoopConfig(4),
-            folder,
+            CheckpointStore(folder, "case"),
             watch,
             mesh=mesh,
         )

@@ -11,6 +11,7 @@ from tiny_runs import tiny_learner, tiny_network
 
 from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.methods.base import Data
+from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.loop import LoopConfig, seed_keys, train
 from ialp_jax.training.mesh import MeshConfig, make_mesh
 from ialp_jax.training.progress import step_bar
@@ -52,10 +53,10 @@ def trained(folder, mesh, seeds, chosen=None, hyper=None, start=None, until=None
     """Trains A2C, unless told otherwise, for 100 updates, or until told."""
     chosen, hyper = chosen or learner(), ActorCriticHyper() if hyper is None else hyper
     loop = LoopConfig(chunk=CHUNK, checkpoint_seconds=1e9)
-    start = start or starts(chosen, seeds, hyper)
+    start, store = start or starts(chosen, seeds, hyper), CheckpointStore(folder, "shared")
     with step_bar("name", Console(file=io.StringIO())) as watch:
         return train(
-            chosen, start, hyper, Data(world=shared_world()), loop, folder, watch, until=until, mesh=mesh
+            chosen, start, hyper, Data(world=shared_world()), loop, store, watch, until=until, mesh=mesh
         )
 
 

@@ -8,12 +8,13 @@ import pytest
 from rich.console import Console
 
 from ialp_jax import environments
-from ialp_jax.artifacts import InputError, read_json
+from ialp_jax.artifacts import InputError, read_json, write_json
 from ialp_jax.commands import train
+from ialp_jax.folders import LOCK
 from ialp_jax.methods import get
 from ialp_jax.serving.stream import Stream
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.folder import RESULT_FILES
+from ialp_jax.study.folder import RESULT_FILES, run_state_store
 from ialp_jax.study.inputs import Inputs
 from ialp_jax.study.run import Study, Training
 from ialp_jax.study.stages import check_chunks, stages_of
@@ -49,12 +50,62 @@ def leave_results(out):
     (out / "policy").mkdir()
 
 
-def test_starting_anew_leaves_no_results_of_another_run(tmp_path):
+def test_starting_anew_leaves_no_results_of_the_earlier_run(tmp_path):
     assert opened(study(tmp_path)) == ""
     leave_results(tmp_path)
-    assert "starting anew" in opened(study(tmp_path, seeds=3))
+    (tmp_path / ".policy.killed").mkdir()
+    assert "holds an earlier run; starting anew" in opened(study(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
-    assert read_json(tmp_path / "config.json")["study"]["seeds"] == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"seeds": 3}, "study.seeds"), ({"methods": ("random",)}, "of oracle, popular"), ({"name": "steam"}, "environment")],
+    ids=lambda value: str(value)[:12],
+)  # fmt: skip
+def test_another_studys_results_are_moved_away_whole(tmp_path, changes, words):
+    out = tmp_path / "out"
+    opened(study(out))
+    leave_results(out)
+    before = sorted(path.relative_to(out) for path in out.rglob("*"))
+    said = opened(study(out, **changes)).replace("\n", "")
+    assert "held another study" in said and words in said and "out.old-1" in said
+    assert [path.name for path in out.iterdir()] == ["config.json"]
+    aside = tmp_path / "out.old-1"
+    assert sorted(path.relative_to(aside) for path in aside.rglob("*")) == before
+    assert read_json(aside / "config.json")["study"]["seeds"] == 5
+    opened(study(aside, resume=True))  # where it can be gone on with
+
+
+def test_what_has_trained_nothing_yet_is_not_kept(tmp_path):
+    opened(study(tmp_path / "out"))
+    opened(study(tmp_path / "out", seeds=3))
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_run_states_of_an_earlier_version_are_taken_once(tmp_path):
+    """Those that the record names: later a lost manifest is damage."""
+    one = study(tmp_path, methods=("random",))
+    opened(one)
+    record = read_json(tmp_path / "config.json")
+    ((stage, key),) = record["stages"]["random"].items()
+    folder = tmp_path / "checkpoints" / f"{stage}-{key[:8]}" / "0000000010"
+    stranger = tmp_path / "checkpoints" / "a2c-00000000" / "0000000010"
+    for path in (folder, stranger):
+        path.mkdir(parents=True)
+        (path / "commit_success.txt").write_text("done")
+    del record["run_states"]
+    write_json(tmp_path / "config.json", record)
+    store = run_state_store(tmp_path / "checkpoints", stage, key)
+    with pytest.raises(InputError, match="no manifest of hashes"):
+        store.latest(pytest.fail)
+    again = study(tmp_path, resume=True, methods=("random",))
+    assert "written without hashes" in opened(again)
+    assert store.latest(pytest.fail) == 10 and not (stranger / "manifest.json").exists()
+    (folder / "manifest.json").unlink()
+    assert opened(again) == ""
+    with pytest.raises(InputError, match="no manifest of hashes"):
+        store.latest(pytest.fail)
 
 
 def test_resuming_keeps_everything(tmp_path):
@@ -101,7 +152,7 @@ def test_a_table_that_may_not_be_used_costs_no_earlier_results(tmp_path):
     one = replace(study(tmp_path / "out"), prefs=tmp_path / "no-table")
     with pytest.raises(InputError, match="no-table"):
         one.run(Console(file=io.StringIO()))
-    assert sorted(tmp_path.rglob("*")) == before
+    assert sorted(path for path in tmp_path.rglob("*") if path.name != LOCK) == before
 
 
 @pytest.mark.parametrize("theirs", ["policy/theirs.txt", "checkpoints/theirs.txt"])

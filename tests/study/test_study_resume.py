@@ -44,7 +44,7 @@ def resumed(folder, methods, **changes):
 def run_states(folder):
     """When every run state was written, by its folder."""
     return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns
-            for path in folder.glob("out/checkpoints/*/*")}  # fmt: skip
+            for path in folder.glob("out/checkpoints/*/*/state")}  # fmt: skip
 
 
 @pytest.mark.slow

@@ -58,9 +58,19 @@ def start(keys=None):
     return Place(jnp.ones((len(keys), 3)), keys, jnp.zeros((len(keys), 0)))
 
 
-def run(folder, walk=None, hyper=0.5, hyper_axis=None, until=None):
-    with step_bar("name", Console(file=io.StringIO())) as watch:
-        return train(walk or Walk(), start, hyper, DATA, EVERY_CHUNK, folder, watch, hyper_axis, until)
+def run(folder, walk=None, hyper=0.5, hyper_axis=None, until=None, said=None):
+    with step_bar("name", Console(file=said or io.StringIO(), width=1000)) as watch:
+        return train(
+            walk or Walk(),
+            start,
+            hyper,
+            DATA,
+            EVERY_CHUNK,
+            CheckpointStore(folder, "walk"),
+            watch,
+            hyper_axis,
+            until,
+        )
 
 
 def leaves(trained):
@@ -88,7 +98,7 @@ def test_interruption_and_resumption_change_no_bit(whole, tmp_path, monkeypatch,
 
     def interrupted(store, number, tree):
         if number > chunks_done * CHUNK:
-            (store._directory / f"{number:010d}.orbax-checkpoint-tmp-1").mkdir()
+            (store._directory / f".{number:010d}.saving").mkdir()
             raise KeyboardInterrupt
         save(store, number, tree)
 
@@ -96,11 +106,27 @@ def test_interruption_and_resumption_change_no_bit(whole, tmp_path, monkeypatch,
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path)
     monkeypatch.undo()
-    assert CheckpointStore(tmp_path).latest() == chunks_done * CHUNK
+    assert CheckpointStore(tmp_path, "walk").latest(pytest.fail) == chunks_done * CHUNK
     resumed = run(tmp_path)
     for left, right in zip(leaves(whole), leaves(resumed), strict=True):
         np.testing.assert_array_equal(left, right)
-    assert [path.name for path in tmp_path.iterdir()] == [f"{UPDATES:010d}"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{UPDATES - CHUNK:010d}", f"{UPDATES:010d}"]
+
+
+@pytest.mark.parametrize("damaged", [UPDATES, UPDATES - CHUNK])
+def test_a_damaged_run_state_costs_the_updates_since_the_one_before_and_no_bit(whole, tmp_path, damaged):
+    """The newest is named and the older one taken; that the older one is damaged is of no effect."""
+    run(tmp_path)
+    largest = max((tmp_path / f"{damaged:010d}").rglob("d/*"), key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+    said = io.StringIO()
+    resumed = run(tmp_path, said=said)
+    assert (f"{largest}: the file is missing or was altered" in said.getvalue()) == (damaged == UPDATES)
+    for left, right in zip(leaves(whole), leaves(resumed), strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert CheckpointStore(tmp_path, "walk").latest(pytest.fail) == UPDATES
 
 
 def test_a_finished_run_is_read_back_without_running(whole, tmp_path):
@@ -204,7 +230,7 @@ def test_a_process_is_crowded_by_its_share_of_the_mappings_it_may_have(monkeypat
 def test_updates_that_do_not_fill_chunks_are_refused(tmp_path, updates, until):
     odd = SimpleNamespace(updates=updates)
     with pytest.raises(ValueError, match="updates are not a multiple of the chunk of 2"):
-        train(odd, lambda: None, None, DATA, EVERY_CHUNK, tmp_path, None, until=until)
+        train(odd, lambda: None, None, DATA, EVERY_CHUNK, CheckpointStore(tmp_path, "odd"), None, until=until)
 
 
 def test_purposes_and_seeds_have_keys_of_their_own():

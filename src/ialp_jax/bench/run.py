@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from ialp_jax.artifacts import versions
 from ialp_jax.bench.largest import Axis, Growth, Largest
 from ialp_jax.bench.measuring.compiled import Ready, compile_program
 from ialp_jax.bench.measuring.device import Machine
@@ -23,6 +22,7 @@ from ialp_jax.bench.progress import Unwatched, Watch
 from ialp_jax.bench.results import Limit, Results, Skipped, measured
 from ialp_jax.bench.settings import Effort, Grid, Point, Shape
 from ialp_jax.bench.subjects.workloads import WORKLOADS
+from ialp_jax.installed import versions
 
 PROBE_SHARE = 5  # a probe is timed for a fifth of the time: there are many, and each is one operation
 TYPICAL = 2.5  # times its floor is what a program usually takes; only for foreseeing how long a run lasts

@@ -19,7 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ialp_jax.artifacts import InputError, versions
+from ialp_jax.artifacts import InputError
+from ialp_jax.installed import versions
 
 RETRIES = 4  # of a unit whose worker or node was lost; one that always takes its worker down must end
 POLL_SECONDS = 0.5  # after which it is asked what the nodes can run now

@@ -6,8 +6,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from ialp_jax.artifacts import versions
 from ialp_jax.evaluation.statistics import interval_coverage
+from ialp_jax.installed import versions
 from ialp_jax.report import panels, rows
 from ialp_jax.report.curves import merge_width
 from ialp_jax.report.headline import (

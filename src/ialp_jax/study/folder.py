@@ -1,6 +1,5 @@
 """A study's folder: whose it is, what an earlier run left there, and when that may be gone on with."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,10 @@ import jax
 from rich.console import Console
 from rich.markup import escape
 
-from ialp_jax.artifacts import InputError, plain, read_json, versions, write_json
+from ialp_jax.artifacts import InputError, plain, read_json, write_json, writing
+from ialp_jax.durable import remove_leftovers, remove_tree
+from ialp_jax.folders import set_aside
+from ialp_jax.installed import versions
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.fields import record_of
 from ialp_jax.training.checkpoint import CheckpointStore
@@ -18,6 +20,13 @@ RESULT_FILES = ("results.json", "curves.npz", "summary.json", "report.html")
 CONFIG, CHECKPOINTS, POLICY = "config.json", "checkpoints", "policy"
 Keys = dict[str, dict[str, str]]
 """The key of every stage by method and stage."""
+SAME = ("environment", "dataset", "table", "study", "stages")
+"""What two records of one study agree in; who computes it and with which packages is no part of it."""
+
+
+def run_state_store(run_states: Path, stage: str, key: str) -> CheckpointStore:
+    """Where the run states of a stage are kept, in the folder of those of all stages."""
+    return CheckpointStore(run_states / f"{stage.lower().replace(' ', '-')}-{key[:8]}", key)
 
 
 @dataclass(frozen=True)
@@ -43,12 +52,19 @@ class StudyFolder:
     keys: Keys
 
     def open(self, resume: bool, console: Console) -> None:
-        """Makes the folder this study's: checks what lies there when resuming, clears an earlier run when not.
+        """Makes the folder this study's: checks what lies there when resuming, makes room when not.
+
+        An earlier run of the same study is cleared; what another study left is moved to a folder beside this one.
 
         Raises:
-            InputError: if what lies there is another study, or no study wrote it.
+            InputError: if another study is to be resumed, or no study wrote what lies there.
         """
+        with writing(self.out):
+            self._open(resume, console)
+
+    def _open(self, resume: bool, console: Console) -> None:
         path = self.out / CONFIG
+        remove_leftovers(self.out, (*RESULT_FILES, CONFIG, CHECKPOINTS, POLICY))
         if resume and path.exists():
             self._go_on(path, console)
             return
@@ -56,15 +72,25 @@ class StudyFolder:
         if resume:
             console.print(f"[yellow]{escape(str(self.out))} holds no run to resume; starting one[/yellow]")
         elif path.exists():
+            self._make_room(read_json(path), console)
+        for name in RESULT_FILES:  # an interrupted new run must not lie beside an old one's results
+            (self.out / name).unlink(missing_ok=True)
+        for name in (CHECKPOINTS, POLICY):
+            remove_tree(self.out / name)
+        write_json(path, self._record(self.keys))
+
+    def _make_room(self, stored: dict[str, Any], console: Console) -> None:
+        """Says what becomes of an earlier run's results; moves them away if they are another study's."""
+        record = self._record(self.keys)
+        same = all(stored.get(name) == record[name] for name in SAME)
+        if same or not any((self.out / name).exists() for name in (*RESULT_FILES, CHECKPOINTS, POLICY)):
             console.print(
                 f"[yellow]{escape(str(self.out))} holds an earlier run; starting anew (RESUME=1 would go on)[/yellow]"
             )
-        CheckpointStore(self.out / CHECKPOINTS).clear()
-        for name in RESULT_FILES:  # an interrupted new run must not lie beside an old one's results
-            (self.out / name).unlink(missing_ok=True)
-        if (self.out / POLICY).exists():
-            shutil.rmtree(self.out / POLICY)
-        write_json(path, self._record(self.keys))
+            return
+        aside = set_aside(self.out)
+        console.print(f"[yellow]{self.out} held another study ({_difference(stored, record)}); it was moved to {aside}, and "
+                      "this one starts anew[/yellow]")  # fmt: skip
 
     def _record(self, keys: Keys) -> dict[str, Any]:
         study = record_of(self.config) | {"loop": {"chunk": self.config.loop.chunk}}
@@ -74,7 +100,7 @@ class StudyFolder:
         }
         return plain({
             "methods": references, "environment": self.environment, "dataset": self.dataset, "table": self.table, "study": study,
-            "stages": keys, "versions": versions(), "data": None if self.data is None else str(self.data.resolve()),
+            "stages": keys, "run_states": "hashed", "versions": versions(), "data": None if self.data is None else str(self.data.resolve()),
             "devices": [device.device_kind for device in jax.devices()],
         })  # fmt: skip
 
@@ -93,11 +119,21 @@ class StudyFolder:
         if stored["versions"] != record["versions"]:
             console.print("[yellow]other versions of the packages than when this run began: what follows is the same "
                           "study, but not bitwise the uninterrupted one[/yellow]")  # fmt: skip
+        unhashed = "run_states" not in stored
+        if unhashed:
+            self._adopt(before, console)
         added = [name for name in self.keys if name not in before]
         if added:
             console.print(f"added to the run in this folder: {', '.join(added)}")
-        if stored["study"] != record["study"] or added:
+        if stored["study"] != record["study"] or added or unhashed:
             write_json(path, self._record(before | self.keys))
+
+    def _adopt(self, keys: Keys, console: Console) -> None:
+        """Takes the run states of a version that kept no hashes as they are, once; whose they are, the record says."""
+        stages = {(stage, key) for of_method in keys.values() for stage, key in of_method.items()}
+        if any([run_state_store(self.out / CHECKPOINTS, *stage).adopt() for stage in sorted(stages)]):
+            console.print("[yellow]the run states in this folder were written without hashes, by an earlier version: they are "
+                          "taken as they are, and guarded from now on[/yellow]")  # fmt: skip
 
     def _refuse_strangers(self, config: Path) -> None:
         """What a study would clear or overwrite, in a place where no study has been, is somebody else's."""
@@ -108,6 +144,16 @@ class StudyFolder:
         if strangers:
             raise InputError(f"holds {strangers[0]!r}, which no study wrote", file=self.out,
                              fix="give an empty or a new folder as OUT")  # fmt: skip
+
+
+def _difference(stored: dict[str, Any], record: dict[str, Any]) -> str:
+    """In what a study that lies in a folder differs from the one to be run, in words."""
+    before, now = stored.get("stages"), record["stages"]
+    if before is None:
+        return "of an earlier version"
+    if before.keys() != now.keys():
+        return f"of {', '.join(before)}"
+    return differences(stored, record, [name for name, keys in now.items() if before[name] != keys])
 
 
 def differences(stored: dict[str, Any], record: dict[str, Any], changed: list[str]) -> str:

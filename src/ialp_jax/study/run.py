@@ -15,13 +15,14 @@ from ialp_jax.artifacts import plain, write_arrays, write_json
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.divergence import Divergence
 from ialp_jax.environments import Environment
+from ialp_jax.folders import claimed
 from ialp_jax.methods.base import Budget, Stage, rest_on_table
 from ialp_jax.methods.registry import Registered
 from ialp_jax.policies.artifact import save_policy
 from ialp_jax.report import preference_statements, print_summary, write_report
 from ialp_jax.study.calibrated import told_of_users
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.folder import CHECKPOINTS, POLICY, StudyFolder
+from ialp_jax.study.folder import CHECKPOINTS, POLICY, StudyFolder, run_state_store
 from ialp_jax.study.inputs import Inputs
 from ialp_jax.study.measure import PHASES, MethodResult, measure
 from ialp_jax.study.stages import Program, check_chunks, program_of, stage_key, stages_of, study_runs
@@ -64,9 +65,21 @@ class Study:
 
         Where several processes train together each runs the whole study. The first writes what is written and says
         what is said; the others do so in a folder that is thrown away, and share its checkpoints alone.
+
+        Raises:
+            InputError: before any work, if settings do not fit each other, `out` cannot be written, or another process is
+                at work there.
         """
+        check_chunks(self.config)
+        for (
+            stages
+        ) in self.methods.values():  # users that the devices cannot share are refused before any work
+            for stage in stages:
+                self.layout(stage.budget)
         if is_primary():
-            return self._run(console)
+            names = ", ".join(entry.name for entry in self.methods)
+            with claimed(self.out, f"ialp train {self.name}, {self.config.seeds} seeds of {names}"):
+                return self._run(console)
         with tempfile.TemporaryDirectory() as folder:
             other = replace(self, out=Path(folder), checkpoints=self.run_states)
             return other._run(Console(quiet=True))
@@ -82,12 +95,7 @@ class Study:
         return {entry: stages_of(entry, self.config) for entry in self.config.entries}
 
     def _run(self, console: Console) -> dict[str, Any]:
-        started = time.monotonic()
-        check_chunks(self.config)
-        methods = self.methods
-        for stages in methods.values():  # users that the devices cannot share are refused before any work
-            for stage in stages:
-                self.layout(stage.budget)
+        started, methods = time.monotonic(), self.methods
         needs_table = any(rest_on_table(stages) for stages in methods.values())
         if needs_table:
             self.config.preferences.check_source(finished=self.prefs is not None)
@@ -210,10 +218,10 @@ class Training:
     def _train(self, stage: Stage) -> tuple[Program, Trained]:
         config = self.study.config
         program = program_of(stage, self.inputs, config, study_runs(config), self.product)
-        folder = self.study.run_states / f"{stage.name.lower().replace(' ', '-')}-{self.key(stage)[:8]}"
+        store = run_state_store(self.study.run_states, stage.name, self.key(stage))
         with step_bar(stage.name, self._console) as watch:
             trained = train(
-                program.learner, program.start, program.hyper, program.data, config.loop, folder, watch,
+                program.learner, program.start, program.hyper, program.data, config.loop, store, watch,
                 program.hyper_axis, mesh=self.study.layout(stage.budget).mesh,
             )  # fmt: skip
         self._note_divergence(stage, trained)

@@ -6,10 +6,9 @@ units/NAME/result.json    metrics and costs of every run; written last
 units/NAME/timings.json   how long it took
 """
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,9 @@ import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
 
-from ialp_jax.artifacts import read_arrays, read_json, write_arrays, write_json
+from ialp_jax.artifacts import fingerprint, read_arrays, read_json, write_arrays, write_json
 from ialp_jax.divergence import Divergence
+from ialp_jax.durable import remove_tree
 from ialp_jax.methods.base import Stage
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.inputs import Inputs
@@ -69,7 +69,7 @@ def execute_unit(
     planned, unit = load_unit(out, name)
     program = unit_program(sweep, out, planned, unit, worlds)
     if unit.previous:
-        _take_over(sweep, out, unit, worlds, devices)
+        _take_over(sweep, out, planned, unit, worlds, watch, devices)
     trained = _train(sweep, out, planned, unit, program, watch, devices)
     folder = unit_folder(out, name)
     if not unit.measured:
@@ -86,13 +86,13 @@ def execute_unit(
     })  # fmt: skip
     write_json(folder / RESULT, result)
     if unit.complete:
-        shutil.rmtree(folder / CHECKPOINTS)
+        remove_tree(folder / CHECKPOINTS)
 
 
 def execute_stored(out: Path, name: str) -> None:
     """`execute_unit` for a process that knows nothing but the folder: a worker of a cluster."""
     sweep, worlds = _stored(out)
-    execute_unit(sweep, out, name, worlds, _Unwatched())
+    execute_unit(sweep, out, name, worlds, _Unwatched(Console(stderr=True).print))
 
 
 @lru_cache(maxsize=1)
@@ -173,22 +173,32 @@ def _train(
     loop = sweep.config(planned.settings[unit.runs[0].setting]).loop
     return train(
         program.learner, program.start, program.hyper, program.data, loop,
-        unit_folder(out, unit.name) / CHECKPOINTS, watch, program.hyper_axis, unit.until,
+        _run_states(sweep, out, planned, unit), watch, program.hyper_axis, unit.until,
         runs_mesh(program, unit.width, devices),
     )  # fmt: skip
 
 
-def _take_over(sweep: Sweep, out: Path, unit: Unit, worlds: Worlds, devices: int | None) -> None:
+def _run_states(sweep: Sweep, out: Path, planned: Round, unit: Unit) -> CheckpointStore:
+    """Where the run states of a unit are kept, which are those of its runs in this sweep alone."""
+    settings = {run.setting: planned.settings[run.setting] for run in unit.runs}
+    return CheckpointStore(
+        unit_folder(out, unit.name) / CHECKPOINTS, fingerprint(sweep.identity, unit, settings)
+    )
+
+
+def _take_over(
+    sweep: Sweep, out: Path, planned: Round, unit: Unit, worlds: Worlds, watch: Watch, devices: int | None
+) -> None:
     """Makes what the rung before left the checkpoint that this unit goes on from."""
-    store = CheckpointStore(unit_folder(out, unit.name) / CHECKPOINTS)
-    if store.latest():
+    store = _run_states(sweep, out, planned, unit)
+    if store.latest(watch.warn):
         return
     places = unit.padded(unit.previous)
     reached, states = 0, {}
     for name in dict.fromkeys(name for name, _ in places):
-        planned, rung = load_unit(out, name)
-        program = unit_program(sweep, out, planned, rung, worlds)
-        states[name] = _train(sweep, out, planned, rung, program, _Unwatched(), devices)
+        before, rung = load_unit(out, name)
+        program = unit_program(sweep, out, before, rung, worlds)
+        states[name] = _train(sweep, out, before, rung, program, _Unwatched(watch.warn), devices)
         reached = rung.until
     taken = [
         jax.tree.map(lambda leaf, place=place: leaf[place], states[name].checkpoint) for name, place in places
@@ -250,8 +260,11 @@ def _costs(sweep: Sweep, config: StudyConfig, worlds: Worlds, until: int) -> dic
     return costs
 
 
+@dataclass(frozen=True)
 class _Unwatched:
-    """Follows nothing: what was reached before is only read back."""
+    """Draws nothing: what was reached before is only read back, or is another process's to show."""
+
+    warn: Callable[[str], None]
 
     def begin(self, total: int, done: int) -> None:
         """Nothing to draw."""

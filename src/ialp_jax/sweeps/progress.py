@@ -47,6 +47,10 @@ class SweepBar:
         self._line.plain = note
         self._progress.update(self._task, advance=steps)
 
+    def warn(self, message: str) -> None:
+        """Prints it above the bar."""
+        self._progress.console.print(Text(message, "yellow"))
+
     def best(self, objective: str, setting: int, value: float, settings: int) -> None:
         """Shows the best of the settings that are finished."""
         self._best = f"best of {settings}: {objective} {value:.3f} ({self._labels[setting]})"

@@ -1,11 +1,7 @@
 """The job: round after round of settings, unit after unit of runs; then the tables and the page."""
 
-import fcntl
 import math
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,8 +9,11 @@ from typing import Any, Literal
 import jax
 from rich.console import Console
 
-from ialp_jax.artifacts import InputError, plain, read_json, versions, write_json
+from ialp_jax.artifacts import InputError, plain, read_json, write_json
 from ialp_jax.cluster.ray_tasks import run_tasks
+from ialp_jax.durable import remove_tree
+from ialp_jax.folders import claimed
+from ialp_jax.installed import versions
 from ialp_jax.naming import label
 from ialp_jax.report.sweep import print_sweep, write_sweep_report
 from ialp_jax.study.fields import record_of
@@ -34,7 +33,6 @@ from ialp_jax.values import checked
 
 PAGES = ("summary.json", "report.html")
 Engine = Literal["local", "ray"]
-LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -63,14 +61,14 @@ class SweepJob:
             InputError: if the folder holds another sweep, or another process is at work in it.
         """
         begun = time.monotonic()
-        self.out.mkdir(parents=True, exist_ok=True)
-        with _alone(self.out):
+        sweep = self.sweep
+        with claimed(self.out, f"ialp sweep {sweep.environment[0]}, {sweep.space.method}, {sweep.identity}"):
             self._open(console)
             worlds = Worlds(self.sweep, self.out, console)
             self._describe(worlds, console)
             self._execute(worlds, console)
             for checkpoints in self.out.glob(f"{UNITS}/*/{CHECKPOINTS}"):  # rungs went on from them
-                shutil.rmtree(checkpoints)
+                remove_tree(checkpoints)
             summary = write_report(self.sweep, self.out)
         print_sweep(summary, console)
         console.print(
@@ -99,8 +97,7 @@ class SweepJob:
                 path, {"identity": None}
             )  # whatever happens now, what is left is no sweep to go on with
             for name in (ROUNDS, UNITS, FOLDER):
-                if (self.out / name).exists():
-                    shutil.rmtree(self.out / name)
+                remove_tree(self.out / name)
             for name in (*TABLES, *PAGES, JOURNAL_NAME):
                 (self.out / name).unlink(missing_ok=True)
         elif any(not entry.name.startswith(".") for entry in self.out.iterdir()):
@@ -232,15 +229,3 @@ def _send(asked: Rounds, found: dict[int, float]) -> Round | None:
         return asked.send(found)
     except StopIteration:
         return None
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Holds the folder for this process; the kernel lets go of it when the process ends, however it does."""
-    with open(out / LOCK, "w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError("another process is at work on this sweep", file=out,
-                             fix="wait for it, or give another folder as OUT") from None  # fmt: skip
-        yield

@@ -21,6 +21,7 @@ from ialp_jax.study.fields import apply
 from ialp_jax.study.inputs import Inputs
 from ialp_jax.study.stages import Program, Runs, own_numbers, program_of, stage_key, stages_of
 from ialp_jax.testing.tiny import FEW_ITEMS, SMALL, paying_inputs, small_inputs, tiny_config
+from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.loop import Trained, train
 from ialp_jax.training.progress import step_bar
 
@@ -94,7 +95,7 @@ class Trial:
             until = min(until or program.learner.updates, 4 * self.config.online.updates)
         with tempfile.TemporaryDirectory() as fresh, step_bar("", Console(quiet=True)) as watch:
             return train(program.learner, program.start, program.hyper, program.data, self.config.loop,
-                         folder or Path(fresh), watch, program.hyper_axis, until)  # fmt: skip
+                         CheckpointStore(folder or Path(fresh), "trial"), watch, program.hyper_axis, until)  # fmt: skip
 
     def alone(self, stage: Stage, seed: int = 0, until: int | None = None) -> Trained:
         """One run, by itself, with the stage's numbers; kept."""

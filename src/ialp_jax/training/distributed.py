@@ -68,11 +68,11 @@ def barrier(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def agreed(decision: bool) -> bool:
-    """The first process's decision: clocks differ, and all must take the same branch."""
+def agreed(decision: int) -> int:
+    """The first process's decision, a truth or a number: clocks and disks differ, and all must take the same branch."""
     if jax.process_count() == 1:
         return decision
-    return bool(multihost_utils.broadcast_one_to_all(np.asarray(decision)))
+    return int(multihost_utils.broadcast_one_to_all(np.asarray(decision)))
 
 
 def lay_out(tree: Any, shardings: Any) -> Any:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import jax
@@ -88,13 +87,13 @@ def train(
     hyper: Any,
     data: Any,
     loop: LoopConfig,
-    directory: Path,
+    store: CheckpointStore,
     watch: Watch,
     hyper_axis: int | None = None,
     until: int | None = None,
     mesh: Mesh | None = None,
 ) -> Trained:
-    """Trains R runs in one program (vmap over runs), resuming from `directory` if it holds a checkpoint.
+    """Trains R runs in one program (vmap over runs), resuming from `store` if it holds a checkpoint.
 
     Args:
         learner: what to run.
@@ -102,8 +101,8 @@ def train(
         hyper: numbers of the runs.
         data: what all runs read.
         loop: chunking.
-        directory: where checkpoints are kept; what was reached stays there.
-        watch: told of the progress.
+        store: where checkpoints are kept; what was reached stays there.
+        watch: told of the progress, and of checkpoints that are passed over.
         hyper_axis: 0 if every leaf of `hyper` has a leading axis R, None if the runs share it.
         until: stop after this many updates; all the learner has if None.
         mesh: devices of all processes, from `make_mesh`; None is one device.
@@ -114,6 +113,7 @@ def train(
 
     Raises:
         ValueError: if the updates are not a whole number of chunks.
+        InputError: if there are checkpoints, but none that can be trusted.
     """
     updates, chunk = learner.updates, loop.chunk
     until = updates if until is None else until
@@ -125,8 +125,7 @@ def train(
     hyper = layout.place(hyper) if hyper_axis is None else layout.place_runs(hyper)
     advance = compile_chunk(learner, chunk, hyper_axis, now, hyper, data, mesh)
     metrics = layout.place_runs(_empty_metrics(advance, updates // chunk))
-    store = CheckpointStore(directory)
-    finished = store.latest() or 0
+    finished = store.latest(watch.warn) or 0
     if finished:
         now, metrics = map(
             layout.place_runs, _restored(store, finished, chunk, *layout.real_runs((now, metrics)))

@@ -36,6 +36,9 @@ def reward_note(rewards: np.ndarray) -> str:
     words += [f"{rewards.size - sound.size} diverged"] if sound.size < rewards.size else []
     return ", ".join(words)
 
+    def warn(self, message: str) -> None:
+        """Something the user must see, which ends nothing."""
+
 
 class StepRateColumn(ProgressColumn):
     """Steps per second, over the last half minute."""
@@ -73,6 +76,9 @@ class _Bar:
     def advance(self, steps: int, latest: Mapping[str, np.ndarray]) -> None:
         note = reward_note(latest["reward"]) if "reward" in latest else ""
         self._progress.update(self._task, advance=steps, note=note)
+
+    def warn(self, message: str) -> None:
+        self._progress.console.print(Text(message, "yellow"))
 
 
 @contextmanager

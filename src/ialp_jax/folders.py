@@ -1,0 +1,168 @@
+"""A folder for results: whether it can be written, that one process at a time is at work in it, and making room there.
+
+Host only.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from ialp_jax.artifacts import InputError
+from ialp_jax.durable import free_name
+
+LOCK = ".lock"
+ELSEWHERE = "give another place"
+
+
+def require_writable(place: Path, column: str) -> None:
+    """Checks, before any work, that a folder of results exists and can be written, or can be made.
+
+    Args:
+        place: the folder. It and the folders above it need not exist: they are made when the first file is written.
+        column: the option that named it.
+
+    Raises:
+        InputError: if it or a folder above it is a file, or may not be written.
+    """
+    existing = next(path for path in (place, *place.absolute().parents) if os.path.lexists(path))
+    if not existing.is_dir():
+        what = (
+            "a link to nothing" if existing.is_symlink() and not existing.exists() else "a file, not a folder"
+        )
+        raise InputError(f"{existing} is {what}" if existing != place else f"it is {what}", file=place, column=column,
+                         fix=f"{ELSEWHERE}, or move it away")  # fmt: skip
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"{existing} may not be written" if existing != place else "it may not be written",
+                         file=place, column=column, fix=f"{ELSEWHERE}, or get the right to write there")  # fmt: skip
+
+
+def require_writable_file(place: Path, column: str) -> None:
+    """The same of one file of results, which may exist.
+
+    Raises:
+        InputError: if it is a folder, or the folder above it cannot be written or made.
+    """
+    if place.is_dir():
+        raise InputError("it is a folder, not a file", file=place, column=column, fix="add a file's name")
+    require_writable(place.absolute().parent, column)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A folder that this process holds.
+
+    Attributes:
+        folder: for results.
+        work: what this process does there.
+        column: the option that named the folder.
+    """
+
+    folder: Path
+    work: str
+    column: str
+    _stream: IO[str]
+
+    def hold(self, shared: bool = False) -> None:
+        """Holds the folder alone, or, where processes share the work, together with others that hold it so.
+
+        Raises:
+            InputError: if another process holds it; that one is named.
+        """
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            fcntl.flock(self._stream, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"another process is at work there ({_described(self._stream)}), so that {self.work} cannot be",
+                             file=self.folder, column=self.column, fix=f"wait for it, or {ELSEWHERE}") from None  # fmt: skip
+        except OSError as error:
+            raise InputError(f"its file system keeps no locks ({error.strerror}), so that nothing would keep a second process "
+                             "away", file=self.folder, column=self.column, fix=f"{ELSEWHERE}, on another disk") from error  # fmt: skip
+        self._stream.truncate(0)
+        json.dump(_holder(self.work), self._stream)
+        self._stream.flush()
+
+
+@contextmanager
+def claimed(folder: Path, work: str, column: str = "--out", shared: bool = False) -> Iterator[Claim]:
+    """Holds a folder for this process, and makes it where it is missing.
+
+    The kernel lets go of it when the process ends, however it does; the file that names the holder stays.
+
+    Args:
+        folder: for results.
+        work: what this process does there, for whoever else wants to.
+        column: the option that named the folder.
+        shared: whether other processes may hold it too, if they share the work as this one does.
+
+    Raises:
+        InputError: if it cannot be written, or another process holds it; that one is named.
+    """
+    require_writable(folder, column)
+    with _opened(folder, column) as stream:
+        claim = Claim(folder, work, column, stream)
+        claim.hold(shared)
+        yield claim
+
+
+def set_aside(folder: Path) -> Path:
+    """Moves a folder to a free name beside it, at once, and leaves an empty one; who holds it still does.
+
+    Returns:
+        Where it lies now.
+
+    Raises:
+        InputError: if that cannot be.
+    """
+    place = folder.resolve()
+    aside, fresh = free_name(place), None
+    try:
+        fresh = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+        fresh.chmod(place.stat().st_mode)
+        if (place / LOCK).exists():
+            os.link(place / LOCK, fresh / LOCK)  # the same file, hence the same lock
+        os.replace(place, aside)
+        os.replace(fresh, place)
+        (aside / LOCK).unlink(missing_ok=True)
+    except OSError as error:
+        if fresh is not None:
+            shutil.rmtree(fresh, ignore_errors=True)
+        raise InputError(f"what lies there cannot be moved to {aside} ({error.strerror})", file=folder,
+                         fix=ELSEWHERE) from error  # fmt: skip
+    return aside
+
+
+def _opened(folder: Path, column: str) -> IO[str]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return open(folder / LOCK, "a+", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"it cannot be made, or written to ({error.strerror})", file=folder, column=column,
+                         fix=ELSEWHERE) from error  # fmt: skip
+
+
+def _holder(work: str) -> dict[str, str | int]:
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "work": work,
+    }
+
+
+def _described(stream: IO[str]) -> str:
+    """Who holds a lock, as its file says; the holder may not have written it yet."""
+    stream.seek(0)
+    try:
+        said = json.load(stream)
+        return f"{said['work']}, process {said['pid']} on {said['host']} since {said['since']}"
+    except (ValueError, KeyError, TypeError):
+        return "it has not said which yet"
