@@ -12,6 +12,7 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.bench.measuring.device import DeviceName
 from ialp_jax.bench.settings import Effort, Grid, Shape
 from ialp_jax.command_line import read
+from ialp_jax.folders import claimed
 from ialp_jax.ranges import Count, Rate, Weight
 from ialp_jax.values import checked
 
@@ -100,9 +101,10 @@ def run(arguments: Sequence[str]) -> None:
         results.write(asked.out / "bench.html", page.render(outcome))
 
     halfway = None if asked.peers is None else peers.halfway(asked.peers, found, asked.quick)
-    with bars(console) as watch:
-        outcome = benchmark.run(watch, halfway, keep)
-    keep(outcome)
+    with claimed(asked.out, "ialp bench"):
+        with bars(console) as watch:
+            outcome = benchmark.run(watch, halfway, keep)
+        keep(outcome)
     table.print_results(outcome, console)
     console.print(
         f"{outcome.seconds:.0f} s; {asked.out / 'bench.html'}, {asked.out / 'bench.json'}", highlight=False

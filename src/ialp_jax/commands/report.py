@@ -8,6 +8,7 @@ import tyro
 from rich.console import Console
 
 from ialp_jax.command_line import read
+from ialp_jax.folders import require_writable
 from ialp_jax.report import print_summary, write_report
 
 
@@ -22,6 +23,7 @@ class Report:
 def run(arguments: Sequence[str]) -> None:
     """Writes the report and prints its table."""
     report = read(Report, arguments, "ialp report")
+    require_writable(report.out, "OUT")
     if (report.out / "sweep.json").exists():
         from ialp_jax.report.sweep import print_sweep
         from ialp_jax.sweeps.definition import load_sweep

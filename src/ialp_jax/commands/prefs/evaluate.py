@@ -13,6 +13,7 @@ from ialp_jax.artifacts import InputError, write_json
 from ialp_jax.command_line import read
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.environments.logs import Logs
+from ialp_jax.folders import require_writable
 from ialp_jax.preferences.job.requests import FOLDER, Requests
 from ialp_jax.preferences.quality.agreement import Agreement, agreement
 from ialp_jax.preferences.quality.evaluation import evaluate_table
@@ -45,6 +46,7 @@ def run(arguments: Sequence[str]) -> None:
     """Measures, writes, prints, and ends with status 1 if the gate fails."""
     asked = read(Evaluate, arguments, "ialp prefs evaluate")
     console = Console(width=None if os.environ.get("COLUMNS") or Console().is_terminal else 110)
+    require_writable(asked.directory, "DIRECTORY")
     table = PreferenceTable.load(asked.directory)
     dataset = dataset_of(asked.directory, asked.data, table.dataset)
     quality = evaluate_table(asked.directory, dataset, content=asked.content)

@@ -12,6 +12,7 @@ from rich.console import Console
 from ialp_jax.artifacts import InputError, atomic_path
 from ialp_jax.command_line import read
 from ialp_jax.commands.prefs.evaluate import dataset_of
+from ialp_jax.folders import require_writable_file
 from ialp_jax.preferences.job.judged_pairs import asked_pairs
 from ialp_jax.preferences.job.requests import FOLDER, Requests
 from ialp_jax.preferences.table import PreferenceTable
@@ -43,6 +44,7 @@ def run(arguments: Sequence[str]) -> None:
     if write is None:
         raise InputError(f"there is no format {asked.file.suffix!r}", file=asked.file,
                          fix=f"end the name in one of {', '.join(WRITERS)}")  # fmt: skip
+    require_writable_file(asked.file, "FILE")
     rows = judgements(asked.directory, asked.data)
     with atomic_path(asked.file) as temporary:
         write(rows, temporary)

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.command_line import read, without
+from ialp_jax.folders import claimed
 from ialp_jax.preferences.job.job import STATES_PER_SHARD, Job, finish_job, judge_shards, open_job
 from ialp_jax.preferences.job.progress import JobProgress
 from ialp_jax.preferences.job.requests import FOLDER, Requests
@@ -78,13 +79,16 @@ def run(arguments: Sequence[str]) -> None:
         raise InputError(
             "replicas and world both share the job out", column="replicas", fix="give one of them"
         )
-    job = open_job(
-        out, judge.info, states_per_shard=asked.states_per_shard, sharing=asked.world > 1, console=console
-    )
-    console.print(judge.info.statement, style="" if judge.info.is_llm else "yellow", highlight=False,
-                  markup=False)  # fmt: skip
-    _judge(job, judge, name, asked, arguments, console)
-    _finish(job, console)
+    sharing = asked.world > 1
+    with claimed(out, f"ialp prefs judge {name}", "OUT", shared=sharing) as claim:
+        job = open_job(
+            out, judge.info, states_per_shard=asked.states_per_shard, sharing=sharing, console=console
+        )
+        claim.hold(shared=sharing or asked.replicas > 1)  # the replicas are processes that share the work
+        console.print(judge.info.statement, style="" if judge.info.is_llm else "yellow", highlight=False,
+                      markup=False)  # fmt: skip
+        _judge(job, judge, name, asked, arguments, console)
+        _finish(job, console)
 
 
 def _judge(

@@ -8,6 +8,7 @@ import tyro
 from rich.console import Console
 
 from ialp_jax.command_line import read
+from ialp_jax.folders import require_writable
 from ialp_jax.preferences.job.merge import merge_tables
 
 
@@ -24,6 +25,7 @@ class Merge:
 def run(arguments: Sequence[str]) -> None:
     """Merges and says what came out."""
     asked = read(Merge, arguments, "ialp prefs merge")
+    require_writable(asked.out, "--out")
     table = merge_tables(asked.sources, asked.out)
     Console().print(f"{asked.out}: {table.num_states:,} users, {table.num_judgements:,} judged pairs, "
                     f"{table.rejected:,} rejected", highlight=False, markup=False)  # fmt: skip

@@ -1,13 +1,13 @@
 """A job's directory: what may lie in it, and how another job's makes room."""
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from ialp_jax import folders
 from ialp_jax.artifacts import InputError, plain
 
 # These follow from the other entries.
@@ -27,11 +27,8 @@ def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 
 def set_aside(directory: Path, reason: str, console: Console) -> Path:
-    """Renames a job's directory to a free name beside it, and says why."""
-    number = 1
-    while (aside := directory.with_name(f"{directory.name}.old-{number}")).exists():
-        number += 1
-    os.replace(directory, aside)
+    """Moves a job to a free name beside its directory, and says why."""
+    aside = folders.set_aside(directory)
     console.print(f"{directory} held another preference job ({reason}); it was moved to {aside} and the job "
                   "starts anew.", style="yellow", markup=False)  # fmt: skip
     return aside
@@ -42,10 +39,3 @@ def refuse_strangers(directory: Path) -> None:
     if directory.is_dir() and any(not name.startswith(".") for name in os.listdir(directory)):
         raise InputError("the directory holds files but no preference job", file=directory,
                          fix="name an empty or a new directory")  # fmt: skip
-
-
-def remove_leftovers(directory: Path, names: tuple[str, ...]) -> None:
-    """Removes half-written files of a killed process; no other process may be writing."""
-    for name in names:
-        for leftover in directory.glob(f".{name}.*"):
-            shutil.rmtree(leftover)

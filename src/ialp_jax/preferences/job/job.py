@@ -23,7 +23,8 @@ from ialp_jax.artifacts import (
     write_manifest,
 )
 from ialp_jax.data.dataset import Dataset
-from ialp_jax.preferences.job.directory import difference, remove_leftovers, set_aside
+from ialp_jax.durable import remove_leftovers
+from ialp_jax.preferences.job.directory import difference, set_aside
 from ialp_jax.preferences.job.progress import JobProgress
 from ialp_jax.preferences.job.requests import FOLDER, Requests
 from ialp_jax.preferences.job.shards import shard_frame
