@@ -28,6 +28,9 @@ class Watch(Protocol):
     def advance(self, steps: int, latest: Mapping[str, np.ndarray]) -> None:
         """It did `steps` more; `latest` has each metric of the last chunk, one value per run, NaN of one that diverged."""
 
+    def warn(self, message: str) -> None:
+        """Something the user must see, which ends nothing."""
+
 
 def reward_note(rewards: np.ndarray) -> str:
     """What runs earn just now, those apart that diverged."""
@@ -35,9 +38,6 @@ def reward_note(rewards: np.ndarray) -> str:
     words = [f"reward/turn {np.mean(sound):.3f}"] if sound.size else []
     words += [f"{rewards.size - sound.size} diverged"] if sound.size < rewards.size else []
     return ", ".join(words)
-
-    def warn(self, message: str) -> None:
-        """Something the user must see, which ends nothing."""
 
 
 class StepRateColumn(ProgressColumn):
