@@ -127,8 +127,11 @@ def read(out: Folder) -> "pl.DataFrame":
     rows = []
     for method, result in read_json(Path(out) / "results.json")["methods"].items():
         costs = {f"cost.{name}": value for name, value in result.items() if isinstance(value, int)}
-        columns = {f"metric.{name}": values for name, values in result["per_seed"].items()}
-        rows.append(pl.DataFrame({**columns}).with_row_index("seed").with_columns(method=pl.lit(method), **{
+        columns = {
+            f"metric.{name}": pl.Series(values, dtype=pl.Float64)
+            for name, values in result["per_seed"].items()
+        }
+        rows.append(pl.DataFrame(columns).with_row_index("seed").with_columns(method=pl.lit(method), **{
             name: pl.lit(value) for name, value in costs.items()}))  # fmt: skip
     return pl.concat(rows).select("method", "seed", pl.exclude("method", "seed"))
 

@@ -79,3 +79,10 @@ def test_report_and_terminal_name_it(diverged):
 @pytest.mark.slow
 def test_no_policy_of_it_is_exported(diverged):
     assert not (diverged[0] / "policy").exists()
+
+
+@pytest.mark.slow
+def test_its_numbers_are_missing_from_the_table_of_results(diverged):
+    table = ialp_jax.read(diverged[0])
+    found = {method: table.filter(method=method)["metric.mean_reward"].null_count() for method in METHODS}
+    assert found == {"random": 0, "a2c": 2, "ialp": 2, "a_ialp_ft": 2}

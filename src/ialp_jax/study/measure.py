@@ -54,7 +54,7 @@ class MethodResult:
         costs: what it took.
         per_seed: metric -> one value per seed; NaN of a seed that diverged.
         departures: reason -> sessions of the final evaluation, all seeds but those that diverged.
-        curves: "sessions", "reward", "length" and what the card names -> [R, K], of a seed that diverged until it did.
+        curves: "sessions", "reward", "length" and what the card names -> [R, K]; NaN of a seed that diverged.
         diverged: what is said of each seed that diverged, itself or in a stage before; None of the others.
     """
 
@@ -120,7 +120,7 @@ def measure(
         costs=costs_of(stages, inputs, config),
         per_seed={name: np.where(sound, values, np.nan).tolist() for name, values in per_seed.items()},
         departures={name: int(counts[index]) for index, name in enumerate(REASONS) if index},
-        curves=curves,
+        curves={name: np.where(sound[:, None], values, np.nan) for name, values in curves.items()},
         diverged=tuple(diverged),
     )
 

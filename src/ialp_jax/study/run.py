@@ -229,9 +229,12 @@ class Training:
 
     def _note_divergence(self, stage: Stage, trained: Trained) -> None:
         """Keeps and says which seeds diverged; one that did in a stage before is not what this stage says it is."""
+        key = self.key(stage)
+        if key in self._diverged:  # it was trained before, and is read back
+            return
         own = [None if one is None else replace(one, stage=stage.name) for one in trained.diverged]
         before = [self._diverged[self.key(start)] for start in stage.before]
-        self._diverged[self.key(stage)] = tuple(
+        self._diverged[key] = tuple(
             next((one for one in seeds if one is not None), None) for seeds in zip(*before, own, strict=True)
         )
         for seed, one in enumerate(own):

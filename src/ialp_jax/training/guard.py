@@ -25,7 +25,7 @@ SOUND = -1
 
 @struct.dataclass
 class Guard:
-    """Whether a run diverged, and by which of its numbers: places of the first broken ones in `watched_names`.
+    """Whether a run diverged, and by which of its numbers: places of the first broken ones, in the order of `watched`.
 
     Attributes:
         taken: updates until it diverged; all that there were if it has not.
