@@ -8,7 +8,7 @@
 #              [PLAN_ARGS="--states 300"] [JUDGE_ARGS="--mode list"] [GATE=0]
 #   make train ENV=steam PREFS=folder | make train ENV=steam MODEL=... (judges first)
 #   make bench [QUICK=1] [DEVICE=cpu|gpu] [PEERS=1] [OUT=folder] [ARGS="--what a2c head --users 1024 --items 3000"]
-#   make vllm-env [VLLM=auto|gpu|cpu] [RAY=1] | make test-vllm | make bench-prefs | make bench-sweep
+#   make vllm-env [VLLM=auto|gpu|cpu] [RAY=1] | make test-vllm | make bench-prefs | make bench-sweep | make faults
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -21,7 +21,7 @@ VLLM_BIN := $(VLLM_VENV)/bin
 VLLM ?= auto
 PREFS_OUT ?= prefs/$(basename $(notdir $(ENV)))-$(notdir $(MODEL:%/=%))
 
-.PHONY: train sweep check report envs bench test test-fast test-part lint format clean prefs model-given vllm-env test-vllm bench-prefs bench-sweep FORCE
+.PHONY: train sweep check report envs bench test test-fast test-part lint format clean prefs model-given vllm-env test-vllm bench-prefs bench-sweep faults FORCE
 
 # A model without a table: it judges first. `=`, so that PREFS_OUT may be set further down.
 ifneq ($(MODEL),)
@@ -115,6 +115,10 @@ vllm-env: $(VLLM_VENV)/installed
 
 test-vllm: $(VLLM_VENV)/installed
 	$(VLLM_BIN)/python -m pytest tests/vllm $(ARGS)
+
+# Every file operation of what writes here, failed in turn: boundary, fault, outcome.
+faults: $(VENV)/installed-dev
+	$(BIN)/python tests/reference/fault_cases.py $(ARGS)
 
 bench-sweep: $(VENV)/installed
 	$(BIN)/python experiments/bench_sweep.py $(ARGS)

@@ -14,9 +14,8 @@ from pathlib import Path
 _NOT_WRITABLE = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST,
 )  # fmt: skip
-_CODE = re.compile(
-    r"os error (\d+)|os_error_code='(\d+)'"
-)  # of polars, and of the tensorstore that orbax writes with
+# Of polars, and of the tensorstore that orbax writes with.
+_CODE = re.compile(r"os error (\d+)|os_error_code='(\d+)'")
 _NOT_OFFERED = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # some file systems flush no folders
 
 
@@ -33,7 +32,9 @@ def sync(path: Path) -> None:
 
 
 def publish(temporary: Path, target: Path, workspace: Path) -> None:
-    """Gives a finished file or folder its name; what had it before stays until the new one is on the disk.
+    """Gives a finished file or folder its name; what had it before goes only when the new one is on the disk.
+
+    A file takes another's place at once. A folder cannot: who is killed between two renames leaves none.
 
     Args:
         temporary: what was written, on the file system of `target`.

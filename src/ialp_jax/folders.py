@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ialp_jax.artifacts import InputError
+from ialp_jax.artifacts import InputError, writing
 from ialp_jax.durable import free_name
 
 LOCK = ".lock"
@@ -34,15 +34,13 @@ def require_writable(place: Path, column: str) -> None:
         InputError: if it or a folder above it is a file, or may not be written.
     """
     existing = next(path for path in (place, *place.absolute().parents) if os.path.lexists(path))
+    name = "it" if existing == place else str(existing)
     if not existing.is_dir():
-        what = (
-            "a link to nothing" if existing.is_symlink() and not existing.exists() else "a file, not a folder"
-        )
-        raise InputError(f"{existing} is {what}" if existing != place else f"it is {what}", file=place, column=column,
-                         fix=f"{ELSEWHERE}, or move it away")  # fmt: skip
+        what = "a file, not a folder" if existing.exists() else "a link to nothing"
+        raise InputError(f"{name} is {what}", file=place, column=column, fix=f"{ELSEWHERE}, or move it away")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError(f"{existing} may not be written" if existing != place else "it may not be written",
-                         file=place, column=column, fix=f"{ELSEWHERE}, or get the right to write there")  # fmt: skip
+        raise InputError(f"{name} may not be written", file=place, column=column,
+                         fix=f"{ELSEWHERE}, or get the right to write there")  # fmt: skip
 
 
 def require_writable_file(place: Path, column: str) -> None:
@@ -86,9 +84,10 @@ class Claim:
         except OSError as error:
             raise InputError(f"its file system keeps no locks ({error.strerror}), so that nothing would keep a second process "
                              "away", file=self.folder, column=self.column, fix=f"{ELSEWHERE}, on another disk") from error  # fmt: skip
-        self._stream.truncate(0)
-        json.dump(_holder(self.work), self._stream)
-        self._stream.flush()
+        with writing(self.folder / LOCK):
+            self._stream.truncate(0)
+            self._stream.write(json.dumps(_holder(self.work)))
+            self._stream.flush()
 
 
 @contextmanager

@@ -185,6 +185,17 @@ def test_another_runs_states_are_not_taken_and_not_removed(folder):
     assert other.latest(said.append) == 4 and not said
 
 
+def test_every_process_takes_what_the_first_has_found(folder, monkeypatch):
+    """Though its own look at a shared disk would tell it otherwise."""
+    monkeypatch.setattr(checkpoint, "is_primary", lambda: False)
+    for said in (2, checkpoint.NONE):
+        monkeypatch.setattr(checkpoint, "agreed", lambda number, said=said: said)
+        assert store_in(folder).latest(pytest.fail) == (2 if said == 2 else None)
+    monkeypatch.setattr(checkpoint, "agreed", lambda number: checkpoint.REFUSED)
+    with pytest.raises(InputError, match="the first process trusts none"):
+        store_in(folder).latest(pytest.fail)
+
+
 def test_a_checkpoint_under_anothers_number_is_not_taken(folder):
     shutil.copytree(folder / OLDER, folder / "0000000008")
     said = []

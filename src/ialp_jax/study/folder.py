@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 from rich.console import Console
-from rich.markup import escape
 
 from ialp_jax.artifacts import InputError, plain, read_json, write_json, writing
 from ialp_jax.durable import remove_leftovers, remove_tree
@@ -70,7 +69,7 @@ class StudyFolder:
             return
         self._refuse_strangers(path)
         if resume:
-            console.print(f"[yellow]{escape(str(self.out))} holds no run to resume; starting one[/yellow]")
+            console.print(f"{self.out} holds no run to resume; starting one", style="yellow", markup=False)
         elif path.exists():
             self._make_room(read_json(path), console)
         for name in RESULT_FILES:  # an interrupted new run must not lie beside an old one's results
@@ -84,13 +83,12 @@ class StudyFolder:
         record = self._record(self.keys)
         same = all(stored.get(name) == record[name] for name in SAME)
         if same or not any((self.out / name).exists() for name in (*RESULT_FILES, CHECKPOINTS, POLICY)):
-            console.print(
-                f"[yellow]{escape(str(self.out))} holds an earlier run; starting anew (RESUME=1 would go on)[/yellow]"
-            )
+            console.print(f"{self.out} holds an earlier run; starting anew (RESUME=1 would go on)",
+                          style="yellow", markup=False)  # fmt: skip
             return
         aside = set_aside(self.out)
-        console.print(f"[yellow]{self.out} held another study ({_difference(stored, record)}); it was moved to {aside}, and "
-                      "this one starts anew[/yellow]")  # fmt: skip
+        console.print(f"{self.out} held another study ({_difference(stored, record)}); it was moved to {aside}, and this one "
+                      "starts anew", style="yellow", markup=False)  # fmt: skip
 
     def _record(self, keys: Keys) -> dict[str, Any]:
         study = record_of(self.config) | {"loop": {"chunk": self.config.loop.chunk}}

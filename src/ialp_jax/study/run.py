@@ -71,10 +71,8 @@ class Study:
                 at work there.
         """
         check_chunks(self.config)
-        for (
-            stages
-        ) in self.methods.values():  # users that the devices cannot share are refused before any work
-            for stage in stages:
+        for stages in self.methods.values():
+            for stage in stages:  # users that the devices cannot share are refused
                 self.layout(stage.budget)
         if is_primary():
             names = ", ".join(entry.name for entry in self.methods)

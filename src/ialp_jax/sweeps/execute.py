@@ -9,7 +9,7 @@ units/NAME/timings.json   how long it took
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ def execute_unit(
 def execute_stored(out: Path, name: str) -> None:
     """`execute_unit` for a process that knows nothing but the folder: a worker of a cluster."""
     sweep, worlds = _stored(out)
-    execute_unit(sweep, out, name, worlds, _Unwatched(Console(stderr=True).print))
+    execute_unit(sweep, out, name, worlds, _Unwatched(partial(Console(stderr=True).print, markup=False)))
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,103 @@
+"""Every kind of fault at file operations of what writes here; and that the harness sees what is written badly.
+
+All boundaries of all works: python tests/reference/fault_cases.py.
+"""
+
+import os
+
+import pytest
+from fault_cases import CASES, old_and_new
+
+from ialp_jax.artifacts import InputError, writing
+from ialp_jax.testing.faults import Case, operations, outcomes
+
+pytestmark = pytest.mark.usefixtures("batched_keys")
+MOST = 4
+"""Boundaries of each work that are tried here."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_no_fault_loses_anything(case, tmp_path):
+    """At a few boundaries, which are others in each work, and at the end."""
+    count = len(operations(case, tmp_path / "counted"))
+    step = -(-count // MOST)
+    boundaries = [*range(CASES.index(case) % step, count - 1, step), count - 1]
+    tried = list(outcomes(case, tmp_path / "tried", boundaries))
+    assert [outcome for outcome in tried if not outcome.well] == []
+    assert {outcome.boundary for outcome in tried} == set(boundaries)
+
+
+def wrong(case, folder):
+    """The faults that are found wrong in a case, each an operation's kind and what happened there."""
+    return {(one.operation.split()[0], one.fault) for one in outcomes(case, folder) if not one.well}
+
+
+def write_renamed(path, text, flush):
+    with writing(path):
+        temporary = path.with_name("temporary")
+        with open(temporary, "w") as stream:
+            stream.write(text)
+            stream.flush()
+            if flush:
+                os.fsync(stream.fileno())
+        os.replace(temporary, path)
+
+
+def read_text(path):
+    return path.read_text()
+
+
+def test_what_is_written_in_place_is_found(tmp_path):
+    case = Case(
+        "in place", *old_and_new(lambda path, text: path.write_text(text), read_text, "older", "newer")
+    )
+    assert operations(case, tmp_path / "counted") == ["create it", "write it", "the end"]
+    assert wrong(case, tmp_path / "all") >= {
+        ("write", "killed"), ("write", "killed within"), ("write", "disk full"), ("the", "power lost"),
+    }  # fmt: skip
+
+
+def test_what_is_renamed_before_it_is_on_the_disk_is_found(tmp_path):
+    for flush, expected in ((True, set()), (False, {("the", "power lost")})):
+        case = Case("renamed", *old_and_new(lambda path, text, flush=flush: write_renamed(path, text, flush), read_text, "older", "newer"))  # fmt: skip
+        assert wrong(case, tmp_path / str(flush)) == expected
+
+
+def test_work_that_does_not_go_on_is_found(tmp_path):
+    """The second attempt takes a half for the whole, or trips over it."""
+
+    def once(folder):
+        (folder / "made").mkdir()
+        (folder / "made" / "a").write_text("a")
+
+    trips = Case("trips", lambda folder: None, once, lambda folder: sorted(os.listdir(folder / "made")))
+    assert ("create", "killed") in wrong(trips, tmp_path / "trips")
+    skips = Case(
+        "skips", lambda folder: None, lambda folder: (folder / "made").exists() or once(folder), trips.result
+    )
+    assert ("create", "killed") in wrong(skips, tmp_path / "skips")
+
+    def refuses(folder):
+        if (folder / "made").exists():
+            raise InputError("it is there", fix="remove it")
+        once(folder)
+
+    told = Case("told", lambda folder: None, refuses, trips.result)
+    assert {fault for _, fault in wrong(told, tmp_path / "told")} == {
+        "disk full",
+        "permission lost",
+    }  # the first time
+
+
+def test_nothing_is_done_after_a_process_was_killed(tmp_path):
+    def stubborn(folder):
+        try:
+            (folder / "a").write_text("a")
+        finally:
+            (folder / "b").mkdir()
+
+    case = Case("stubborn", lambda folder: None, stubborn, lambda folder: None,
+                lambda folder: not (folder / "b").exists() or (folder / "a").read_text() == "a")  # fmt: skip
+    for one in outcomes(case, tmp_path / "it"):
+        assert one.between != "WRONG" or one.fault in ("disk full", "permission lost", "power lost")
