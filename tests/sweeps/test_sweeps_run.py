@@ -17,6 +17,7 @@ from rich.console import Console
 from sweep_jobs import LIMIT, RATES, begin, run_sweep, tiny_sweep
 
 from ialp_jax.artifacts import InputError, read_json, write_json
+from ialp_jax.folders import claimed
 from ialp_jax.study.run import Study
 from ialp_jax.sweeps import run as sweep_run
 from ialp_jax.sweeps.definition import load_sweep
@@ -293,7 +294,7 @@ def test_what_a_folder_holds_is_not_mixed_up(whole, tmp_path):
     (tmp_path / "mine" / "thesis.tex").touch()
     with pytest.raises(InputError, match="holds no sweep"):
         run_sweep(other, tmp_path / "mine")
-    with sweep_run._alone(whole[0]), pytest.raises(InputError, match="another process"):
+    with claimed(whole[0], "another sweep"), pytest.raises(InputError, match="another process"):
         run_sweep(load_sweep(whole[0]), whole[0])
     before = (whole[0] / "results.parquet").read_bytes()
     run_sweep(load_sweep(whole[0]), whole[0])  # finished: nothing is run, the page is written again

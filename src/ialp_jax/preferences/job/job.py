@@ -21,6 +21,7 @@ from ialp_jax.artifacts import (
     read_json,
     write_json,
     write_manifest,
+    writing,
 )
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.durable import remove_leftovers
@@ -125,7 +126,8 @@ def open_job(
         set_aside(directory, difference(found, record), console)
         requests.save(directory / FOLDER)
     if not sharing:
-        remove_leftovers(directory, (FOLDER, JOB_NAME, SHARD_PATTERN, MANIFEST))
+        with writing(directory):
+            remove_leftovers(directory, (FOLDER, JOB_NAME, SHARD_PATTERN, MANIFEST))
     if not path.exists():
         write_json(path, record)
     return Job(directory, requests, record, states_per_shard)
