@@ -65,6 +65,7 @@ def test_garbled_tables_are_read_or_refused(file, text):
         ("a\tb\n1\t2\n", 1, "separated by tabs, not by commas"),
         ("a,b,a\n1,2,3\n", 1, "2 columns have this name"),
         ("\n\n", None, "the file is empty"),
+        ("a,b\r1,2\r3,4\r", 1, "lines end in carriage returns alone"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_row(file, text, row, problem):

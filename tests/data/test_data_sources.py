@@ -145,6 +145,12 @@ def test_bad_coat_files_are_refused(tmp_path, file, content, message):
         coat.load(tmp_path, DataConfig())
 
 
+def test_coats_need_two_groups_of_features_for_their_names(tmp_path):
+    write(tmp_path, {**COAT, "item_features.ascii": "1\n1\n1\n", "item_features_map.txt": "gender:men"})
+    with pytest.raises(InputError, match=r"item_features_map\.txt: coats are named by two groups"):
+        coat.load(tmp_path, DataConfig())
+
+
 @pytest.mark.parametrize(
     ("source", "name", "shape"),
     [

@@ -78,6 +78,9 @@ def _matrices(directory: Path) -> tuple[Path, Float[np.ndarray, "U N"], Float[np
 
 def _items(directory: Path, count: int) -> pl.DataFrame:
     words = _features(directory, "item", count, _item_word)
+    if len(words[0]) < 2:
+        raise InputError("coats are named by two groups of features", file=directory / "item_features_map.txt",
+                         fix="name features such as gender:men and jackettype:parkas")  # fmt: skip
     titles = [f"{row[0]} {row[1]} #{number}" for number, row in enumerate(words, 1)]
     return pl.DataFrame(
         {

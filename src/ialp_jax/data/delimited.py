@@ -26,23 +26,27 @@ class Rows(NamedTuple):
     last: int
 
 
-def header_of(text: str, separator: str, quote: str | None) -> list[str]:
+def header_of(path: Path, text: str, separator: str, quote: str | None) -> list[str]:
     """The fields of the first line that is not blank; none where all are."""
     quoting: Literal[0, 3] = csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL
-    reader = csv.reader(io.StringIO(text[:LONGEST_HEADER]), delimiter=separator, quotechar=quote, quoting=quoting)  # fmt: skip
-    return next((fields for fields in reader if fields), [])
+    start = io.StringIO(text[:LONGEST_HEADER])
+    reader = csv.reader(start, delimiter=separator, quotechar=quote, quoting=quoting)
+    try:
+        return next((fields for fields in reader if fields), [])
+    except csv.Error as error:  # of so short a text the only one
+        raise InputError("lines end in carriage returns alone", file=path, row=1,
+                         fix="save it with Unix or Windows line ends") from error  # fmt: skip
 
 
 def require_header(path: Path, text: str, columns: Sequence[str], separator: str, quote: str | None) -> None:
-    """Raises `InputError` for an empty file, another separator than `separator`, a column that is missing or named twice."""
-    names = header_of(text, separator, quote)
+    """Raises `InputError` for an empty file, other line ends or another separator than expected, a column that is missing or
+    named twice."""
+    names = header_of(path, text, separator, quote)
     if not names:
-        raise InputError(
-            "the file is empty", file=path, fix=f"give a file with the columns {list(columns)}"
-        ) from None
-    present = sum(column in names for column in columns)
+        raise InputError("the file is empty", file=path, fix=f"give a file with the columns {list(columns)}")
     for other, words in SEPARATORS.items():
-        if other != separator and sum(name in columns for name in header_of(text, other, quote)) > present:
+        others = names if other == separator else header_of(path, text, other, quote)
+        if len(set(columns) & set(others)) > len(set(columns) & set(names)):
             raise InputError(f"the fields are separated by {words}, not by {SEPARATORS[separator]}", file=path, row=1,
                              fix=f"write {SEPARATORS[separator]} between the fields, and points in decimal numbers")  # fmt: skip
     require_columns(path, names, columns)
