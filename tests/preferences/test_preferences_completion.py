@@ -41,6 +41,17 @@ def _world(num_states=600, num_items=40, seed=0):
     return _table(truth, rng.random(truth.shape) < 0.5), states, vectors, truth
 
 
+def test_a_check_that_nothing_can_be_measured_by_is_null_and_said():
+    judged = np.ones((4, 5), bool)  # of equal judgements, so that none is preferred to another
+    states = UserStates(np.arange(4, dtype=np.int32), np.zeros((4, 1), np.int32), np.ones((4, 1), np.float32))
+    vectors = np.eye(5, dtype=np.float32)
+    completed = complete(
+        _table(np.full((4, 5), 0.5), judged), states=states, item_vectors=vectors, config=QUICK
+    )
+    assert completed.report["auc_model"] is None and completed.option == "zero"
+    assert "was not measurable" in completed.statements[-1] and "nan" not in completed.statements[-1]
+
+
 def test_dense_known_answer_and_round_trip(tmp_path):
     judged = np.array([[True, False, True], [False, True, False]])
     table = _table([[0.5, 9, 0.25], [9, 1.0, 9]], judged)

@@ -99,7 +99,8 @@ def complete(
     filled, check = fit_reward_model(
         table, states.items, states.grades, item_vectors, config, jax.random.key(seed)
     )
-    report = {"asked": option, "margin": margin, "config": asdict(config), **asdict(check)}
+    measured = {name: None if np.isnan(value) else value for name, value in asdict(check).items()}
+    report = {"asked": option, "margin": margin, "config": asdict(config), **measured}
     better = bool(check.auc_model > check.auc_item_mean + margin)
     if option == "model" or better:
         return _completed(table, filled, judged, history, "model", report)
@@ -122,7 +123,11 @@ def _completed(
 ) -> CompletedPreferences:
     share = f"{judged.mean():.1%} of the pairs were judged"
     check = ""
-    if "auc_model" in report:
+    if "auc_model" in report and report["auc_model"] is None:
+        check = (
+            " What a reward model is worth was not measurable: no state has held-out judgements that differ."
+        )
+    elif "auc_model" in report:
         check = (f" On held-out judgements the reward model has AUC {report['auc_model']:.3f}, item means "
                  f"{report['auc_item_mean']:.3f}, \"not preferred\" {report['auc_zero']:.3f}.")  # fmt: skip
     sentence = {
