@@ -17,11 +17,8 @@ MOST_USERS = 500  # sampled for measurements over the whole catalogue
 
 Predictor = Callable[[int], Float[np.ndarray, "N"]]  # user -> score of every item
 
-
-CLEAR, LEAST = (
-    2.0,
-    0.01,
-)  # standard errors, and AUC, by which a difference must exceed zero to be told from chance
+# What a difference of AUCs must exceed to be told from chance: so many standard errors over users, and so much.
+CLEAR_ERRORS, CLEAR_AUC = 2.0, 0.01
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class HeldOutAccuracy:
         """Whether knowing the user clearly helps; None where that is not measurable."""
         if self.gain is None or self.error is None:
             return None
-        return self.gain > max(CLEAR * self.error, LEAST)
+        return self.gain > max(CLEAR_ERRORS * self.error, CLEAR_AUC)
 
 
 def rank_auc(scores: Float[np.ndarray, "n"], positive: Bool[np.ndarray, "n"]) -> float:
