@@ -80,7 +80,7 @@ def test_nothing_is_left_where_saving_fails(timed, tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(pl.DataFrame, "write_parquet", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match="disk full"):
         timed.save(tmp_path / "saved")
     assert list(tmp_path.iterdir()) == []
 
