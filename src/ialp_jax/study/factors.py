@@ -5,13 +5,18 @@ from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Float
+from rich.console import Console
 
+from ialp_jax.data.dataset import Dataset
 from ialp_jax.marks import Only, Since
 from ialp_jax.ranges import Count, Percentile, Share
+from ialp_jax.recommenders.factors import FactorsConfig, offline_factors
 from ialp_jax.values import checked
 from ialp_jax.worlds.fit.affinity import fold
 from ialp_jax.worlds.fit.factorisation import Factors
 from ialp_jax.worlds.fit.points import column_points
+
+NO_TASTE = 1e-6  # bounds what factors add to an affinity, beside targets of 1
 
 
 @dataclass(frozen=True)
@@ -45,3 +50,16 @@ def factor_vectors(factors: Factors) -> Float[np.ndarray, "N k+1"]:
     vectors = np.column_stack([items[:, :-2], items[:, -1] - items[:, -1].mean()])
     scale = np.sqrt(np.mean(np.sum(vectors**2, axis=1)))
     return (vectors / (scale if scale > 0.0 else 1.0)).astype(np.float32)
+
+
+def said_factors(dataset: Dataset, config: FactorsConfig, console: Console) -> Factors:
+    """The offline users' logs, factorised; says so where their users have no taste of their own."""
+    with console.status("factorising the offline users' logs"):
+        factors = offline_factors(dataset, config)
+    largest = np.abs(np.asarray(factors.user)).max() * np.abs(np.asarray(factors.item)).max()
+    if largest < NO_TASTE:
+        console.print(
+            f"[yellow]factors.regularisation {config.regularisation:g} leaves the few offline users no taste: their logs say "
+            "nothing of items but how popular they are, to whatever reads factors; give more logs, or lower it"
+        )
+    return factors

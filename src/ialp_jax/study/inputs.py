@@ -20,11 +20,10 @@ from ialp_jax.preferences.completion.completion import CompletedPreferences, com
 from ialp_jax.preferences.content_vectors import text_vectors
 from ialp_jax.preferences.states import documents, of_users, user_states
 from ialp_jax.preferences.table import PreferenceTable
-from ialp_jax.recommenders.factors import offline_factors
 from ialp_jax.serving.likeness import Likeness
 from ialp_jax.study.calibrated import by_recorded, kept_apart_within, leaving_by_recorded, reads_recorded
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.factors import factor_vectors, likeness_points
+from ialp_jax.study.factors import factor_vectors, likeness_points, said_factors
 from ialp_jax.study.imagined import imagined, scores_of_all
 from ialp_jax.study.logged import history_sessions, kept, recorded_sessions
 from ialp_jax.study.table import FinishedTable, content_table
@@ -237,8 +236,7 @@ class Inputs:
     @cached_property
     def factors(self) -> Factors:
         """The offline users' logs, factorised."""
-        with self._console.status("factorising the offline users' logs"):
-            return offline_factors(self.dataset, self.config.factors)
+        return said_factors(self.dataset, self.config.factors, self._console)
 
     @cached_property
     def likeness(self) -> Likeness:
