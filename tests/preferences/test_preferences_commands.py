@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 
 from ialp_jax import cli
+from ialp_jax.artifacts import read_manifest, write_manifest
 from ialp_jax.environments.logs import Logs
 from ialp_jax.preferences.job.job import finish_job, judge_shard, open_job
-from ialp_jax.preferences.job.requests import FOLDER, Requests
+from ialp_jax.preferences.job.requests import FOLDER, KIND, Requests
 from ialp_jax.preferences.judges import JudgeInfo, Judgement, Usage
 from ialp_jax.preferences.table import PreferenceTable
 
@@ -174,11 +175,20 @@ def test_evaluate_against_another_table(planned, dataset, table, tmp_path, capsy
     assert json.loads((table / "agreement.json").read_text())["agreement"]["pairs"] == pairs
 
 
+def planned_with(table, change):
+    """The table's requests, as if planned with other logs."""
+    kept = read_manifest(table / FOLDER, KIND)
+    write_manifest(
+        table / FOLDER,
+        kept.kind,
+        kept.config | {"logs": change(kept.config["logs"])},
+        kept.parents,
+        kept.statements,
+    )
+
+
 def test_evaluate_refuses_other_logs_and_unfinished_tables(table, capsys):
-    manifest = table / FOLDER / "manifest.json"
-    kept = json.loads(manifest.read_text())
-    kept["config"]["logs"]["config"]["seed"] = 1
-    manifest.write_text(json.dumps(kept))
+    planned_with(table, lambda logs: logs | {"config": logs["config"] | {"seed": 1}})
     assert _type("prefs", "evaluate", table) == 2
     assert "not those the table was made from" in capsys.readouterr().err
     (table / "manifest.json").unlink()
@@ -195,7 +205,7 @@ def test_merge_as_typed(table, tmp_path, capsys):
             shard.unlink()
     assert _type("prefs", "merge", *parts, "--out", tmp_path / "merged") == 0
     assert "40 users" in capsys.readouterr().out
-    for path in table.rglob("*.*"):
+    for path in table.rglob("[!.]*.*"):
         assert (tmp_path / "merged" / path.relative_to(table)).read_bytes() == path.read_bytes()
     assert _type("prefs", "merge", *parts, "--out", table) == 2
     assert "not empty" in capsys.readouterr().err
@@ -225,10 +235,7 @@ def test_export_has_every_pair_with_raw_ids(table, dataset, tmp_path, suffix):
 
 
 def test_export_without_logs_has_numbers(table, tmp_path):
-    manifest = table / FOLDER / "manifest.json"
-    kept = json.loads(manifest.read_text())
-    kept["config"]["logs"] = {}
-    manifest.write_text(json.dumps(kept))
+    planned_with(table, lambda logs: {})
     assert _type("prefs", "export", table, tmp_path / "pairs.parquet") == 0
     rows, loaded = pl.read_parquet(tmp_path / "pairs.parquet"), PreferenceTable.load(table)
     assert set(rows["user"]) == {str(user) for user in loaded.users}

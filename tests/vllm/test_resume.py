@@ -54,8 +54,9 @@ def plan(folder: Path) -> Path:
 
 
 def contents(job: Path) -> dict[str, bytes]:
+    """Every file but the lock, which says who held it."""
     return {
-        str(path.relative_to(job)): path.read_bytes() for path in sorted(job.rglob("*")) if path.is_file()
+        str(path.relative_to(job)): path.read_bytes() for path in sorted(job.rglob("[!.]*")) if path.is_file()
     }
 
 
