@@ -109,10 +109,17 @@ class Watching:
     def advance(self, steps, latest):
         self.rewards.append(latest["reward"])
 
+    def warn(self, message):
+        raise AssertionError(message)
+
 
 def run(folder, spoilt=SPOILT, until=None, watch=None):
-    loop = LoopConfig(chunk=CHUNK, checkpoint_seconds=-1.0)
-    return train(CLIMBER, start, hyper(spoilt), None, loop, folder, watch or Watching(), 0, until)
+    loop = LoopConfig(chunk=CHUNK, checkpoint_seconds=0.0)
+    return train(CLIMBER, start, hyper(spoilt), None, loop, store_of(folder), watch or Watching(), 0, until)
+
+
+def store_of(folder):
+    return CheckpointStore(folder, "climbers")
 
 
 CLIMBER = Climber()
@@ -177,7 +184,7 @@ def test_a_diverged_run_stays_diverged_when_it_is_gone_on_with(runs, tmp_path, u
 
 def test_a_run_state_without_a_guard_is_told_by_its_metrics(runs, tmp_path):
     half = run(tmp_path, until=8)
-    CheckpointStore(tmp_path).save(8, (half.run, half.metrics))  # as earlier versions wrote it
+    store_of(tmp_path).save(8, (half.run, half.metrics))  # as earlier versions wrote it
     resumed = run(tmp_path)
     assert [one and (one.update, one.leaves) for one in resumed.diverged] == [
         None, (1, ("loss",)), (5, ("loss",)), (12, ("loss",)), (1, ("loss",)), None, None,
