@@ -21,6 +21,7 @@ from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.fields import apply
 from ialp_jax.study.inputs import Inputs
 from ialp_jax.study.logged import history_sessions
+from ialp_jax.worlds.histories import sampled_histories
 
 LOGGED = 6
 
@@ -38,7 +39,7 @@ def altered(dataset, part):
     frame = dataset.interactions.with_columns(
         item=pl.when(chosen).then(free).otherwise(pl.col("item")),
         grade=pl.when(chosen).then(1.0 - pl.col("grade")).otherwise(pl.col("grade")).cast(pl.Float32),
-    ).unique(["user", "item"], keep="first", maintain_order=True)
+    ).unique(["user", "item"], keep="last", maintain_order=True)
     frame = frame.with_columns(position=pl.int_range(pl.len()).over("user").cast(pl.Int32))
     return dataclasses.replace(dataset, interactions=frame)
 
@@ -50,6 +51,7 @@ READERS = {
     ),
     "neighbours": lambda dataset: fit_neighbours(dataset, NeighboursConfig()),
     "sessions of the logs": lambda dataset: history_sessions(dataset, 4, 8, True),
+    "openings": lambda dataset: sampled_histories(dataset, user_states(dataset).users, 4, 3, 0),
     "judge": lambda dataset: list(build_judge("content", dataset).info.settings.values()),
 }
 

@@ -39,7 +39,7 @@ class DataConfig:
     """To choose settings by: half of the offline users, drawn by the seed, are met online instead of those who otherwise are."""
     logged_users: Annotated[Count | None, Since(None)] = None
     """So many offline users' logs may be read, drawn by the seed; of the others only the history that opens their sessions,
-    by a judge. None: all of them."""
+    by a judge (what they did besides only measures how good a table is). None: all of them."""
 
     zeros: Annotated[Literal["ignored", "disliked"], Since("ignored")] = "ignored"
     """Implicit feedback only: what becomes of pairs of value 0, such as impressions without a click. They are ignored, or

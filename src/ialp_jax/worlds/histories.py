@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
 
-from ialp_jax.data.dataset import Dataset
+from ialp_jax.data.dataset import Dataset, offline_users
 from ialp_jax.worlds.world import CopiedRatings, World
 
 
@@ -31,7 +31,10 @@ def sampled_histories(
     items = np.full((len(users), copies, length), dataset.num_items, np.int32)
     grades = np.zeros((len(users), copies, length), np.float32)
     rows = {user: row for row, user in enumerate(users.tolist())}
-    logs = dataset.interactions.filter(pl.col("user").is_in(users.tolist())).sort("user", "position")
+    # Of users whose logs may not be read only the history is known.
+    readable = pl.col("user").is_in(offline_users(dataset).tolist()) | (pl.col("part") == "history")
+    theirs = pl.col("user").is_in(users.tolist()) & readable
+    logs = dataset.interactions.filter(theirs).sort("user", "position")
     for (user,), log in logs.group_by("user", maintain_order=True):
         size = min(length, log.height // 2)
         chosen = np.argsort(generator.random((copies, log.height)), axis=1)[:, :size]
