@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ialp_jax.learning.logged import LoggedSessions, turns_of
-from ialp_jax.recommenders.exits import exit_threshold, nearest_recent
+from ialp_jax.recommenders.exits import exit_threshold, exits_go_with_likeness, nearest_recent
+from ialp_jax.study.calibrated import kept_apart_within
 from ialp_jax.study.factors import LikenessConfig
 from ialp_jax.worlds.logs_world import LogsWorldConfig
 from ialp_jax.worlds.types import Observation
@@ -93,3 +94,35 @@ def test_a_rule_of_the_same_distances_is_found(radius):
         gone.append(any(near))
     distance, left = nearest_recent(sessions(actions, gone), POINTS, 1)
     assert exit_threshold(distance, left, 0.0) == distance[distance >= radius].min()
+
+
+def noisy_sessions(points, far_exits):
+    """Two recommendations each; the user leaves after half of the near pairs, and after every so manieth of the far ones."""
+    generator = np.random.default_rng(0)
+    actions = generator.integers(0, len(points), (2000, 2))
+    distance = np.abs(points[actions[:, 0], 0] - points[actions[:, 1], 0])
+    turn = np.arange(len(actions))
+    gone = np.where(distance < 0.3, turn % 2 == 0, turn % far_exits == 0)
+    return sessions(actions.tolist(), gone.tolist())
+
+
+@pytest.mark.parametrize(
+    ("far_exits", "at_most", "kept"), [(12, 60.0, True), (12, None, False), (3, 60.0, False)]
+)
+def test_noisy_distances_keep_a_part_apart_only_where_exits_go_with_likeness(far_exits, at_most, kept):
+    """Even the farthest leave too often to name a distance: what is near still ends sessions, or it does not."""
+    points = np.linspace(0.0, 1.0, 40)[:, None]
+    threshold, noisy = kept_apart_within(noisy_sessions(points, far_exits), points, 1, 0.0005, at_most)
+    apart = np.abs(points - points.T)[~np.eye(40, dtype=bool)]
+    assert noisy == kept
+    assert np.mean(apart < threshold) == (pytest.approx(0.6, abs=0.05) if kept else 0.0)
+
+
+def test_exits_go_with_likeness_where_near_turns_end_three_times_as_often():
+    distance, left = np.repeat([0.0, 1.0], 12), np.zeros(24, bool)
+    assert not exits_go_with_likeness(distance, left, 0.5)
+    left[[0, 1, 2, 12]] = True
+    assert exits_go_with_likeness(distance, left, 0.5)
+    left[13] = True
+    assert not exits_go_with_likeness(distance, left, 0.5)
+    assert not exits_go_with_likeness(distance, left, 0.0) and not exits_go_with_likeness(distance, left, 2.0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +13,7 @@ from ialp_jax.learning.logged import LoggedSessions
 from ialp_jax.methods.base import Stage
 from ialp_jax.methods.needs import Need
 from ialp_jax.recommenders.calibration import affinities, answers, calibrate
-from ialp_jax.recommenders.exits import exit_threshold, nearest_recent
+from ialp_jax.recommenders.exits import exit_threshold, exits_go_with_likeness, nearest_recent
 from ialp_jax.recommenders.factors import FactorsConfig
 from ialp_jax.recommenders.fold_in import fit_fold_in
 from ialp_jax.study.config import StudyConfig
@@ -22,7 +23,7 @@ from ialp_jax.worlds.world import World
 
 # Of the standard deviation of recorded feedback, what personal affinities must explain: a share below it is rounding.
 LEAST_EXPLAINED = 1e-3
-# Share of all pairs beyond which the distance that is read off says nothing of likeness.
+# Share of all pairs beyond which the distance that is read off says nothing of where exits end.
 MOST_APART = 0.7
 
 
@@ -44,15 +45,44 @@ def told_of_users(stages: Iterable[Stage], config: StudyConfig) -> list[str]:
     return list(dict.fromkeys(need.told for need in Need if need in needs and need.told))
 
 
-def kept_apart_within(
-    logged: LoggedSessions, points: Float[np.ndarray, "N k"], window: int, exit_rate: float
-) -> float:
-    """Distance within which items are kept apart, by where the users of recorded sessions left.
+class KeptApart(NamedTuple):
+    """What recorded sessions say of how near is too near.
 
-    0, for nothing, where more than a share `MOST_APART` of all pairs would be: then it is not likeness that users leave for.
+    Attributes:
+        distance: items nearer than it are kept apart; 0 for nothing.
+        noisy: whether they are too few or too noisy to say where exits end, so that it is the widest that is allowed.
     """
-    threshold = exit_threshold(*nearest_recent(logged, points, window), exit_rate)
-    return threshold if np.mean(sampled_distances(points, 0) < threshold) <= MOST_APART else 0.0
+
+    distance: float
+    noisy: bool = False
+
+
+def kept_apart_within(
+    logged: LoggedSessions,
+    points: Float[np.ndarray, "N k"],
+    window: int,
+    exit_rate: float,
+    at_most: float | None = None,
+) -> KeptApart:
+    """How near items are kept apart, by where the users of recorded sessions left.
+
+    Where more than a share `MOST_APART` of all pairs would be, either distances of few logs are too noisy to say where exits
+    end, or it is not likeness that users leave for.
+
+    Args:
+        logged: recorded sessions.
+        points: items as points.
+        window: how many of the last items count.
+        exit_rate: largest chance of an exit.
+        at_most: percentile of all pairs that are kept apart in the first of these cases; None for none.
+    """
+    distance, left = nearest_recent(logged, points, window)
+    threshold = exit_threshold(distance, left, exit_rate)
+    pairs = sampled_distances(points, 0)
+    if np.mean(pairs < threshold) <= MOST_APART:
+        return KeptApart(threshold)
+    widest = 0.0 if at_most is None else float(np.percentile(pairs, at_most))
+    return KeptApart(widest, noisy=True) if exits_go_with_likeness(distance, left, widest) else KeptApart(0.0)
 
 
 def by_recorded(
@@ -74,6 +104,6 @@ def by_recorded(
 
 def leaving_by_recorded(world: World, logged: LoggedSessions, window: int, exit_rate: float) -> World:
     """The logs' world whose users leave as those of recorded sessions did, by the distances of the logs."""
-    threshold = kept_apart_within(logged, np.asarray(world.item_vectors), window, exit_rate)
+    threshold = kept_apart_within(logged, np.asarray(world.item_vectors), window, exit_rate).distance
     departure = world.departure.replace(distance_threshold=np.float32(threshold))  # type: ignore[attr-defined]
     return world.replace(departure=departure)  # type: ignore[attr-defined, no-any-return]

@@ -32,6 +32,9 @@ class LikenessConfig:
     """How many of the last recommended items an item must be unlike."""
     exit_rate: Annotated[Share, Only("percentile", None), Since(0.0005)] = 0.0005
     """Items are far enough apart where a recorded turn ended with the user's leaving with at most this chance."""
+    at_most: Annotated[Percentile | None, Only("percentile", None), Since(None)] = 70.0
+    """Where that asks for more than 70 % of all pairs, and nearer turns yet ended clearly more often: this percentile is kept
+    apart, since distances of few logs are too noisy to say more. None: nothing is then."""
 
 
 def reads_factors(item_start: str, likeness: LikenessConfig | None) -> bool:

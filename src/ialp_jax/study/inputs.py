@@ -244,7 +244,12 @@ class Inputs:
         rule = self.config.likeness
         points = self.text_vectors if rule.source == "text" else likeness_points(self.factors)
         if rule.percentile is None:
-            threshold = kept_apart_within(self.recorded, points, rule.window, rule.exit_rate)
+            threshold, noisy = kept_apart_within(
+                self.recorded, points, rule.window, rule.exit_rate, rule.at_most
+            )
+            if noisy:
+                self._console.print(f"[yellow]Recorded sessions are too few or too noisy to say how near is too near: the nearest "
+                                    f"{rule.at_most:g} % of all pairs are kept apart (likeness.at_most)")  # fmt: skip
             if threshold == 0.0:
                 self._console.print(
                     "[yellow]Recorded sessions do not end by likeness: nothing is kept apart, and the policy gradient alone may learn more (docs/learning.md)"
