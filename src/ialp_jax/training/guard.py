@@ -55,9 +55,12 @@ class Guarded:
 
 def guarded(run: Any) -> Guarded:
     """Run states [R, ...] before their first update."""
-    runs = jax.tree.leaves(run)[0].shape[:1]
-    sound = [jnp.full(runs, SOUND, jnp.int32) for _ in range(3)]
-    return Guarded(run, Guard(jnp.zeros(runs, jnp.int32), *sound))
+    return Guarded(run, sound_guard(jax.tree.leaves(run)[0].shape[:1]))
+
+
+def sound_guard(runs: tuple[int, ...] = ()) -> Guard:
+    """Of so many runs that have taken no update; () is one without an axis."""
+    return Guard(jnp.zeros(runs, jnp.int32), *(jnp.full(runs, SOUND, jnp.int32) for _ in range(3)))
 
 
 def guarded_update(

@@ -24,6 +24,7 @@ from ialp_jax.policies.actor_critic import ActorCritic, Network
 from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.serving.likeness import Likeness
 from ialp_jax.serving.stream import Stream
+from ialp_jax.training.guard import Guarded, guarded_update, sound_guard
 from ialp_jax.training.loop import LoopConfig
 from ialp_jax.training.mesh import MeshConfig, make_mesh
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
@@ -233,15 +234,18 @@ def _repeated(
     plan: str = "",
     looks: bool = False,
 ) -> Program:
-    """`update` scanned over, metrics averaged on the device, as the training loop does."""
+    """`update` scanned over with its guard, metrics averaged on the device, as the training loop does."""
     updates = updates_per_call(counts, point, shape, effort)
 
     def step(run: Tree, world: World) -> tuple[Tree, Tree]:
         data = data_of(world, looks)
-        run, metrics = jax.lax.scan(
-            lambda now, _: learner.update(now, hyper, data), run, None, length=updates
+        now, metrics = jax.lax.scan(
+            lambda now, _: guarded_update(learner.update, now, hyper, data),
+            Guarded(run, sound_guard()),
+            None,
+            length=updates,
         )
-        return run, jax.tree.map(jnp.mean, metrics)
+        return now.run, jax.tree.map(jnp.mean, metrics)
 
     steps = updates * point.users * shape.rollout
     return Program(world, start, step, steps, counts.times(updates), plan)
