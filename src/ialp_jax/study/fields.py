@@ -99,9 +99,9 @@ def apply(config: "StudyConfig", changes: Mapping[str, Value], file: Path | None
     """
     if "methods" in changes:  # first: which options there are depends on it
         config = replace(
-            config, methods=cast("tuple[str, ...]", checked(config, "methods", changes["methods"], file))
+            config, methods=cast("tuple[str, ...]", converted(config, "methods", changes["methods"], file))
         )
-    values = {place_of(config, name, file): checked(config, name, value, file)
+    values = {place_of(config, name, file): converted(config, name, value, file)
               for name, value in changes.items() if name != "methods"}  # fmt: skip
     try:
         with checked_as_a_whole():
@@ -119,7 +119,7 @@ def _rebuild(owner: Any, changes: dict[Attributes, Value]) -> Any:
     return replace(owner, **new)
 
 
-def checked(config: Any, name: str, value: Value, file: Path | None) -> Value:
+def converted(config: Any, name: str, value: Value, file: Path | None) -> Value:
     """The value as its field wants it, of its type and in its range; `InputError` otherwise."""
     path = place_of(config, name, file)
     converted = _converted(kind_of(config, name, file), value)

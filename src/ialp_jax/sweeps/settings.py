@@ -9,7 +9,7 @@ from ialp_jax.artifacts import InputError, Value
 from ialp_jax.marks import Only, UsersWorld, Yardstick
 from ialp_jax.methods.base import Budget
 from ialp_jax.methods.registry import get
-from ialp_jax.study.fields import apply, beside, checked, held, kind_of, marks_of
+from ialp_jax.study.fields import apply, beside, converted, held, kind_of, marks_of
 from ialp_jax.study.stages import check_chunks, settings_of, stages_of
 from ialp_jax.sweeps.search import axis_points
 from ialp_jax.sweeps.space import Axis, Space
@@ -62,7 +62,7 @@ def check_space(space: Space, config: "StudyConfig", file: Path | None = None) -
     for name in (*space.fixed, *(axis.name for axis in space.axes)):
         _refuse_idle(space, base, name, file)
     check_chunks(base)
-    fixed = {name: checked(config, name, value, file) for name, value in space.fixed.items()}
+    fixed = {name: converted(config, name, value, file) for name, value in space.fixed.items()}
     suited = replace(
         space, fixed=fixed, axes=tuple(_checked_axis(space, base, axis, file) for axis in space.axes)
     )
@@ -95,7 +95,7 @@ def _checked_axis(space: Space, base: "StudyConfig", axis: Axis, file: Path | No
     _refuse_yardstick(space, base, axis, file)
     kind = kind_of(base, axis.name, file)
     if axis.values:
-        values = tuple(checked(base, axis.name, value, file) for value in axis.values)
+        values = tuple(converted(base, axis.name, value, file) for value in axis.values)
         _try_values(base, axis.name, values, file)
         return replace(axis, values=values)
     numbers = [choice for choice in (get_args(kind) or (kind,)) if choice in (int, float)]
