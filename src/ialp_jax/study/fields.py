@@ -122,10 +122,10 @@ def _rebuild(owner: Any, changes: dict[Attributes, Value]) -> Any:
 def converted(config: Any, name: str, value: Value, file: Path | None) -> Value:
     """The value as its field wants it, of its type and in its range; `InputError` otherwise."""
     path = place_of(config, name, file)
-    converted = _converted(kind_of(config, name, file), value)
+    wanted: Value = _converted(kind_of(config, name, file), value)
     hints = get_type_hints(type(_owner(config, path)), include_extras=True)
-    check_value(converted, hints[path[-1]], name, file)
-    return converted
+    check_value(wanted, hints[path[-1]], name, file)
+    return wanted
 
 
 def _converted(kind: Any, value: Any) -> Any:
