@@ -1,7 +1,5 @@
 """How much work every workload needs at least, by its shapes alone."""
 
-from collections.abc import Mapping
-
 from ialp_jax.bench.measuring.floors import FLOAT, Counts
 from ialp_jax.bench.settings import Shape
 from ialp_jax.bench.subjects.worlds import FACTORS, RandomWorld
@@ -124,8 +122,3 @@ def small_parameters(shape: Shape) -> int:
     """Everything but the catalogue head, biases left out."""
     width = features(shape)
     return sums(shape) * shape.hidden + 2 * width * shape.embedding + width * shape.hidden + shape.hidden
-
-
-def as_numbers(counts: Counts) -> Mapping[str, float]:
-    """For the results file."""
-    return {"flops": counts.total_flops, "exponentials": counts.exponentials, "bytes": counts.bytes}
