@@ -216,9 +216,7 @@ LONG = [Case("study", lambda folder: None, trained, findings, natives=((ocp, "sa
 
 def main(names):
     count = wrong = 0
-    for case in [*CASES, *LONG]:
-        if names and case.name not in names:
-            continue
+    for case in [case for case in (*CASES, *LONG) if case.name in names] if names else CASES:
         with tempfile.TemporaryDirectory() as folder:
             for one in outcomes(case, Path(folder) / "case"):
                 count, wrong = count + 1, wrong + (not one.well)
