@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest.mock import patch
 
+from ialp_jax.values import checked
+
 Fault = Literal["killed", "killed within", "power lost", "disk full", "permission lost"]
 FAULTS: tuple[Fault, ...] = ("killed", "killed within", "power lost", "disk full", "permission lost")
 _ERRORS = {"disk full": errno.ENOSPC, "permission lost": errno.EACCES}
@@ -46,6 +48,7 @@ def applies(fault: Fault, operation: str) -> bool:
 
 
 @dataclass
+@checked
 class Disk:
     """The operations on files of one attempt, and where the fault is.
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.testing.disk import FAULTS, Disk, Fault, Killed, Native, applies, watched
+from ialp_jax.values import checked
 
 END = "the end"
 
@@ -41,6 +42,7 @@ class Case:
 
 
 @dataclass(frozen=True)
+@checked
 class Outcome:
     """What became of one fault.
 
