@@ -160,3 +160,13 @@ def test_check_and_terminal_say_the_same(tmp_path, monkeypatch):
     assert [(line.detail, line.passed, line.warning) for line in lines] == [
         (caution, True, True) for caution in cautions
     ]
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_a_check_that_failed_is_not_said_again_as_a_caution(small, monkeypatch, passed):
+    given = replace(small, known_ratings=np.full((USERS, ITEMS), 0.5, np.float32))
+    line = check._ratings_differ(None, fit_world(given, FIT, 4)[0])
+    assert not line.passed
+    monkeypatch.setattr(check, "check_world", lambda *_: [replace(line, passed=passed)])
+    lines = check.check_environment(Environment("made", data=DataConfig(history_length=4), fit=FIT), given)
+    assert ["Every user gives" in one.detail for one in lines[1:]] == [True] * passed

@@ -14,6 +14,7 @@ from ialp_jax.environments.registry import Environment
 from ialp_jax.policies.fixed import RandomPolicy, fixed_actor
 from ialp_jax.serving.play import play
 from ialp_jax.worlds.departure import REASONS
+from ialp_jax.worlds.fit.cautions import ONE_RATING
 from ialp_jax.worlds.fit.fit import fit_world
 from ialp_jax.worlds.simulator import Simulator
 from ialp_jax.worlds.world import World
@@ -21,6 +22,7 @@ from ialp_jax.worlds.world import World
 SESSIONS = 64  # played side by side
 STATISTICS_SESSIONS = 512
 SEED = 0
+RATINGS = "ratings differ"
 
 
 def check_world(simulator: Simulator, world: World) -> list[CheckResult]:
@@ -45,8 +47,10 @@ def check_world(simulator: Simulator, world: World) -> list[CheckResult]:
 def check_environment(environment: Environment, dataset: Dataset) -> list[CheckResult]:
     """Fits an environment's users to logs, and runs every check on the world that comes of it; what to look at comes last."""
     world, report = fit_world(dataset, environment.fit, environment.data.history_length)
-    looks = [CheckResult("logs and fit", True, caution, True) for caution in report.cautions]
-    return check_world(Simulator(environment.simulator), world) + looks
+    results = check_world(Simulator(environment.simulator), world)
+    repeated = ONE_RATING if RATINGS in [line.name for line in results if not line.passed] else None
+    looks = [caution for caution in report.cautions if caution != repeated]
+    return results + [CheckResult("logs and fit", True, caution, True) for caution in looks]
 
 
 def _signature(tree: Any) -> Any:
@@ -101,7 +105,7 @@ def _ratings_differ(simulator: Simulator, world: World) -> CheckResult:
     users = world.session_users[:SESSIONS]
     ratings = np.asarray(jax.vmap(world.ratings.of_all)(jnp.asarray(users)))
     problem = f"every user gives every item the rating {ratings.flat[0]:g}: nothing can be learnt"
-    return result("ratings differ", [problem] * (not np.ptp(ratings)), "some items please more than others")
+    return result(RATINGS, [problem] * (not np.ptp(ratings)), "some items please more than others")
 
 
 def _transforms(simulator: Simulator, world: World) -> CheckResult:

@@ -4,6 +4,7 @@ from ialp_jax.data.dataset import Dataset
 from ialp_jax.worlds.fit.settled import SettledFit
 
 ALIKE = 0.99  # share of what ratings differ by that item means explain, from which on users are all alike
+ONE_RATING = "Every user gives every item the same rating: no policy can be better than another."
 WORDS = {"mean": "item means", "popularity": "popularity"}
 
 
@@ -17,7 +18,7 @@ def cautions(dataset: Dataset, settled: SettledFit, item_mean_share: float | Non
     """
     said = [*dataset.cautions]
     if item_mean_share is None:
-        said.append("Every user gives every item the same rating: no policy can be better than another.")
+        said.append(ONE_RATING)
     elif item_mean_share > ALIKE and (dataset.known_ratings is not None or settled.accuracy.personal):
         said.append(
             "All users rate alike: there is no taste to learn, and popularity is as good as any policy."
