@@ -13,6 +13,7 @@ from random_worlds import random_world
 from rich.console import Console
 from tiny_runs import in_world, tiny_learner, tiny_network
 
+from ialp_jax.artifacts import InputError
 from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.training import device, loop
 from ialp_jax.training.checkpoint import CheckpointStore
@@ -237,3 +238,19 @@ def test_purposes_and_seeds_have_keys_of_their_own():
     words = np.concatenate([jax.random.key_data(seed_keys(np.arange(4), purpose)) for purpose in (1, 2, 3)])
     assert len(np.unique(words, axis=0)) == 12
     np.testing.assert_array_equal(jax.random.key_data(seed_keys(np.arange(2), 1)), words[:2])
+
+
+def test_metrics_of_older_run_states_are_gathered_before_they_are_looked_at(monkeypatch):
+    """They may be spread over processes, none of which could read them whole."""
+
+    class Older:
+        def restore(self, number, like):
+            if len(like) == 3:
+                raise InputError("it has no guard", fix="none")
+            return "run", "spread metrics"
+
+    monkeypatch.setattr(
+        loop, "gathered", {"spread metrics": {"loss": np.array([[0.0, 1.0], [0.0, np.nan]])}}.get
+    )
+    now, metrics = loop._restored(Older(), 4, 2, guarded(jnp.zeros(2)), None)
+    assert (now.run, metrics) == ("run", "spread metrics") and now.guard.sound.tolist() == [True, False]

@@ -157,7 +157,7 @@ def _restored(
         run, metrics, guard = store.restore(finished, (now.run, metrics, now.guard))
     except InputError:
         run, metrics = store.restore(finished, (now.run, metrics))
-        guard = guard_of(metrics, finished, chunk)
+        guard = guard_of(gathered(metrics), finished, chunk)
     return Guarded(run, guard), metrics
 
 
