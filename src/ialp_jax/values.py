@@ -30,6 +30,7 @@ from ialp_jax.ranges import Range
 
 Class = TypeVar("Class", bound=type)
 Made = TypeVar("Made")
+REMAKE = "make the file again with this version"
 _as_a_whole: ContextVar[bool] = ContextVar("as_a_whole", default=False)
 
 
@@ -64,6 +65,31 @@ def checked_as_a_whole() -> Iterator[None]:
         _as_a_whole.reset(token)
 
 
+def require_fields(
+    record: Any, kinds: Mapping[str, type | types.UnionType], file: Path, fix: str = REMAKE
+) -> None:
+    """Checks that a file holds values by name where such are expected, and those that are needed.
+
+    Args:
+        record: what was read.
+        kinds: of JSON's values (`str`, `dict`, ...), by the names that must be there; others may be there too.
+        file: where it was read, for errors.
+        fix: of the error.
+
+    Raises:
+        InputError: naming the file, if it holds something else, or a value is missing or of another kind.
+    """
+    if not isinstance(record, Mapping):
+        raise InputError(f"a {type(record).__name__} is no record of values by name", file=file, fix=fix)
+    for name, kind in kinds.items():
+        if name not in record:
+            raise InputError("the field is missing", file=file, column=name, fix=fix)
+        if not isinstance(record[name], kind):
+            raise InputError(
+                f"{record[name]!r:.40} is not what the field holds", file=file, column=name, fix=fix
+            )
+
+
 def made_from(kind: type[Made], record: Mapping[str, Any], file: Path) -> Made:
     """A dataclass from the plain values that a file holds; lists are tuples again.
 
@@ -73,8 +99,10 @@ def made_from(kind: type[Made], record: Mapping[str, Any], file: Path) -> Made:
         file: where they were read, for errors.
 
     Raises:
-        InputError: naming the file, if a field is missing, none of the dataclass's, or holds what it may not.
+        InputError: naming the file, if it holds no such record, or a field is missing, none of the dataclass's, or holds
+            what it may not.
     """
+    require_fields(record, {}, file)
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     needed = {name for name, field in known.items() if field.default is field.default_factory is MISSING}
     for names, problem in (
@@ -82,7 +110,7 @@ def made_from(kind: type[Made], record: Mapping[str, Any], file: Path) -> Made:
         (needed - record.keys(), "the field is missing"),
     ):
         for name in sorted(names):
-            raise InputError(problem, file=file, column=name, fix="make the file again with this version")
+            raise InputError(problem, file=file, column=name, fix=REMAKE)
     try:
         return kind(**{name: _held(value) for name, value in record.items()})
     except InputError as error:

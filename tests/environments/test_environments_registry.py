@@ -9,6 +9,7 @@ import pytest
 from ialp_jax import environments
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.build import DataConfig
+from ialp_jax.environments.logs import Logs
 
 OWN = """
 from ialp_jax.data.synthetic import SyntheticConfig
@@ -100,3 +101,16 @@ def test_a_name_is_registered_once(tmp_path):
     with pytest.raises(InputError, match="'own' is registered already"):
         environments.get(str(twice))
     assert "own" not in environments.names() and environments.get("steam")[1].description != "my users"
+
+
+LOGS = Logs("synthetic", None, DataConfig()).record()
+
+
+@pytest.mark.parametrize("damaged", [
+    *({name: value for name, value in LOGS.items() if name != missing} for missing in LOGS),
+    LOGS | {"config": []}, LOGS | {"data": 3}, LOGS | {"env": None}, [LOGS], "logs",
+])  # fmt: skip
+def test_a_damaged_record_of_logs_is_refused_with_its_file(damaged):
+    assert Logs.of(LOGS, Path("here")) == Logs("synthetic", None, DataConfig())
+    with pytest.raises(InputError, match=r"file here.* Fix: make the file again"):
+        Logs.of(damaged, Path("here"))

@@ -124,6 +124,44 @@ def test_chunks_matter_and_the_pace_of_checkpoints_does_not(tmp_path):
     with pytest.raises(InputError, match=r"\(study.loop.chunk\)"):
         opened(study(tmp_path, resume=True, loop=LoopConfig(chunk // 2)))
 
+def without(record, name):
+    *outer, last = name.split(".")
+    for part in outer:
+        record = record[part]
+    del record[last]
+
+
+@pytest.mark.parametrize("missing", ["environment", "dataset", "versions", "study", "study.options"])
+def test_a_record_of_which_something_is_missing_is_refused_by_name(tmp_path, missing):
+    """To go on with; who starts anew is told, and nothing is lost."""
+    out = tmp_path / "out"
+    opened(study(out))
+    leave_results(out)
+    record = read_json(out / "config.json")
+    without(record, missing)
+    write_json(out / "config.json", record)
+    with pytest.raises(InputError, match=r"config.json: it is no whole record.*leave RESUME out"):
+        opened(study(out, resume=True, seeds=3))
+    if missing in ("environment", "study"):  # of which nobody could say that a study wrote it
+        return
+    assert "whose record is damaged" in opened(study(out, seeds=3)).replace("\n", "")
+    assert read_json(tmp_path / "out.old-1" / "config.json") == record
+
+
+@pytest.mark.parametrize("stages", [[], {"a2c": []}, {"a2c": {"a2c": 3}}, None])
+def test_stages_that_are_none_are_refused_by_name(tmp_path, stages):
+    out = tmp_path / "out"
+    opened(study(out))
+    leave_results(out)
+    record = read_json(out / "config.json") | {"stages": stages}
+    for damaged in (record, []):
+        write_json(out / "config.json", damaged)
+        with pytest.raises(InputError, match=r"config.json: it is no whole record"):
+            opened(study(out, resume=True))
+    write_json(out / "config.json", record)
+    assert "whose record is damaged" in opened(study(out)).replace("\n", "")
+
+
 
 def test_another_environment_is_refused_by_name(tmp_path):
     opened(study(tmp_path))

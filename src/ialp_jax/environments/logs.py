@@ -9,7 +9,7 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.data.build import DataConfig
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.environments.registry import get
-from ialp_jax.values import checked, made_from
+from ialp_jax.values import checked, made_from, require_fields
 
 
 @dataclass(frozen=True)
@@ -42,5 +42,6 @@ class Logs:
         if not record:
             raise InputError("it does not say from which logs it was made", file=file,
                              fix="plan the job with `ialp prefs plan`")  # fmt: skip
+        require_fields(record, {"env": str, "data": str | None, "config": dict}, file)
         folder = data if data is not None or record["data"] is None else Path(record["data"])
         return cls(record["env"], folder, made_from(DataConfig, record["config"], file))

@@ -104,9 +104,12 @@ class StudyFolder:
 
     def _go_on(self, path: Path, console: Console) -> None:
         stored = read_json(path)
-        if not isinstance(stored, dict) or "stages" not in stored:
+        if isinstance(stored, dict) and "stages" not in stored:
             raise InputError("the run in this folder was made by an earlier version", file=path,
                              fix="finish it with that version, or leave RESUME out to start anew")  # fmt: skip
+        if not _is_record(stored):
+            raise InputError("it is no whole record of a run", file=path,
+                             fix="put back a copy of it, or leave RESUME out to start anew")  # fmt: skip
         before, record = stored["stages"], self._record(self.keys)
         changed = [name for name, keys in self.keys.items() if before.get(name, keys) != keys]
         if stored["environment"] != self.environment or stored["dataset"] != self.dataset or changed:
@@ -144,11 +147,27 @@ class StudyFolder:
                              fix="give an empty or a new folder as OUT")  # fmt: skip
 
 
+def _is_record(stored: Any) -> bool:
+    """Whether what a file holds is what `StudyFolder` records, as far as is read of it."""
+    kinds = {"environment": str, "dataset": str, "study": dict, "stages": dict, "versions": dict}
+    if not isinstance(stored, dict) or not all(
+        isinstance(stored.get(name), kind) for name, kind in kinds.items()
+    ):
+        return False
+    keyed = all(
+        isinstance(keys, dict) and all(isinstance(key, str) for key in keys.values())
+        for keys in stored["stages"].values()
+    )
+    return keyed and isinstance(stored["study"].get("options"), dict)
+
+
 def _difference(stored: dict[str, Any], record: dict[str, Any]) -> str:
     """In what a study that lies in a folder differs from the one to be run, in words."""
-    before, now = stored.get("stages"), record["stages"]
-    if before is None:
+    if "stages" not in stored:
         return "of an earlier version"
+    if not _is_record(stored):
+        return "whose record is damaged"
+    before, now = stored["stages"], record["stages"]
     if before.keys() != now.keys():
         return f"of {', '.join(before)}"
     return differences(stored, record, [name for name, keys in now.items() if before[name] != keys])

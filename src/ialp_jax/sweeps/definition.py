@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ialp_jax import environments
-from ialp_jax.artifacts import Value, fingerprint, plain, read_json
+from ialp_jax.artifacts import InputError, Value, fingerprint, plain, read_json
 from ialp_jax.environments import Environment
 from ialp_jax.methods.base import Stage, rest_on_table
 from ialp_jax.methods.registry import Registered, get
@@ -18,12 +18,17 @@ from ialp_jax.study.stages import stages_of
 from ialp_jax.sweeps.search import Setting
 from ialp_jax.sweeps.space import Axis, Search, Space
 from ialp_jax.training.loop import LoopConfig
-from ialp_jax.values import checked, made_from
+from ialp_jax.values import checked, made_from, require_fields
 
 SWEEP_FILE = "sweep.json"
 FORMAT, HALVING_FORMAT = 3, 4
 """Of a sweep's files. Raised when a unit's result comes to mean something else, so that two formats never mix in a table;
 those of runs that stop early have been raised by themselves."""
+
+_KINDS = {
+    **dict.fromkeys(("env", "preset", "method", "objective"), str), "data": str | None, "prefs": str | None, "seeds": int,
+    "changes": dict, "search": dict, "fixed": dict, "axes": list,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,12 +114,18 @@ def load_sweep(out: Path) -> Sweep:
     Raises:
         InputError: if `sweep.json` is missing or damaged.
     """
-    stored = read_json(out / SWEEP_FILE)
-    axes = tuple(made_from(Axis, axis, out / SWEEP_FILE) for axis in stored["axes"])
-    space = Space(method=stored["method"], objective=stored["objective"], seeds=stored["seeds"],
-                  search=made_from(Search, stored["search"], out / SWEEP_FILE), fixed=hashable(stored["fixed"]), axes=axes)  # fmt: skip
+    file = out / SWEEP_FILE
+    stored = read_json(file)
+    require_fields(stored, _KINDS, file, "give --fresh to `ialp sweep`, which starts it anew")
+    axes = tuple(made_from(Axis, axis, file) for axis in stored["axes"])
+    search = made_from(Search, stored["search"], file)
     data, prefs = (None if stored[name] is None else Path(stored[name]) for name in ("data", "prefs"))
-    return Sweep(stored["env"], stored["preset"], data, prefs, hashable(stored["changes"]), space)
+    try:
+        space = Space(method=stored["method"], objective=stored["objective"], seeds=stored["seeds"], search=search,
+                      fixed=hashable(stored["fixed"]), axes=axes)  # fmt: skip
+        return Sweep(stored["env"], stored["preset"], data, prefs, hashable(stored["changes"]), space)
+    except InputError as error:
+        raise error.in_file(file) from None
 
 
 def changed_fields(config: StudyConfig, base: StudyConfig) -> dict[str, Value]:

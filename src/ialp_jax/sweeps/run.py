@@ -29,7 +29,7 @@ from ialp_jax.sweeps.search import advice
 from ialp_jax.sweeps.tables import TABLES, scores, write_tables
 from ialp_jax.sweeps.units import ROUNDS, UNITS, Round, Unit, load_rounds, steps_of
 from ialp_jax.sweeps.worlds import FOLDER, Worlds
-from ialp_jax.values import checked
+from ialp_jax.values import checked, require_fields
 
 PAGES = ("summary.json", "report.html")
 Engine = Literal["local", "ray"]
@@ -41,6 +41,7 @@ class SweepJob:
     """One sweep to run, or to go on with.
 
     Attributes:
+ELSEWHERE = "give another folder as OUT, or --fresh to start anew"
         sweep: what is run.
         out: folder for everything.
         limits: how wide a program may be.
@@ -86,8 +87,8 @@ class SweepJob:
                                  file=path, fix="finish it with that version, give another folder as OUT, or --fresh to start anew",
                                  )  # fmt: skip
             if found.get("identity") != self.sweep.identity:
-                raise InputError("this folder holds another sweep", file=path,
-                                 fix="give another folder as OUT, or --fresh to start anew")  # fmt: skip
+                raise InputError("this folder holds another sweep", file=path, fix=ELSEWHERE)
+            require_fields(found, {"versions": list}, path, ELSEWHERE)
             if versions() not in found["versions"]:
                 console.print("[yellow]other versions of the packages than when this sweep began: what follows is the "
                               "same sweep, but not bitwise the uninterrupted one[/yellow]")  # fmt: skip
@@ -103,6 +104,7 @@ class SweepJob:
         elif any(not entry.name.startswith(".") for entry in self.out.iterdir()):
             raise InputError("this folder is not empty, and holds no sweep", file=self.out,
                              fix="give a new or an empty folder as OUT")  # fmt: skip
+            require_fields(found, {}, path, ELSEWHERE)
         write_json(path, self._record())
 
     def _record(self) -> dict[str, Any]:
