@@ -149,3 +149,24 @@ def test_the_package_is_a_command(monkeypatch, capsys):
     with pytest.raises(SystemExit) as status:
         runpy.run_module("ialp_jax", run_name="__main__")
     assert status.value.code == commands.BAD_INPUT and "usage: ialp COMMAND" in capsys.readouterr().err
+@pytest.mark.parametrize(("failing", "lies"), [((2,), "out"), ((2, 3), "out.old-1")])
+def test_a_folder_that_cannot_be_moved_lies_where_the_error_says(failing, lies, tmp_path, monkeypatch):
+    """The second rename fails; then also the one that puts everything back."""
+    folder, calls, replace = tmp_path / "out", [], os.replace
+    folder.mkdir()
+    (folder / "mark").write_text("a")
+
+    def fail(source, target):
+        calls.append(target)
+        if len(calls) in failing:
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with claimed(folder, "work"), pytest.raises(InputError) as error:
+        set_aside(folder)
+    said = "cannot be moved to" if lies == "out" else f"lies whole in {tmp_path / lies}"
+    assert said in str(error.value) and [path.name for path in tmp_path.iterdir()] == [lies]
+    assert (tmp_path / lies / "mark").read_text() == "a"
+
+

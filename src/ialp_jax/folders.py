@@ -119,17 +119,23 @@ def set_aside(folder: Path) -> Path:
         Where it lies now.
 
     Raises:
-        InputError: if that cannot be.
+        InputError: if that cannot be; it lies where it lay, or the message says where.
     """
     place = folder.resolve()
-    aside, fresh = free_name(place), None
+    aside, fresh, moved = free_name(place), None, False
     try:
         fresh = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
         fresh.chmod(place.stat().st_mode)
         if (place / LOCK).exists():
             os.link(place / LOCK, fresh / LOCK)  # the same file, hence the same lock
         os.replace(place, aside)
-        os.replace(fresh, place)
+        moved = True
+        try:
+            os.replace(fresh, place)
+        except OSError:
+            os.replace(aside, place)
+            moved = False
+            raise
         (aside / LOCK).unlink(missing_ok=True)
     except OSError as error:
         if fresh is not None:
@@ -151,6 +157,9 @@ def _opened(folder: Path, column: str) -> IO[str]:
 def _holder(work: str) -> dict[str, str | int]:
     return {
         "pid": os.getpid(),
+        if moved:
+            raise InputError(f"what lay there lies whole in {aside} now, but its place could not be made ready "
+                             f"({error.strerror})", file=folder, fix="run again") from error  # fmt: skip
         "host": socket.gethostname(),
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
         "work": work,
