@@ -115,6 +115,14 @@ def test_a_command_is_refused_where_another_is_at_work(name, tmp_path, monkeypat
     assert [path.name for path in tmp_path.iterdir()] == [LOCK]
 
 
+@pytest.mark.parametrize("name", ["train", "prefs plan"])
+def test_logs_that_are_not_there_make_no_folder(name, tmp_path):
+    words = ["steam", "--data", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out" / "deep")]
+    with pytest.raises(InputError, match="there is no such folder"):
+        commands.dispatch(commands, "ialp", [*name.split(), *words])
+    assert not list(tmp_path.iterdir())
+
+
 def test_those_who_share_the_work_hold_a_folder_together_and_nobody_else(tmp_path):
     with claimed(tmp_path, "whole", "OUT") as alone:
         with pytest.raises(InputError, match="whole, process"), claimed(tmp_path, "part", "OUT", shared=True):
@@ -144,11 +152,6 @@ def test_moving_aside_keeps_everything_and_the_lock(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.old-1", "out.old-2"]
 
 
-def test_the_package_is_a_command(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["ialp", "no-such-command"])
-    with pytest.raises(SystemExit) as status:
-        runpy.run_module("ialp_jax", run_name="__main__")
-    assert status.value.code == commands.BAD_INPUT and "usage: ialp COMMAND" in capsys.readouterr().err
 @pytest.mark.parametrize(("failing", "lies"), [((2,), "out"), ((2, 3), "out.old-1")])
 def test_a_folder_that_cannot_be_moved_lies_where_the_error_says(failing, lies, tmp_path, monkeypatch):
     """The second rename fails; then also the one that puts everything back."""
@@ -170,3 +173,8 @@ def test_a_folder_that_cannot_be_moved_lies_where_the_error_says(failing, lies, 
     assert (tmp_path / lies / "mark").read_text() == "a"
 
 
+def test_the_package_is_a_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["ialp", "no-such-command"])
+    with pytest.raises(SystemExit) as status:
+        runpy.run_module("ialp_jax", run_name="__main__")
+    assert status.value.code == commands.BAD_INPUT and "usage: ialp COMMAND" in capsys.readouterr().err

@@ -112,6 +112,23 @@ def claimed(folder: Path, work: str, column: str = "--out", shared: bool = False
         yield claim
 
 
+def require_free(folder: Path, work: str, column: str = "--out") -> None:
+    """Checks, before any work, that a folder could be claimed; one that is not there is not made.
+
+    Args:
+        folder: for results.
+        work: what this process is to do there.
+        column: the option that named the folder.
+
+    Raises:
+        InputError: if it cannot be written, or another process holds it; that one is named.
+    """
+    require_writable(folder, column)
+    if (folder / LOCK).exists():
+        with claimed(folder, work, column):
+            pass
+
+
 def set_aside(folder: Path) -> Path:
     """Moves a folder to a free name beside it, at once, and leaves an empty one; who holds it still does.
 
@@ -140,6 +157,9 @@ def set_aside(folder: Path) -> Path:
     except OSError as error:
         if fresh is not None:
             shutil.rmtree(fresh, ignore_errors=True)
+        if moved:
+            raise InputError(f"what lay there lies whole in {aside} now, but its place could not be made ready "
+                             f"({error.strerror})", file=folder, fix="run again") from error  # fmt: skip
         raise InputError(f"what lies there cannot be moved to {aside} ({error.strerror})", file=folder,
                          fix=ELSEWHERE) from error  # fmt: skip
     return aside
@@ -157,9 +177,6 @@ def _opened(folder: Path, column: str) -> IO[str]:
 def _holder(work: str) -> dict[str, str | int]:
     return {
         "pid": os.getpid(),
-        if moved:
-            raise InputError(f"what lay there lies whole in {aside} now, but its place could not be made ready "
-                             f"({error.strerror})", file=folder, fix="run again") from error  # fmt: skip
         "host": socket.gethostname(),
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
         "work": work,

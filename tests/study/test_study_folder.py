@@ -10,7 +10,6 @@ from rich.console import Console
 from ialp_jax import environments
 from ialp_jax.artifacts import InputError, read_json, write_json
 from ialp_jax.commands import train
-from ialp_jax.folders import LOCK
 from ialp_jax.methods import get
 from ialp_jax.serving.stream import Stream
 from ialp_jax.study.config import StudyConfig
@@ -124,6 +123,7 @@ def test_chunks_matter_and_the_pace_of_checkpoints_does_not(tmp_path):
     with pytest.raises(InputError, match=r"\(study.loop.chunk\)"):
         opened(study(tmp_path, resume=True, loop=LoopConfig(chunk // 2)))
 
+
 def without(record, name):
     *outer, last = name.split(".")
     for part in outer:
@@ -162,7 +162,6 @@ def test_stages_that_are_none_are_refused_by_name(tmp_path, stages):
     assert "whose record is damaged" in opened(study(out)).replace("\n", "")
 
 
-
 def test_another_environment_is_refused_by_name(tmp_path):
     opened(study(tmp_path))
     with pytest.raises(InputError, match=r"another configuration \(environment\)"):
@@ -190,7 +189,7 @@ def test_a_table_that_may_not_be_used_costs_no_earlier_results(tmp_path):
     one = replace(study(tmp_path / "out"), prefs=tmp_path / "no-table")
     with pytest.raises(InputError, match="no-table"):
         one.run(Console(file=io.StringIO()))
-    assert sorted(path for path in tmp_path.rglob("*") if path.name != LOCK) == before
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("theirs", ["policy/theirs.txt", "checkpoints/theirs.txt"])

@@ -69,3 +69,11 @@ def test_a_damaged_file_is_gone_on_with_by_nobody(tmp_path):
         write_json(out / "sweep.json", damaged)
         with pytest.raises(InputError, match=r"sweep\.json.*--fresh to start anew"):
             one._open(QUIET)
+
+
+def test_logs_that_are_not_there_make_no_sweep(tmp_path):
+    space = Space("random", "mean_reward", 1, Search("grid"), {}, ())
+    sweep = Sweep("steam", "quick", tmp_path / "nowhere", None, {}, space)
+    with pytest.raises(InputError, match="there is no such folder"):
+        SweepJob(sweep, tmp_path / "out", Limits(4, devices=1)).run(QUIET)
+    assert not list(tmp_path.iterdir())

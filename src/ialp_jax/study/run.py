@@ -15,7 +15,7 @@ from ialp_jax.artifacts import plain, write_arrays, write_json
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.divergence import Divergence
 from ialp_jax.environments import Environment
-from ialp_jax.folders import claimed
+from ialp_jax.folders import claimed, require_free
 from ialp_jax.methods.base import Budget, Stage, rest_on_table
 from ialp_jax.methods.registry import Registered
 from ialp_jax.policies.artifact import save_policy
@@ -70,17 +70,20 @@ class Study:
             InputError: before any work, if settings do not fit each other, `out` cannot be written, or another process is
                 at work there.
         """
+        started = time.monotonic()
         check_chunks(self.config)
         for stages in self.methods.values():
             for stage in stages:  # users that the devices cannot share are refused
                 self.layout(stage.budget)
         if is_primary():
-            names = ", ".join(entry.name for entry in self.methods)
-            with claimed(self.out, f"ialp train {self.name}, {self.config.seeds} seeds of {names}"):
-                return self._run(console)
+            work = f"ialp train {self.name}, {self.config.seeds} seeds of {', '.join(entry.name for entry in self.methods)}"
+            require_free(self.out, work)
+            training = self._prepared(console)
+            with claimed(self.out, work):
+                return self._run(training, started, console)
         with tempfile.TemporaryDirectory() as folder:
-            other = replace(self, out=Path(folder), checkpoints=self.run_states)
-            return other._run(Console(quiet=True))
+            other, quiet = replace(self, out=Path(folder), checkpoints=self.run_states), Console(quiet=True)
+            return other._run(other._prepared(quiet), started, quiet)
 
     @property
     def run_states(self) -> Path:
@@ -92,9 +95,9 @@ class Study:
         """The stages of every method."""
         return {entry: stages_of(entry, self.config) for entry in self.config.entries}
 
-    def _run(self, console: Console) -> dict[str, Any]:
-        started, methods = time.monotonic(), self.methods
-        needs_table = any(rest_on_table(stages) for stages in methods.values())
+    def _prepared(self, console: Console) -> "Training":
+        """Reads the logs and the table that was given, before anything is written: neither may be fit for use."""
+        needs_table = any(rest_on_table(stages) for stages in self.methods.values())
         if needs_table:
             self.config.preferences.check_source(finished=self.prefs is not None)
         elif self.prefs is not None:
@@ -103,9 +106,11 @@ class Study:
             )
         dataset = self.environment.dataset(self.data, self.config.data, self.name)
         _announce_dataset(self.name, dataset, self.data, console)
-        # Before the folder is opened: a table that may not be used must not cost an earlier run's results.
         finished = self._finished_table(dataset, console) if needs_table else None
-        training = Training(self, Inputs(dataset, self.config, self.out, console, finished), console)
+        return Training(self, Inputs(dataset, self.config, self.out, console, finished), console)
+
+    def _run(self, training: "Training", started: float, console: Console) -> dict[str, Any]:
+        methods = self.methods
         if is_primary():
             self._folder(training, methods).open(self.resume, console)
         barrier("the folder is this study's")

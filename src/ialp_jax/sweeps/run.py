@@ -11,8 +11,8 @@ from rich.console import Console
 
 from ialp_jax.artifacts import InputError, plain, read_json, write_json
 from ialp_jax.cluster.ray_tasks import run_tasks
-from ialp_jax.durable import remove_tree
-from ialp_jax.folders import claimed
+from ialp_jax.durable import remove_leftovers, remove_tree
+from ialp_jax.folders import claimed, require_free
 from ialp_jax.installed import versions
 from ialp_jax.naming import label
 from ialp_jax.report.sweep import print_sweep, write_sweep_report
@@ -63,9 +63,11 @@ ELSEWHERE = "give another folder as OUT, or --fresh to start anew"
         """
         begun = time.monotonic()
         sweep = self.sweep
-        with claimed(self.out, f"ialp sweep {sweep.environment[0]}, {sweep.space.method}, {sweep.identity}"):
+        work = f"ialp sweep {sweep.environment[0]}, {sweep.space.method}, {sweep.identity}"
+        require_free(self.out, work)
+        worlds = self._worlds(console)
+        with claimed(self.out, work):
             self._open(console)
-            worlds = Worlds(self.sweep, self.out, console)
             self._describe(worlds, console)
             self._execute(worlds, console)
             for checkpoints in self.out.glob(f"{UNITS}/*/{CHECKPOINTS}"):  # rungs went on from them
@@ -86,6 +88,15 @@ ELSEWHERE = "give another folder as OUT, or --fresh to start anew"
                 raise InputError("this sweep was begun by an earlier version, whose results do not mix with this one's",
                                  file=path, fix="finish it with that version, give another folder as OUT, or --fresh to start anew",
                                  )  # fmt: skip
+    def _worlds(self, console: Console) -> Worlds:
+        """Reads the logs and the table that was given, before anything is written: neither may be fit for use."""
+        base = self.sweep.config({})
+        if self.sweep.rests_on_table:
+            base.preferences.check_source(finished=self.sweep.prefs is not None)
+        worlds = Worlds(self.sweep, self.out, console)
+        worlds.of(base)
+        return worlds
+
             if found.get("identity") != self.sweep.identity:
                 raise InputError("this folder holds another sweep", file=path, fix=ELSEWHERE)
             require_fields(found, {"versions": list}, path, ELSEWHERE)
@@ -114,10 +125,7 @@ ELSEWHERE = "give another folder as OUT, or --fresh to start anew"
 
     def _describe(self, worlds: Worlds, console: Console) -> None:
         """Notes who judged and what the worlds are, once they are known; says what will be run."""
-        base = self.sweep.config({})
-        if self.sweep.rests_on_table:
-            base.preferences.check_source(finished=self.sweep.prefs is not None)
-        prepared = worlds.of(base)
+        prepared = worlds.of(self.sweep.config({}))
         statements = [*prepared.dataset.statements, *prepared.fit.statements]
         judge = judge_record(prepared.table) if self.sweep.rests_on_table else None
         inputs = {"dataset": prepared.dataset.fingerprint, "table": prepared.given_table}

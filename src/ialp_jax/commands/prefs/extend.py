@@ -11,7 +11,7 @@ from rich.console import Console
 from ialp_jax.artifacts import InputError
 from ialp_jax.command_line import read
 from ialp_jax.environments.logs import Logs
-from ialp_jax.folders import claimed, require_writable
+from ialp_jax.folders import claimed, require_free
 from ialp_jax.preferences.job.requests import FOLDER, Requests
 from ialp_jax.preferences.job.rounds import RoundConfig, plan_round
 from ialp_jax.preferences.table import PreferenceTable
@@ -36,13 +36,15 @@ class Extend:
 def run(arguments: Sequence[str]) -> None:
     """Plans the round and says what to do with it."""
     asked = read(Extend, arguments, "ialp prefs extend")
-    require_writable(asked.out, "--out")
+    work = f"ialp prefs extend {asked.table}"
+    require_free(asked.out, work)
     console, table = Console(), PreferenceTable.load(asked.table)
     source = asked.table if asked.requests is None else asked.requests
     logs = Logs.of(_requests(source).logs, source / FOLDER, asked.data)
-    with claimed(asked.out, f"ialp prefs extend {asked.table}"):
+    dataset = logs.dataset()  # first: where there are none, no folder is made
+    with claimed(asked.out, work):
         requests = plan_round(
-            asked.table, logs.dataset(), asked.out, asked.round, logs=logs.record(), console=console
+            asked.table, dataset, asked.out, asked.round, logs=logs.record(), console=console
         )
     new, spent = int(requests.pairs().sum()), table.num_judgements + table.rejected
     limit = "" if asked.round.budget is None else f" of {asked.round.budget:,}"

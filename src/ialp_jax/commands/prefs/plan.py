@@ -12,7 +12,7 @@ from ialp_jax import environments
 from ialp_jax.command_line import read
 from ialp_jax.data.build import DataConfig
 from ialp_jax.environments.logs import Logs
-from ialp_jax.folders import claimed
+from ialp_jax.folders import claimed, require_free
 from ialp_jax.preferences.candidates import CandidateConfig
 from ialp_jax.preferences.job.plan import plan_job
 from ialp_jax.preferences.prompting.prompts import ATTRIBUTES_LENGTH
@@ -52,9 +52,12 @@ def run(arguments: Sequence[str]) -> None:
     plan = read(Plan, arguments, "ialp prefs plan", defaults)
     console, out = Console(), plan.out or Path("prefs") / name
     logs = Logs(plan.env, plan.data, plan.dataset)
-    with claimed(out, f"ialp prefs plan {name}"):
+    work = f"ialp prefs plan {name}"
+    require_free(out, work)
+    dataset = logs.dataset()  # first: where there are none, no folder is made
+    with claimed(out, work):
         requests = plan_job(
-            logs.dataset(), plan.candidates, out, split=plan.split, states=plan.states,
+            dataset, plan.candidates, out, split=plan.split, states=plan.states,
             attributes_length=plan.attributes_length, logs=logs.record(), console=console,
         )  # fmt: skip
     console.print(f"{name}: {requests.num_states:,} users x {requests.num_items:,} items; "
