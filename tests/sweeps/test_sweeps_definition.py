@@ -71,6 +71,23 @@ def test_a_damaged_file_is_gone_on_with_by_nobody(tmp_path):
             one._open(QUIET)
 
 
+def test_where_a_sweep_begins_what_kills_left_is_removed(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    job(out, tmp_path)._open(QUIET)
+    left = [
+        out / ".worlds.x",
+        out / "rounds" / ".0000.json.x",
+        out / "units" / "0000-a2c-0-0" / ".checkpoints.x",
+    ]
+    for folder in left:
+        (folder / "half").mkdir(parents=True)
+    (out / "units" / "0000-a2c-0-0" / "checkpoints").mkdir()
+    job(out, tmp_path)._open(QUIET)
+    assert not any(folder.exists() for folder in left)
+    assert [path.name for path in out.glob("units/*/*")] == ["checkpoints"]
+
+
 def test_logs_that_are_not_there_make_no_sweep(tmp_path):
     space = Space("random", "mean_reward", 1, Search("grid"), {}, ())
     sweep = Sweep("steam", "quick", tmp_path / "nowhere", None, {}, space)

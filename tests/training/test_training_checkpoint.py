@@ -87,6 +87,30 @@ def test_the_newest_two_are_kept_and_what_a_killed_save_left_is_removed(folder):
     same(store.restore(4, state()), state(1.0))
 
 
+def test_what_a_kill_leaves_of_a_workspace_is_removed_by_the_next_save(folder, monkeypatch):
+    """The kill comes while the finished save's own folder is removed."""
+
+    remove = shutil.rmtree
+
+    def killed(path, *more, **options):
+        if ".0000000006.saving" in os.path.basename(path):
+            raise KeyboardInterrupt
+        remove(path, *more, **options)
+
+    store = store_in(folder)
+    assert store.latest(pytest.fail) == 4
+    with monkeypatch.context() as dying:
+        dying.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.save(6, state())
+    assert "0000000006" in os.listdir(folder)
+    store = store_in(folder)
+    assert store.latest(pytest.fail) == 6
+    store.save(8, state())
+    assert sorted(os.listdir(folder))[-2:] == ["0000000006", "0000000008"]
+    assert not [name for name in os.listdir(folder) if name.startswith(".")]
+
+
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path):
     assert store_in(tmp_path / "nowhere").latest(pytest.fail) is None
 

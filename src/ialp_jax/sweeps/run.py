@@ -9,7 +9,7 @@ from typing import Any, Literal
 import jax
 from rich.console import Console
 
-from ialp_jax.artifacts import InputError, plain, read_json, write_json
+from ialp_jax.artifacts import InputError, plain, read_json, write_json, writing
 from ialp_jax.cluster.ray_tasks import run_tasks
 from ialp_jax.durable import remove_leftovers, remove_tree
 from ialp_jax.folders import claimed, require_free
@@ -21,7 +21,16 @@ from ialp_jax.study.measure import PHASES
 from ialp_jax.study.table import judge_record
 from ialp_jax.sweeps.adaptive import JOURNAL_NAME, importance
 from ialp_jax.sweeps.definition import SWEEP_FILE, Sweep
-from ialp_jax.sweeps.execute import CHECKPOINTS, execute_stored, execute_unit, is_done, stage_of
+from ialp_jax.sweeps.execute import (
+    CHECKPOINTS,
+    PRODUCT,
+    RESULT,
+    TIMINGS,
+    execute_stored,
+    execute_unit,
+    is_done,
+    stage_of,
+)
 from ialp_jax.sweeps.plan import Limits, Planner
 from ialp_jax.sweeps.progress import SweepBar, sweep_bar
 from ialp_jax.sweeps.rounds import Rounds, planned_settings, planned_steps, rounds
@@ -32,6 +41,7 @@ from ialp_jax.sweeps.worlds import FOLDER, Worlds
 from ialp_jax.values import checked, require_fields
 
 PAGES = ("summary.json", "report.html")
+ELSEWHERE = "give another folder as OUT, or --fresh to start anew"
 Engine = Literal["local", "ray"]
 
 
@@ -41,7 +51,6 @@ class SweepJob:
     """One sweep to run, or to go on with.
 
     Attributes:
-ELSEWHERE = "give another folder as OUT, or --fresh to start anew"
         sweep: what is run.
         out: folder for everything.
         limits: how wide a program may be.
@@ -79,15 +88,6 @@ ELSEWHERE = "give another folder as OUT, or --fresh to start anew"
         )
         return summary
 
-    def _open(self, console: Console) -> None:
-        """Makes the folder this sweep's, or goes on with what lies there."""
-        path = self.out / SWEEP_FILE
-        if path.exists() and not self.fresh:
-            found = read_json(path)
-            if found.get("format", 1) != self.sweep.format and found.get("identity"):
-                raise InputError("this sweep was begun by an earlier version, whose results do not mix with this one's",
-                                 file=path, fix="finish it with that version, give another folder as OUT, or --fresh to start anew",
-                                 )  # fmt: skip
     def _worlds(self, console: Console) -> Worlds:
         """Reads the logs and the table that was given, before anything is written: neither may be fit for use."""
         base = self.sweep.config({})
@@ -97,6 +97,18 @@ ELSEWHERE = "give another folder as OUT, or --fresh to start anew"
         worlds.of(base)
         return worlds
 
+    def _open(self, console: Console) -> None:
+        """Makes the folder this sweep's, or goes on with what lies there."""
+        path = self.out / SWEEP_FILE
+        with writing(self.out):
+            self._remove_leftovers()
+        if path.exists() and not self.fresh:
+            found = read_json(path)
+            require_fields(found, {}, path, ELSEWHERE)
+            if found.get("format", 1) != self.sweep.format and found.get("identity"):
+                raise InputError("this sweep was begun by an earlier version, whose results do not mix with this one's",
+                                 file=path, fix="finish it with that version, give another folder as OUT, or --fresh to start anew",
+                                 )  # fmt: skip
             if found.get("identity") != self.sweep.identity:
                 raise InputError("this folder holds another sweep", file=path, fix=ELSEWHERE)
             require_fields(found, {"versions": list}, path, ELSEWHERE)
@@ -115,8 +127,14 @@ ELSEWHERE = "give another folder as OUT, or --fresh to start anew"
         elif any(not entry.name.startswith(".") for entry in self.out.iterdir()):
             raise InputError("this folder is not empty, and holds no sweep", file=self.out,
                              fix="give a new or an empty folder as OUT")  # fmt: skip
-            require_fields(found, {}, path, ELSEWHERE)
         write_json(path, self._record())
+
+    def _remove_leftovers(self) -> None:
+        """Removes what killed processes left half written or half removed, here and in the folders of the units."""
+        remove_leftovers(self.out, (SWEEP_FILE, ROUNDS, UNITS, FOLDER, *TABLES, *PAGES))
+        remove_leftovers(self.out / ROUNDS, ("[0-9]*.json",))
+        for unit in self.out.glob(f"{UNITS}/*"):
+            remove_leftovers(unit, (RESULT, TIMINGS, PRODUCT, CHECKPOINTS))
 
     def _record(self) -> dict[str, Any]:
         return {**self.sweep.record(), "format": self.sweep.format, "identity": self.sweep.identity, "versions": [versions()],

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ class CheckpointStore:
             if os.path.lexists(target) and not self._is_own(number):
                 os.replace(target, free_name(target))
             publish(workspace / target.name, target, workspace)
-            remove_tree(workspace)
+            shutil.rmtree(workspace)  # hidden already: no other name is needed, which nobody would look for
             for other in self._numbers():
                 if other not in (number, self._trusted) and self._is_own(other):
                     remove_tree(self._folder(other))
