@@ -94,3 +94,18 @@ def test_logs_that_are_not_there_make_no_sweep(tmp_path):
     with pytest.raises(InputError, match="there is no such folder"):
         SweepJob(sweep, tmp_path / "out", Limits(4, devices=1)).run(QUIET)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_unit_that_has_begun_is_looked_at_without_a_word(monkeypatch):
+    """What is damaged there is named by training, which looks again."""
+
+    class Begun:
+        def latest(self, warn):
+            warn("a run state cannot be trusted")
+            return 4
+
+    class Watch:
+        warn = staticmethod(pytest.fail)
+
+    monkeypatch.setattr(execute, "_run_states", lambda *_: Begun())
+    assert execute._take_over(None, None, None, None, None, Watch(), None) is None

@@ -191,7 +191,7 @@ def _take_over(
 ) -> None:
     """Makes what the rung before left the checkpoint that this unit goes on from."""
     store = _run_states(sweep, out, planned, unit)
-    if store.latest(watch.warn):
+    if store.latest(lambda _: None):  # training looks again, and names what it passes over
         return
     places = unit.padded(unit.previous)
     reached, states = 0, {}
