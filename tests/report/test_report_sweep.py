@@ -74,7 +74,7 @@ def test_the_best_its_interval_and_the_paired_differences_are_exact(known):
 def test_counts_costs_and_timings_are_summed(known):
     summary = write_sweep_report(known)
     assert summary["counts"] == {
-        "settings": 4, "complete": 4, "stopped_early": 0, "failed": 0, "runs": 16, "planned_runs": None,
+        "settings": 4, "complete": 4, "stopped_early": 0, "failed": 0, "diverged": 0, "runs": 16, "planned_runs": None,
     }  # fmt: skip
     assert summary["costs"]["online_steps"] == {"sum": 16 * 400 * 512, "most": 400 * 512}
     assert summary["costs"]["llm_calls"] == {"sum": 16 * 7, "most": 7}
