@@ -175,6 +175,9 @@ def test_a_folder_that_cannot_be_moved_lies_where_the_error_says(failing, lies, 
 
 def test_the_package_is_a_command(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["ialp", "no-such-command"])
+    monkeypatch.delitem(
+        sys.modules, "ialp_jax.__main__", raising=False
+    )  # of a test that imports every module
     with pytest.raises(SystemExit) as status:
         runpy.run_module("ialp_jax", run_name="__main__")
     assert status.value.code == commands.BAD_INPUT and "usage: ialp COMMAND" in capsys.readouterr().err

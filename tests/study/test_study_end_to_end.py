@@ -17,6 +17,7 @@ from tiny_study import TINY
 
 from ialp_jax import cli, environments
 from ialp_jax.artifacts import read_arrays
+from ialp_jax.command_line import without
 from ialp_jax.policies.artifact import load_policy
 
 SETTINGS = [
@@ -226,7 +227,7 @@ def test_resuming_with_other_settings_is_refused_by_name(runs, finished, monkeyp
         runs["place"] / "tiny.py",
         "--out",
         finished[0],
-        *SETTINGS,
+        *without(SETTINGS, "online.updates"),
         "--methods",
         *METHODS,
         *flags(earlier(METHODS)),

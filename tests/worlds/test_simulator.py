@@ -152,5 +152,5 @@ def test_mask_of_allowed_and_excluded_items():
 
 @pytest.mark.parametrize("wrong", [{"rules": ("boredom",)}, {"turn_cap": 0}, {"window": 0}])
 def test_wrong_rules_are_refused_by_name(wrong):
-    with pytest.raises(InputError, match=r"simulator\."):
+    with pytest.raises(InputError, match=r"simulator\.|SimulatorConfig\."):
         SimulatorConfig(**wrong)

@@ -136,6 +136,8 @@ def _converted(kind: Any, value: Any) -> Any:
         return None if value is None or value == "none" else _converted(inner, value)
     if origin is tuple and isinstance(value, (tuple, list)):
         return tuple(_converted(choices[0], item) for item in value)
+    if kind is float and value in ("inf", "-inf"):  # for which JSON has no number (`speakable`)
+        return float(value)
     if (
         kind is float
         and isinstance(value, int)
