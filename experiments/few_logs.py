@@ -68,7 +68,9 @@ def arms(settings: Settings) -> dict[str, Arm]:
     """The studies of every number of logged users, by name of their folder."""
     texts = TEXTS | {"likeness.percentile": settings.text_percentile, "methods.ialp.world": "table"}
     return {
-        "table": Arm({"table_planner": "table planner", "ialp": "iALP, table"}, texts),
+        f"table-{settings.text_percentile:g}": Arm(
+            {"table_planner": "table planner", "ialp": "iALP, table"}, texts
+        ),
         "logs": Arm({"mf_planner": "MF planner", "ialp": "iALP, logs"}, {"methods.ialp.world": "logs"}),
         "both": Arm({"ialp": "iALP, both"}, {}),
     }
@@ -85,14 +87,13 @@ def runs(settings: Settings) -> Iterator[tuple[int, int, str, Arm]]:
 def rewards(settings: Settings, split: int, logged: int, name: str, arm: Arm) -> dict[str, float]:
     """Mean reward of a session of every method of an arm; trained unless its results lie there."""
     out = settings.out / settings.env / f"split-{split}" / f"{logged}-{name}"
-    try:
-        summary = read_json(out / "summary.json")
-    except InputError:
+    if not (out / "summary.json").exists():
         changes = {"seeds": 1, "data.seed": split, "data.logged_users": logged,
                    "logged.sessions": SESSIONS_PER_USER * logged, **arm.changes}  # fmt: skip
-        summary = ialp_jax.train(
+        ialp_jax.train(
             settings.env, out=out, data=settings.data, methods=tuple(arm.methods), quiet=True, **changes
         )
+    summary = read_json(out / "summary.json")
     return {label: summary["methods"][method]["mean_reward"]["mean"] for method, label in arm.methods.items()}
 
 
@@ -146,6 +147,8 @@ def draw(found: dict[str, Float[np.ndarray, "R K"]], settings: Settings, path: P
 
 def main(settings: Settings) -> None:
     """Runs what is missing, and shows everything."""
+    if settings.splits < 2:
+        raise InputError(f"{settings.splits} splits have no interval", column="--splits", fix="use 2 or more")
     console = Console(width=150)
     found: dict[str, Float[np.ndarray, "R K"]] = {}
     for split, logged, name, arm in track(list(runs(settings)), settings.env, console=console):

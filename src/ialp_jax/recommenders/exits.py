@@ -10,8 +10,9 @@ from scipy.optimize import isotonic_regression
 
 from ialp_jax.learning.logged import LoggedSessions
 
-# Nearer turns must end this many times as often for exits to go with likeness. Of the logs tried it is 12 and more where
-# users leave by likeness (few logs included), 2.3 on Coat, whose users leave by something else.
+# Nearer turns must end this many times as often for exits to go with likeness. At 70 % of all pairs
+# it is 12 and more with a hundred logs of users who leave by likeness, and 2.3 on Coat, whose users leave by something else;
+# with thirty logs of Steam it is 2.7: too few to tell.
 CLEARLY = 3.0
 ROUNDING = 1e-12  # of a mean of numbers that are 0 or 1
 
