@@ -57,14 +57,19 @@ METRICS = ("initial_reward", "final_reward", "mean_reward", "length", "reward_pe
 LIMIT = 600  # seconds; only met if something hangs
 
 
-def begin(place, out, *more):
-    """Starts `ialp train` in a process of its own."""
+PROGRAMS = 95  # of a study of these nine methods in an empty cache: those of the stages, and what prepares and measures
+
+
+def begin(place, out, *more, compilations=None):
+    """Starts `ialp train` in a process of its own; `compilations` is a file for what JAX says of them."""
     command = [Path(sys.executable).parent / "ialp", "train", "tiny.py", "--out", out, *SETTINGS,
                "--methods", *METHODS, *flags(earlier(METHODS)), *more]  # fmt: skip
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(place / "compiled" / out)}
+    environment |= {"JAX_LOG_COMPILES": "1"} if compilations else {}
     return subprocess.Popen(
-        command, cwd=place, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+        command, cwd=place, env=environment, text=True, stdout=subprocess.PIPE,
+        stderr=compilations or subprocess.STDOUT,
+    )  # fmt: skip
 
 
 def end(process):
@@ -93,7 +98,8 @@ def runs(tmp_path_factory):
     """Side by side: a run without interruption; and one killed in its second stage, with what it left, and resumed."""
     place = tmp_path_factory.mktemp("study")
     (place / "tiny.py").write_text(TINY, encoding="utf-8")
-    whole = begin(place, "whole")
+    with (place / "whole.err").open("w") as compilations:
+        whole = begin(place, "whole", compilations=compilations)
     often = ("--loop.checkpoint-seconds", "0")
     broken = begin(place, "broken", *often)
     killed = interrupt(broken, lambda: checkpoints(place / "broken", "popular"), signal.SIGKILL)
@@ -108,6 +114,17 @@ def finished(runs):
     status, said = runs["whole"]
     assert status == 0, said
     return runs["place"] / "whole", said
+
+
+@pytest.mark.slow
+def test_no_more_is_compiled_than_has_to_be(finished):
+    """An array taken apart on the host's behalf is a program per shape: 65 of 151 once."""
+    lines = (finished[0].parent / "whole.err").read_text().splitlines()
+    programs = [
+        line.split(" of ")[1].split(" in ")[0] for line in lines if "Finished XLA compilation of " in line
+    ]
+    assert len([name for name in programs if name == "jit(train_chunk)"]) == 9
+    assert 9 < len(programs) <= PROGRAMS, sorted(programs)
 
 
 @pytest.mark.slow

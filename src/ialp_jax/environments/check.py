@@ -17,7 +17,7 @@ from ialp_jax.worlds.departure import REASONS
 from ialp_jax.worlds.fit.cautions import ONE_RATING
 from ialp_jax.worlds.fit.fit import fit_world
 from ialp_jax.worlds.simulator import Simulator
-from ialp_jax.worlds.world import World
+from ialp_jax.worlds.world import World, catalogue_ratings
 
 SESSIONS = 64  # played side by side
 STATISTICS_SESSIONS = 512
@@ -103,7 +103,7 @@ def _run_transcript(key: PRNGKeyArray, simulator: Simulator, world: World) -> An
 def _ratings_differ(simulator: Simulator, world: World) -> CheckResult:
     """Where nothing is better than anything else, nothing can be learnt."""
     users = world.session_users[:SESSIONS]
-    ratings = np.asarray(jax.vmap(world.ratings.of_all)(jnp.asarray(users)))
+    ratings = np.asarray(catalogue_ratings(world.ratings, users))
     problem = f"every user gives every item the rating {ratings.flat[0]:g}: nothing can be learnt"
     return result(RATINGS, [problem] * (not np.ptp(ratings)), "some items please more than others")
 

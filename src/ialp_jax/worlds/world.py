@@ -5,6 +5,7 @@ Steam users, Last.fm users, synthetic users and an LLM's imagined users differ o
 
 from typing import Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
@@ -21,6 +22,12 @@ class Ratings(Protocol):
     def of_all(self, user: Int[Array, ""]) -> Float[Array, "N"]:
         """Ratings of the whole catalogue by one user."""
         ...
+
+
+@jax.jit
+def catalogue_ratings(ratings: Ratings, users: Int[Array, "R"]) -> Float[Array, "R N"]:
+    """Ratings of the whole catalogue by some users, one program for all that a host asks."""
+    return jax.vmap(ratings.of_all)(users)
 
 
 @struct.dataclass

@@ -17,7 +17,15 @@ from ialp_jax.worlds.fit.factors import fit_factors
 from ialp_jax.worlds.fit.points import column_points, sampled_distances
 from ialp_jax.worlds.fit.report import FitReport, measure_world
 from ialp_jax.worlds.fit.settled import SettledFit, settle
-from ialp_jax.worlds.world import DenseRatings, Departure, FactorRatings, GradedFactorRatings, Ratings, World
+from ialp_jax.worlds.world import (
+    DenseRatings,
+    Departure,
+    FactorRatings,
+    GradedFactorRatings,
+    Ratings,
+    World,
+    catalogue_ratings,
+)
 
 
 def fit_world(
@@ -79,7 +87,7 @@ def _played(dataset: Dataset, config: FitConfig, factors: Factors) -> Predictor:
 
     def rated(user: int) -> Float[np.ndarray, "N"]:
         ratings, _ = _ratings(dataset, config, users[user : user + 1], items)
-        return np.asarray(ratings.of_all(jnp.int32(0)))
+        return np.asarray(catalogue_ratings(ratings, np.zeros(1, np.int32)))[0]
 
     return rated
 

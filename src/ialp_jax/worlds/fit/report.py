@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -11,7 +9,7 @@ from ialp_jax.data.dataset import Dataset
 from ialp_jax.worlds.fit.accuracy import Accuracy, mean_or_none, rank_auc, sampled_users
 from ialp_jax.worlds.fit.cautions import cautions
 from ialp_jax.worlds.fit.settled import SettledFit
-from ialp_jax.worlds.world import DenseRatings, FactorRatings, GradedFactorRatings, World
+from ialp_jax.worlds.world import DenseRatings, FactorRatings, GradedFactorRatings, World, catalogue_ratings
 
 TOP_PERCENTILE = 90.0  # a user's favourites begin here, for the AUCs against the world
 DISTANCE_PERCENTILES = (0, 1, 5, 10, 25, 50, 75, 90, 100)
@@ -71,7 +69,7 @@ def measure_world(
     """Measures what popularity alone explains of a world and puts the report together."""
     config = settled.config
     users = sampled_users(np.asarray(world.session_users), config.seed)
-    ratings = np.asarray(jax.vmap(world.ratings.of_all)(jnp.asarray(users)))
+    ratings = np.asarray(catalogue_ratings(world.ratings, users))
     affinities = affinity_rows(world, users)
     means, counts = (
         affinities.mean(axis=0),
