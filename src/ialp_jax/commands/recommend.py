@@ -31,6 +31,10 @@ class Recommend:
     """Titles or raw ids of the items the user knows, most recent last; id:RAW_ID or title:TITLE where a name could be both."""
     feedback: tuple[Share, ...] = ()
     """How much they were liked, from 0 to 1; 1 if left out."""
+    session: tuple[str, ...] = ()
+    """What was recommended in this session so far, most recent last: never again, nor what is too like the last of it."""
+    answers: tuple[Share, ...] = ()
+    """How much each of those was liked, from 0 to 1; 1 if left out."""
     k: Count = 10
     """How many items to recommend."""
 
@@ -40,12 +44,16 @@ def run(arguments: Sequence[str]) -> None:
     asked = read(Recommend, arguments, "ialp recommend")
     policy = load_policy(asked.policy)
     history = [find_item(policy, name) for name in asked.history]
-    found = policy.recommend(history, asked.feedback or None, asked.k)
+    session = [find_item(policy, name) for name in asked.session]
+    recommendations = policy.recommend(
+        history, asked.feedback or None, asked.k, session, asked.answers or None
+    )
     console = Console()
-    if history:
-        console.print(Text(f"history: {'; '.join(_named(policy, item) for item in history)}"))
+    for words, items in {"history": history, "this session": session}.items():
+        if items:
+            console.print(Text(f"{words}: {'; '.join(_named(policy, item) for item in items)}"))
     table = Table("rank", "title", "id", "probability")
-    for rank, one in enumerate(found, start=1):  # titles are text, not markup
+    for rank, one in enumerate(recommendations, start=1):  # titles are text, not markup
         table.add_row(str(rank), Text(one.title), Text(one.raw_id), f"{one.probability:.4f}")
     console.print(table)
     for statement in policy.statements:

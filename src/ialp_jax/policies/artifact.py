@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from scipy.special import log_softmax
 
 from ialp_jax.artifacts import (
@@ -28,10 +27,22 @@ from ialp_jax.finite import LARGEST, first_broken
 from ialp_jax.policies.actor_critic import ActorCritic, Network
 from ialp_jax.policies.catalogue import catalogue_logits
 from ialp_jax.policies.config import PolicyConfig
+from ialp_jax.policies.encoders import Recall
+from ialp_jax.policies.requests import (
+    check_count,
+    check_histories,
+    check_interactions,
+    check_rows,
+    filled_row,
+    ones_or,
+)
+from ialp_jax.serving.likeness import LikenessRule
 from ialp_jax.values import made_from
 from ialp_jax.worlds.types import Observation, limits
 
 KIND = "policy"
+LIKENESS = "likeness.npz"
+SESSION_SLOTS = 8
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,7 @@ class LoadedPolicy:
         items: the catalogue: item, raw_id, title.
         history_length: most interactions of a history it was trained on.
         statements: what it was trained on, in sentences.
+        likeness: what it keeps apart; None for nothing.
     """
 
     network: Network
@@ -61,133 +73,129 @@ class LoadedPolicy:
     items: pl.DataFrame
     history_length: int
     statements: list[str]
+    likeness: LikenessRule | None = None
 
     def recommend(
-        self, history: Sequence[int], feedback: Sequence[float] | None = None, k: int = 10
+        self,
+        history: Sequence[int],
+        feedback: Sequence[float] | None = None,
+        k: int = 10,
+        session: Sequence[int] = (),
+        answers: Sequence[float] | None = None,
     ) -> list[Recommendation]:
-        """The k most probable items for a user, the lower id first where two are equally probable.
+        """The k most probable items for a user, the lower id first where two are equally probable; fewer where no more are left
+        that are not too like what was shown.
 
         Args:
-            history: item ids, most recent last; only the last `history_length` are read. Never recommended again.
+            history: what the user knew before the session: item ids, most recent last; only the last `history_length` are
+                read. Never recommended again.
             feedback: in [0, 1] for each of them; 1 if left out.
             k: how many, best first.
+            session: what was recommended in this session so far, most recent last. Never recommended again; where the
+                policy keeps alike items apart, neither is what is too like the last of them.
+            answers: the feedback to each of them, in [0, 1]; 1 if left out.
 
         Raises:
             InputError: if an item is no id of the catalogue, feedback does not fit, or k is out of range.
         """
-        grades = [1.0] * len(history) if feedback is None else list(feedback)
+        grades, answered = ones_or(feedback, history), ones_or(answers, session)
         num_items = self.items.height
-        self._check(history, grades, k)
-        read, length = min(len(history), self.history_length), self.history_length
-        items, values = np.full(length, num_items, np.int32), np.zeros(length, np.float32)
-        if read:
-            items[-read:], values[-read:] = list(history)[-read:], grades[-read:]
-        excluded = np.asarray([list(history)], np.int32).reshape(1, -1)
-        log_probs = self.log_probabilities(items[None], values[None], excluded)[0]
+        check_interactions(history, grades, num_items, "history", "feedback")
+        check_interactions(session, answered, num_items, "session", "answers")
+        check_count(k, {*history, *session}, num_items)
+        known = filled_row(history, grades, self.history_length, num_items)
+        slots = -(-len(session) // SESSION_SLOTS) * SESSION_SLOTS  # few lengths, so few programs
+        excluded = np.asarray([[*history, *session]], np.int32).reshape(1, -1)
+        log_probs = self.log_probabilities(
+            *known, excluded, *filled_row(session, answered, slots, num_items)
+        )[0]
         best = np.argsort(-log_probs, kind="stable")[:k]
         rows = self.items.select("raw_id", "title").rows()
-        return [Recommendation(int(i), rows[i][0], rows[i][1], float(np.exp(log_probs[i]))) for i in best]
+        return [Recommendation(int(i), rows[i][0], rows[i][1], float(np.exp(log_probs[i])))
+                for i in best if np.isfinite(log_probs[i])]  # fmt: skip
 
     def probabilities(
         self,
         items: Int[np.ndarray, "B L"],
         feedback: Float[np.ndarray, "B L"],
         excluded: Int[np.ndarray, "B E"],
+        sessions: Int[np.ndarray, "B S"] | None = None,
+        answers: Float[np.ndarray, "B S"] | None = None,
     ) -> Float[np.ndarray, "B N"]:
         """Probability that each item is recommended next; arguments and errors as of `log_probabilities`.
 
         Of a sharp policy all but a few are 0: items are ranked by the logarithms.
         """
-        return np.exp(self.log_probabilities(items, feedback, excluded))
+        return np.exp(self.log_probabilities(items, feedback, excluded, sessions, answers))
 
     def log_probabilities(
         self,
         items: Int[np.ndarray, "B L"],
         feedback: Float[np.ndarray, "B L"],
         excluded: Int[np.ndarray, "B E"],
+        sessions: Int[np.ndarray, "B S"] | None = None,
+        answers: Float[np.ndarray, "B S"] | None = None,
     ) -> Float[np.ndarray, "B N"]:
-        """Log-probability that each item is recommended next, for many users in one program; -inf for what is excluded.
+        """Log-probability that each item is recommended next, for many users in one program; -inf for what may not be.
+
+        That is what is excluded, and, where the policy keeps alike items apart, what is too like the last items of the
+        session; where that would leave nothing, it is not kept apart.
 
         Args:
             items: histories of L = `history_length` items, most recent last, filled on the left with N.
             feedback: in [0, 1] for each of them; not read where filled.
             excluded: items that may not be recommended; N is ignored.
+            sessions: what was recommended since, most recent last, filled on the left with N; None at a session's start.
+            answers: the feedback to it, in [0, 1]; not read where filled.
 
         Raises:
-            InputError: if an item is no id from 0 to N, a history is not filled on the left, feedback is not in [0, 1],
-                or a row excludes every item.
+            InputError: if an item is no id from 0 to N, a history or session is not filled on the left, feedback or answers
+                are not in [0, 1], or a row excludes every item.
         """
         items, feedback, excluded = np.asarray(items), np.asarray(feedback), np.asarray(excluded)
         num_items = self.items.height
+        none = np.zeros((len(items), 0), np.int32)
+        sessions = none if sessions is None else np.asarray(sessions)
+        answers = np.ones(sessions.shape, np.float32) if answers is None else np.asarray(answers)
         check_histories(items, feedback, excluded, num_items, self.history_length)
-        read = (
-            jnp.asarray(items, jnp.int32),
-            jnp.asarray(np.where(items < num_items, feedback, 0.0), jnp.float32),
-        )
+        check_rows(sessions, answers, len(items), num_items, ("sessions", "answers"))
+        read = [array for ids, grades in ((items, feedback), (sessions, answers)) for array in
+                (jnp.asarray(ids, jnp.int32), jnp.asarray(np.where(ids < num_items, grades, 0.0), jnp.float32))]  # fmt: skip
         logits = np.asarray(_logits(self.network, self.params, *read), np.float64)
-        permitted = np.ones((len(items), num_items + 1), bool)  # the last column is of N, which is no item
+        permitted = self._permitted(excluded, sessions)
+        return log_softmax(np.where(permitted, logits, -np.inf), axis=1)
+
+    def _permitted(
+        self, excluded: Int[np.ndarray, "B E"], sessions: Int[np.ndarray, "B S"]
+    ) -> Bool[np.ndarray, "B N"]:
+        """What may be recommended to each user."""
+        num_items = self.items.height
+        permitted = np.ones((len(excluded), num_items + 1), bool)  # the last column is of N, which is no item
         np.put_along_axis(permitted, excluded.astype(np.int64), False, axis=1)
         permitted = permitted[:, :num_items]
         if not permitted.any(axis=1).all():
             raise InputError(f"row {int(np.argmin(permitted.any(axis=1)))} excludes every item of the catalogue",
                              column="excluded", fix="leave at least one item that may be recommended")  # fmt: skip
-        return log_softmax(np.where(permitted, logits, -np.inf), axis=1)
-
-    def _check(self, history: Sequence[int], feedback: Sequence[float], k: int) -> None:
-        num_items = self.items.height
-        unknown = [item for item in history if not _whole(item) or not 0 <= item < num_items]
-        if unknown:
-            raise InputError(f"item {unknown[0]} is not in the catalogue", column="history",
-                             fix=f"use ids from 0 to {num_items - 1}, whole numbers")  # fmt: skip
-        if len(feedback) != len(history) or not all(
-            isinstance(grade, Real) and 0 <= grade <= 1 for grade in feedback
-        ):
-            raise InputError("feedback must hold one number from 0 to 1 per item of the history", column="feedback",
-                             fix="give as many numbers as items")  # fmt: skip
-        left = num_items - len({int(item) for item in history})
-        if left == 0:
-            raise InputError("the history holds every item of the catalogue, so nothing is left to recommend",
-                             column="history", fix="leave an item out")  # fmt: skip
-        if not _whole(k) or not 1 <= k <= left:
-            raise InputError(f"{k} items cannot be recommended", column="k", fix=f"use 1 to {left}")
-
-
-def _whole(number: Any) -> bool:
-    return isinstance(number, Integral) and not isinstance(number, bool)
-
-
-def check_histories(
-    items: np.ndarray, feedback: np.ndarray, excluded: np.ndarray, num_items: int, history_length: int
-) -> None:
-    """Refuses what `LoadedPolicy.log_probabilities` would answer as if it were something else."""
-    for name, ids in (("items", items), ("excluded", excluded)):
-        if ids.ndim != 2 or not np.issubdtype(ids.dtype, np.integer):
-            raise InputError(f"expected rows of whole numbers, found shape {ids.shape} of {ids.dtype}", column=name,
-                             fix="give an array of item ids, a row for each user")  # fmt: skip
-        wrong = np.argwhere((ids < 0) | (ids > num_items))
-        if wrong.size:
-            row, place = map(int, wrong[0])
-            raise InputError(f"item {ids[row, place]} of row {row} is not in the catalogue", column=name,
-                             fix=f"use ids from 0 to {num_items - 1}, and {num_items} where there is none")  # fmt: skip
-    if items.shape[1] != history_length or feedback.shape != items.shape or len(excluded) != len(items):
-        raise InputError(f"expected {history_length} items and as much feedback for each user, found shapes {items.shape}, "
-                         f"{feedback.shape} and {excluded.shape}", column="items",
-                         fix=f"cut histories to the last {history_length} items, or fill them on the left with {num_items}",
-                         )  # fmt: skip
-    filled = items == num_items
-    if (filled[:, 1:] & ~filled[:, :-1]).any():
-        raise InputError("a history is filled after an item of its own", column="items",
-                         fix=f"fill on the left with {num_items}; the most recent item is last")  # fmt: skip
-    if not ((feedback >= 0) & (feedback <= 1) | filled).all():
-        raise InputError("feedback must be a number from 0 to 1 for every item", column="feedback",
-                         fix="scale what users answered to [0, 1]")  # fmt: skip
+        if self.likeness is None or not sessions.shape[1]:
+            return permitted
+        unlike = permitted & ~self.likeness.too_alike(sessions)
+        return np.where(unlike.any(axis=1, keepdims=True), unlike, permitted)
 
 
 @jax.jit(static_argnums=0)
 def _logits(
-    network: Network, params: dict[str, Any], items: Int[Array, "B L"], feedback: Float[Array, "B L"]
+    network: Network,
+    params: dict[str, Any],
+    items: Int[Array, "B L"],
+    feedback: Float[Array, "B L"],
+    sessions: Int[Array, "B S"],
+    answers: Float[Array, "B S"],
 ) -> Float[Array, "B N"]:
+    def advance(recall: Recall, turn: tuple[Array, Array]) -> tuple[Recall, None]:
+        return network.advance(params, recall, *turn, turn[0] < network.module.num_items), None
+
     recall = network.begin(params, Observation(items, feedback))
+    recall, _ = jax.lax.scan(advance, recall, (sessions.T, answers.T))
     query = network.query(params, recall.features)
     matmul = network.module.config.matmul  # the policy that was trained has the logits of rounded factors
     nothing = limits(jnp.zeros((items.shape[0], 0), jnp.int32))
@@ -201,8 +209,9 @@ def save_policy(
     items: pl.DataFrame,
     history_length: int,
     statements: list[str],
+    likeness: LikenessRule | None = None,
 ) -> None:
-    """Writes a policy as plain arrays, a parquet catalogue and a manifest, atomically.
+    """Writes a policy as plain arrays, a parquet catalogue and a manifest, atomically; `likeness` is what it keeps apart.
 
     Raises:
         InputError: if a parameter is not finite; nothing is written then.
@@ -214,6 +223,9 @@ def save_policy(
         write_arrays(temporary / "params.npz", arrays)
         items.select("item", "raw_id", "title").write_parquet(temporary / "items.parquet")
         record = {"policy": plain(config), "history_length": history_length}
+        if likeness is not None:
+            write_arrays(temporary / LIKENESS, {"points": np.asarray(likeness.points, np.float32)})
+            record["likeness"] = {"threshold": likeness.threshold, "window": likeness.window}
         write_manifest(temporary, KIND, record, statements=statements)
 
 
@@ -239,7 +251,19 @@ def load_policy(directory: Path) -> LoadedPolicy:
         raise InputError("the parameters are not those of this version's network",
                          file=directory / "params.npz", fix="train the policy again")  # fmt: skip
     _refuse_broken(arrays, directory / "params.npz", "train the policy again, with a smaller step size")
-    return LoadedPolicy(network, params, items, manifest.config["history_length"], manifest.statements)
+    likeness = _likeness_of(directory, manifest.config.get("likeness"), items.height)
+    return LoadedPolicy(network, params, items, length, manifest.statements, likeness)
+
+
+def _likeness_of(directory: Path, record: dict[str, Any] | None, num_items: int) -> LikenessRule | None:
+    """What a policy keeps apart; None of one that keeps nothing apart, or was written before that was exported."""
+    if record is None:
+        return None
+    points = read_arrays(directory / LIKENESS)["points"]
+    if len(points) != num_items:
+        raise InputError(f"{len(points)} points for {num_items} items", file=directory / LIKENESS,
+                         fix="train the policy again")  # fmt: skip
+    return LikenessRule(points, float(record["threshold"]), int(record["window"]))
 
 
 def _refuse_broken(arrays: Mapping[str, np.ndarray], file: Path, fix: str) -> None:

@@ -4,11 +4,15 @@ The recommender's own rule, by its own opinion of how alike items are. It knows 
 distances and their reasons to leave are no part of it.
 """
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
-from jaxtyping import Array, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from ialp_jax.worlds.near import near_rows, near_table
 from ialp_jax.worlds.types import Limits, Situation
 
 
@@ -46,6 +50,32 @@ class Likeness:
         rows = jnp.where((places >= 0)[:, None], rows, jnp.uint8(0))
         bits: UInt8[Array, "M"] = jax.lax.reduce(rows, jnp.uint8(0), jax.lax.bitwise_or, (0,))
         return bits
+
+
+@dataclass(frozen=True)
+class LikenessRule:
+    """Where a `Likeness` comes from: items as points, and how near is too near. It is what a policy takes along.
+
+    Attributes:
+        points: as far apart as the items are unlike.
+        threshold: items nearer than it are too alike; 0 for none.
+        window: how many of the last recommended items an item must be unlike.
+    """
+
+    points: Float[np.ndarray, "N k"]
+    threshold: float
+    window: int
+
+    def table(self) -> Likeness:
+        """The answers for all pairs."""
+        return Likeness(near_table(self.points, self.threshold), self.window)
+
+    def too_alike(self, sessions: Int[np.ndarray, "B S"]) -> Bool[np.ndarray, "B N"]:
+        """Which items are too like one of the last `window` of each session; the most recent is last, N is no item."""
+        recent = sessions[:, -self.window :]
+        near = np.asarray(near_rows(self.points, self.threshold, np.minimum(recent, len(self.points) - 1)))
+        alike: Bool[np.ndarray, "B N"] = np.any(near & (recent < len(self.points))[..., None], axis=1)
+        return alike
 
 
 def _unless_all(alike: UInt8[Array, "B M"], limits: Limits, num_items: int) -> UInt8[Array, "B M"]:

@@ -20,21 +20,21 @@ from ialp_jax.preferences.completion.completion import CompletedPreferences, com
 from ialp_jax.preferences.content_vectors import text_vectors
 from ialp_jax.preferences.states import documents, of_users, user_states
 from ialp_jax.preferences.table import PreferenceTable
-from ialp_jax.serving.likeness import Likeness
-from ialp_jax.study.calibrated import by_recorded, kept_apart_within, leaving_by_recorded, reads_recorded
+from ialp_jax.serving.likeness import Likeness, LikenessRule
+from ialp_jax.study.calibrated import by_recorded, leaving_by_recorded, reads_recorded
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.factors import factor_vectors, likeness_points, said_factors
+from ialp_jax.study.factors import factor_vectors, said_factors
 from ialp_jax.study.imagined import imagined, scores_of_all
+from ialp_jax.study.kept_apart import likeness_rule
 from ialp_jax.study.logged import history_sessions, kept, recorded_sessions
 from ialp_jax.study.table import FinishedTable, content_table
 from ialp_jax.study.users_world import users_world
 from ialp_jax.worlds.fit.factorisation import Factors
-from ialp_jax.worlds.fit.points import sampled_distances
 from ialp_jax.worlds.fit.report import FitReport
 from ialp_jax.worlds.fit.settled import SettledFit, may_weaken, settle
 from ialp_jax.worlds.histories import sampled_histories, with_histories
 from ialp_jax.worlds.logs_world import logs_world, mixed_world
-from ialp_jax.worlds.near import near_table, tabulate_near
+from ialp_jax.worlds.near import tabulate_near
 from ialp_jax.worlds.simulator import Simulator
 from ialp_jax.worlds.world import World
 
@@ -239,24 +239,14 @@ class Inputs:
         return said_factors(self.dataset, self.config.factors, self._console)
 
     @cached_property
+    def likeness_rule(self) -> LikenessRule:
+        """How alike two items may be that the recommender shows closely after one another."""
+        return likeness_rule(self, self._console)
+
+    @cached_property
     def likeness(self) -> Likeness:
         """What the recommender keeps apart."""
-        rule = self.config.likeness
-        points = self.text_vectors if rule.source == "text" else likeness_points(self.factors)
-        if rule.percentile is None:
-            threshold, noisy = kept_apart_within(
-                self.recorded, points, rule.window, rule.exit_rate, rule.at_most
-            )
-            if noisy:
-                self._console.print(f"[yellow]Recorded sessions are too few or too noisy to say how near is too near: the nearest "
-                                    f"{rule.at_most:g} % of all pairs are kept apart (likeness.at_most)")  # fmt: skip
-            if threshold == 0.0:
-                self._console.print(
-                    "[yellow]Recorded sessions do not end by likeness: nothing is kept apart, and the policy gradient alone may learn more (docs/learning.md)"
-                )
-        else:
-            threshold = float(np.percentile(sampled_distances(points, self.config.fit.seed), rule.percentile))
-        return Likeness(near_table(points, threshold), rule.window)
+        return self.likeness_rule.table()
 
     def logged_steps(self, stages: Iterable[Stage]) -> int:
         """Simulator steps that the recorded sessions took which these stages read."""

@@ -17,6 +17,7 @@ from ialp_jax.divergence import Divergence
 from ialp_jax.environments import Environment
 from ialp_jax.folders import claimed, require_free
 from ialp_jax.methods.base import Budget, Stage, rest_on_table
+from ialp_jax.methods.needs import Need
 from ialp_jax.methods.registry import Registered
 from ialp_jax.policies.artifact import save_policy
 from ialp_jax.report import preference_statements, print_summary, write_report
@@ -254,13 +255,16 @@ class Training:
                                 style="yellow", markup=False, highlight=False)  # fmt: skip
             return
         inputs, config = self.inputs, self.study.config
-        params = jax.tree.map(lambda leaf: np.asarray(leaf[0]), product)
+        params = jax.tree.map(
+            lambda leaf: np.asarray(leaf)[0], product
+        )  # a slice on the device is a program per shape
         statements = [f"Trained by {entry.name}, seed 0, on {inputs.dataset.source}."]
         if rest_on_table(stages):
             said = judge_record(inputs.table) | {"statements": inputs.completed.statements}
             statements = [*preference_statements(said), *statements]
+        rule = inputs.likeness_rule if Need.LIKENESS in stages[-1].needs else None
         save_policy(self.study.out / POLICY, params, stages[-1].policy(config.policy), inputs.dataset.items,
-                    config.data.history_length, statements)  # fmt: skip
+                    config.data.history_length, statements, rule)  # fmt: skip
         self._console.print(
             f"{self.study.out / POLICY}: the policy of {entry.card.title}, seed 0", markup=False
         )

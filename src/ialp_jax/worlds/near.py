@@ -39,6 +39,16 @@ def near_table(
 
 
 @jax.jit
+def near_rows(
+    vectors: Float[Array | np.ndarray, "N k"], threshold: float, items: Int[Array | np.ndarray, "B W"]
+) -> Bool[Array, "B W N"]:
+    """Rows of `near_table`, one boolean per item: whether each point of the catalogue is nearer than `threshold`."""
+    vectors, limit = jnp.asarray(vectors), jnp.float32(threshold)
+    everything = jnp.arange(vectors.shape[0], dtype=jnp.int32)
+    return jax.vmap(lambda rows: squared_distances(rows, everything, vectors) < limit**2)(jnp.asarray(items))
+
+
+@jax.jit
 def _tabulated(vectors: Float[Array, "N k"], threshold: Float[Array, ""]) -> UInt8[Array, "N M"]:
     count = vectors.shape[0]
     items = jnp.arange(count, dtype=jnp.int32)
