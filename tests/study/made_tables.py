@@ -17,12 +17,14 @@ LLM = JudgeInfo("spy", True, "imagined-9b", "r1", "t", {}, "The language model i
 DOUBLE = replace(LLM, is_llm=False, test_double=True, statement="TEST DOUBLE: a spy of a test judged.")
 
 
-def tiny_dataset(seed=0, logged_users=None):
+def tiny_dataset(seed=0, logged_users=None, new_items=0.0):
     """Fifty invented users."""
     synthetic = SyntheticConfig(num_users=50, num_items=60, mean_interactions=12.0)
     environment = Environment("fifty invented users", synthetic=synthetic)
     return environment.dataset(
-        None, DataConfig(k_core=2, history_length=4, seed=seed, logged_users=logged_users), "tiny"
+        None,
+        DataConfig(k_core=2, history_length=4, seed=seed, logged_users=logged_users, new_items=new_items),
+        "tiny",
     )
 
 

@@ -34,7 +34,11 @@ def dataset():
 def altered(dataset, part):
     """The dataset in which the profiled users touched other items, with other grades, in one part of their logs."""
     theirs = dataset.users.filter(pl.col("split") == "profiled")["user"].to_list()
-    chosen = pl.col("user").is_in(theirs) & (pl.col("part") == part)
+    return changed(dataset, pl.col("user").is_in(theirs) & (pl.col("part") == part))
+
+
+def changed(dataset, chosen):
+    """The dataset in which the users of these interactions touched other items, with other grades."""
     free = (pl.col("item") + dataset.num_items // 2) % dataset.num_items
     frame = dataset.interactions.with_columns(
         item=pl.when(chosen).then(free).otherwise(pl.col("item")),
@@ -65,6 +69,25 @@ def test_logs_of_profiled_users_are_not_read(dataset, reader):
     assert not dataset.interactions.equals(altered(dataset, "held_out").interactions)
     for before, after in zip(plain, other, strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_what_was_done_with_new_items_is_not_read(reader):
+    dataset = tiny_dataset(new_items=0.3)
+    unread = dataset.interactions.filter(pl.col("part") == "unread")
+    fewer = dataset.interactions.filter(pl.col("part") != "unread")
+    fewer = fewer.with_columns(position=pl.int_range(pl.len()).over("user").cast(pl.Int32))
+    other = dataclasses.replace(dataset, interactions=fewer)
+    assert unread["item"].n_unique() == round(0.3 * dataset.num_items) and not fewer.equals(
+        dataset.interactions
+    )
+    plain, without = (
+        [np.asarray(leaf) for leaf in jax.tree.leaves(reader(logs))] for logs in (dataset, other)
+    )
+    for before, after in zip(plain, without, strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert not np.isin(user_states(dataset).items, unread["item"]).any()
+    assert not offline_popularity(dataset)[unread["item"].to_numpy()].any()
 
 
 def test_the_table_judges_them_by_their_histories(dataset):

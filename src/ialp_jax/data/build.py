@@ -12,10 +12,10 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.data.dataset import Dataset, Domain, Feedback, Source
 from ialp_jax.data.grading import combine_repeats, explicit_grade, implicit_grade
 from ialp_jax.data.kcore import k_core
-from ialp_jax.data.split import order_within_user, part_of_user, split_users
+from ialp_jax.data.split import new_items, order_within_user, part_of_user, split_users
 from ialp_jax.data.validate import DISLIKED, SCHEMAS
 from ialp_jax.marks import Since
-from ialp_jax.ranges import Count, at_least, between
+from ialp_jax.ranges import Count, Share, at_least, between
 from ialp_jax.values import checked
 
 DEFAULT_K = 5
@@ -40,6 +40,9 @@ class DataConfig:
     logged_users: Annotated[Count | None, Since(None)] = None
     """So many offline users' logs may be read, drawn by the seed; of the others only the history that opens their sessions,
     by a judge (what they did besides only measures how good a table is). None: all of them."""
+    new_items: Annotated[Share, Since(0.0)] = 0.0
+    """This share of the catalogue, drawn by the seed, is new: it is in no log and no history that is read, and only its texts
+    say what it is. Users like it as they do (the users' world is fitted to all logs)."""
 
     zeros: Annotated[Literal["ignored", "disliked"], Since("ignored")] = "ignored"
     """Implicit feedback only: what becomes of pairs of value 0, such as impressions without a click. They are ignored, or
@@ -180,7 +183,9 @@ def _finish_interactions(
     coded = _coded(kept, users, items)
     grade = explicit_grade(*raw.rating_range) if raw.feedback == "explicit" else implicit_grade()
     ordered = order_within_user(coded, config.seed).with_columns(grade=grade)
-    return ordered.with_columns(part=part_of_user(config.history_length)).select(*SCHEMAS["interactions"])
+    unread = pl.col("item").is_in(new_items(items.height, config.new_items, config.seed).tolist())
+    part = pl.when(unread).then(pl.lit("unread")).otherwise(part_of_user(config.history_length))
+    return ordered.with_columns(part=part).select(*SCHEMAS["interactions"])
 
 
 def _statements(
@@ -209,6 +214,13 @@ def _statements(
         *(
             ["Validation: half of these are met online, and the other users not at all."]
             if config.validation
+            else []
+        ),
+        *(
+            [
+                f"{config.new_items:.0%} of the items, drawn by the seed, are new: no log or history that is read holds them."
+            ]
+            if config.new_items
             else []
         ),
         *(

@@ -40,7 +40,7 @@ class Dataset:
         items: item Int32 (0..N-1, the row), raw_id String, title String, text String (attributes; may be ""),
             categories List(String).
         interactions: user Int32, item Int32, value Float64 (raw scale), grade Float32 in [0, 1], position
-            Int32 (0 = oldest of the user), part String ("history" | "held_out"); sorted by user and position;
+            Int32 (0 = oldest of the user), part String ("history" | "held_out" | "unread": of new items, which nobody has logged yet); sorted by user and position;
             at most one row per user and item.
         known_ratings: float32 [U, N] on the raw scale where the source ships every rating, else None.
         rating_range: lowest and highest rating on the raw scale; (0, 1) for implicit feedback.
@@ -192,8 +192,16 @@ def offline_users(dataset: Dataset) -> Int[np.ndarray, " U"]:
 
 
 def offline_interactions(dataset: Dataset) -> pl.DataFrame:
-    """The logs of `offline_users`."""
-    return dataset.interactions.filter(pl.col("user").is_in(offline_users(dataset).tolist()))
+    """The logs of `offline_users`, without what is unread."""
+    theirs = pl.col("user").is_in(offline_users(dataset).tolist())
+    return dataset.interactions.filter(theirs & (pl.col("part") != "unread"))
+
+
+def offline_declined(dataset: Dataset) -> pl.DataFrame:
+    """What `offline_users` declined of items that are not new."""
+    new = dataset.interactions.filter(pl.col("part") == "unread")["item"].unique()
+    theirs = pl.col("user").is_in(offline_users(dataset).tolist())
+    return dataset.disliked.filter(theirs & ~pl.col("item").is_in(new.to_list()))
 
 
 def offline_popularity(dataset: Dataset) -> Float[np.ndarray, "N"]:

@@ -2,9 +2,10 @@
 
 import numpy as np
 import polars as pl
+from jaxtyping import Int
 
 # Streams of the seed: one choice must not change when another draws more numbers.
-ORDER_STREAM, USER_STREAM = 0, 1
+ORDER_STREAM, USER_STREAM, ITEM_STREAM = 0, 1, 2
 
 
 def order_within_user(interactions: pl.DataFrame, seed: int) -> pl.DataFrame:
@@ -29,6 +30,13 @@ def part_of_user(history_length: int) -> pl.Expr:
     count = pl.len().over("user").cast(pl.Int64)
     size = pl.min_horizontal(pl.lit(history_length, pl.Int64), count // 2)
     return pl.when(pl.col("position") >= count - size).then(pl.lit("history")).otherwise(pl.lit("held_out"))
+
+
+def new_items(num_items: int, share: float, seed: int) -> Int[np.ndarray, " M"]:
+    """Draws a share of the items, whose interactions nobody may read; ascending."""
+    order = np.random.default_rng([seed, ITEM_STREAM]).permutation(num_items)
+    drawn: Int[np.ndarray, " M"] = np.sort(order[: round(num_items * share)])
+    return drawn
 
 
 def split_users(

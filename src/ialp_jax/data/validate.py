@@ -72,7 +72,10 @@ def _validate_interactions(interactions: pl.DataFrame, num_users: int, num_items
     _require(interactions["value"].is_finite().all(), name, "value", "is not finite")
     _require(interactions["grade"].is_between(0, 1).all(), name, "grade", "is outside [0, 1]")
     _require(
-        interactions["part"].is_in(["history", "held_out"]).all(), name, "part", "is not history or held_out"
+        interactions["part"].is_in(["history", "held_out", "unread"]).all(),
+        name,
+        "part",
+        "is not history, held_out or unread",
     )
     counted = interactions.select(same=pl.col("position") == pl.int_range(pl.len()).over("user"))[
         "same"

@@ -64,7 +64,8 @@ def interactions_of(
     dataset: Dataset, users: Int[np.ndarray, " S"], part: Literal["history", "held_out"] | None = None
 ) -> tuple[Int[np.ndarray, " I"], Int[np.ndarray, " I"], Float[np.ndarray, " I"]]:
     """Interactions of `users` alone, as (position in `users`, item, grade); `part` None means both parts."""
-    log = dataset.interactions if part is None else dataset.interactions.filter(pl.col("part") == part)
+    chosen = pl.col("part") != "unread" if part is None else pl.col("part") == part
+    log = dataset.interactions.filter(chosen)
     state_of = np.full(dataset.num_users, -1, np.int32)
     state_of[users] = np.arange(users.size, dtype=np.int32)
     states = state_of[log["user"].to_numpy()]

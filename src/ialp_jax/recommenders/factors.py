@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-import polars as pl
 
-from ialp_jax.data.dataset import Dataset, offline_interactions, offline_users
+from ialp_jax.data.dataset import Dataset, offline_declined, offline_interactions, offline_users
 from ialp_jax.ranges import Weight, at_least, within
 from ialp_jax.values import checked
 from ialp_jax.worlds.fit.config import FitConfig
@@ -36,9 +35,8 @@ class FactorsConfig:
 def offline_factors(dataset: Dataset, config: FactorsConfig) -> Factors:
     """Factorises the offline users' interactions; `Factors.user` has a row for each of them, in their order."""
     offline = offline_users(dataset)
-    declined = dataset.disliked.filter(pl.col("user").is_in(offline.tolist()))
     rule = FitConfig(unobserved_weight=config.unobserved_weight, grade_weight=config.grade_weight)
-    observed = observed_pairs(dataset, rule, offline_interactions(dataset), declined)
+    observed = observed_pairs(dataset, rule, offline_interactions(dataset), offline_declined(dataset))
     rows = np.searchsorted(offline, observed.users)
     pairs = make_pairs(rows, observed.items, observed.targets, observed.weights, observed.unobserved)
     shape = (len(offline), dataset.num_items)

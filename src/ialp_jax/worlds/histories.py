@@ -33,7 +33,7 @@ def sampled_histories(
     rows = {user: row for row, user in enumerate(users.tolist())}
     # Of users whose logs may not be read only the history is known.
     readable = pl.col("user").is_in(offline_users(dataset).tolist()) | (pl.col("part") == "history")
-    theirs = pl.col("user").is_in(users.tolist()) & readable
+    theirs = pl.col("user").is_in(users.tolist()) & readable & (pl.col("part") != "unread")
     logs = dataset.interactions.filter(theirs).sort("user", "position")
     for (user,), log in logs.group_by("user", maintain_order=True):
         size = min(length, log.height // 2)
