@@ -8,8 +8,6 @@ import hashlib
 import json
 import math
 import os
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ialp_jax.durable import publish, says_unwritable
+from ialp_jax.durable import publish, says_unwritable, workspace
 from ialp_jax.installed import versions
 
 MANIFEST_NAME = "manifest.json"
@@ -120,13 +118,10 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        workspace = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        try:
-            temporary = workspace / target.name
+        with workspace(target) as folder:
+            temporary = folder / target.name
             yield temporary
-            publish(temporary, target, workspace)
-        finally:
-            shutil.rmtree(workspace, ignore_errors=True)
+            publish(temporary, target, folder)
 
 
 @contextmanager

@@ -4,11 +4,13 @@ Host only; knows nothing of what is in them.
 """
 
 import errno
+import fcntl
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _NOT_WRITABLE = (
@@ -17,6 +19,84 @@ _NOT_WRITABLE = (
 # Of polars, and of the tensorstore that orbax writes with.
 _CODE = re.compile(r"os error (\d+)|os_error_code='(\d+)'")
 _NOT_OFFERED = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # some file systems flush no folders
+UNFINISHED = ".unfinished"  # ends the names of folders for what is being written or removed
+SAVING = ".saving"  # the same of run states, which several processes write together
+_LEFT = re.compile(rf"[.](.+{UNFINISHED}|[0-9]{{10,}}{SAVING})")
+_HELD = ".held"  # in such a folder: locked while the process lives that made it
+
+
+@contextmanager
+def workspace(target: Path) -> Iterator[Path]:
+    """A hidden folder beside `target` for what is not finished; it is gone in the end.
+
+    What killed processes left for the same target is removed first. The kernel tells it from what others are at work in.
+    """
+    remove_abandoned(target.parent, target.name)
+    folder, descriptor = _new_workspace(target)
+    try:
+        yield folder
+    finally:
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+def _new_workspace(target: Path) -> tuple[Path, int | None]:
+    """A folder that is held, and the descriptor that holds it; None where the file system keeps no locks."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=UNFINISHED, dir=target.parent))
+        with suppress(
+            FileNotFoundError, BlockingIOError
+        ):  # who looked before it was held takes it for abandoned
+            descriptor = _hold(folder)
+            if descriptor is None or (folder / _HELD).exists():
+                return folder, descriptor
+            os.close(descriptor)
+
+
+def _hold(folder: Path) -> int | None:
+    """Holds a folder until the descriptor is closed; None where the file system keeps no locks.
+
+    Raises:
+        BlockingIOError: if another process holds it.
+    """
+    descriptor = os.open(folder / _HELD, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def remove_abandoned(directory: Path, name: str = "") -> None:
+    """Removes what killed processes left half written or half removed in a folder, as far as it can be removed.
+
+    Args:
+        directory: where they were at work; others may be. It need not exist.
+        name: of what they were writing; "" for whatever it was.
+    """
+    for entry in _entries(directory):
+        if entry.startswith(f".{name}") and entry.endswith(UNFINISHED):
+            with suppress(OSError):  # somebody is at work there, or it may not be removed
+                descriptor = _hold(directory / entry)
+                if descriptor is not None:
+                    try:
+                        shutil.rmtree(directory / entry, ignore_errors=True)
+                    finally:
+                        os.close(descriptor)
+
+
+def _entries(directory: Path) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []
 
 
 def sync(path: Path) -> None:
@@ -31,7 +111,7 @@ def sync(path: Path) -> None:
         _flush_folder(Path(root))
 
 
-def publish(temporary: Path, target: Path, workspace: Path) -> None:
+def publish(temporary: Path, target: Path, thrown: Path) -> None:
     """Gives a finished file or folder its name; what had it before goes only when the new one is on the disk.
 
     A file takes another's place at once. A folder cannot: who is killed between two renames leaves none.
@@ -39,11 +119,11 @@ def publish(temporary: Path, target: Path, workspace: Path) -> None:
     Args:
         temporary: what was written, on the file system of `target`.
         target: its name from now on.
-        workspace: a folder that is thrown away; what a folder `target` held goes there.
+        thrown: a folder that is thrown away; what a folder `target` held goes there.
     """
     sync(temporary)
     if target.is_dir():
-        os.replace(target, workspace / "replaced")
+        os.replace(target, thrown / "replaced")
     os.replace(temporary, target)
     _flush_folder(target.parent)
 
@@ -52,22 +132,21 @@ def remove_tree(directory: Path) -> None:
     """Removes a folder, if it is there; it is renamed first, so that nobody sees a part of it under its name."""
     if not directory.is_dir():
         return
-    workspace = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
-    os.replace(directory, workspace / directory.name)
-    shutil.rmtree(workspace)
+    with workspace(directory) as going:
+        os.replace(directory, going / directory.name)
+        shutil.rmtree(going / directory.name)
 
 
-def remove_leftovers(directory: Path, names: Sequence[str]) -> None:
-    """Removes what killed processes left half written or half removed.
+def remove_leftovers(directory: Path) -> None:
+    """Removes what killed processes left half written or half removed in a folder and in all below it.
 
     Args:
-        directory: where they were at work; no other process may be.
-        names: of what they wrote; patterns are allowed.
+        directory: where they were at work; no other process may be. It need not exist.
     """
-    for name in names:
-        for leftover in directory.glob(f".{name}.*"):
-            if leftover.is_dir():
-                shutil.rmtree(leftover)
+    for root, folders, _ in os.walk(directory):
+        for name in filter(_LEFT.fullmatch, tuple(folders)):
+            shutil.rmtree(Path(root) / name)
+            folders.remove(name)
 
 
 def says_unwritable(error: Exception) -> bool:

@@ -6,9 +6,7 @@ Host only.
 import fcntl
 import json
 import os
-import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from ialp_jax.artifacts import InputError, writing
-from ialp_jax.durable import free_name
+from ialp_jax.durable import free_name, workspace
 
 LOCK = ".lock"
 ELSEWHERE = "give another place"
@@ -139,24 +137,24 @@ def set_aside(folder: Path) -> Path:
         InputError: if that cannot be; it lies where it lay, or the message says where.
     """
     place = folder.resolve()
-    aside, fresh, moved = free_name(place), None, False
+    aside, moved = free_name(place), False
     try:
-        fresh = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-        fresh.chmod(place.stat().st_mode)
-        if (place / LOCK).exists():
-            os.link(place / LOCK, fresh / LOCK)  # the same file, hence the same lock
-        os.replace(place, aside)
-        moved = True
-        try:
-            os.replace(fresh, place)
-        except OSError:
-            os.replace(aside, place)
-            moved = False
-            raise
-        (aside / LOCK).unlink(missing_ok=True)
+        with workspace(place) as unfinished:
+            fresh = unfinished / place.name
+            fresh.mkdir()
+            fresh.chmod(place.stat().st_mode)
+            if (place / LOCK).exists():
+                os.link(place / LOCK, fresh / LOCK)  # the same file, hence the same lock
+            os.replace(place, aside)
+            moved = True
+            try:
+                os.replace(fresh, place)
+            except OSError:
+                os.replace(aside, place)
+                moved = False
+                raise
+            (aside / LOCK).unlink(missing_ok=True)
     except OSError as error:
-        if fresh is not None:
-            shutil.rmtree(fresh, ignore_errors=True)
         if moved:
             raise InputError(f"what lay there lies whole in {aside} now, but its place could not be made ready "
                              f"({error.strerror})", file=folder, fix="run again") from error  # fmt: skip

@@ -108,7 +108,7 @@ def test_without_vllm_the_error_says_where_it_is(tmp_path):
 
 
 def test_what_a_killed_rank_left_half_written_is_no_part_of_the_table(job):
-    leftover = job.directory / ".shard-000002.parquet.x1y2"
+    leftover = job.directory / ".shard-000002.parquet.x1y2z3w4.unfinished"
     leftover.mkdir()
     (leftover / "shard-000002.parquet").write_bytes(b"half")
     shared = open_job(job.directory, SpyJudge().info, states_per_shard=3, sharing=True, console=QUIET)

@@ -52,7 +52,7 @@ def leave_results(out):
 def test_starting_anew_leaves_no_results_of_the_earlier_run(tmp_path):
     assert opened(study(tmp_path)) == ""
     leave_results(tmp_path)
-    (tmp_path / ".policy.killed").mkdir()
+    (tmp_path / ".policy.x1y2z3w4.unfinished").mkdir()
     assert "holds an earlier run; starting anew" in opened(study(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 

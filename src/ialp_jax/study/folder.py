@@ -8,7 +8,7 @@ import jax
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError, plain, read_json, write_json, writing
-from ialp_jax.durable import remove_leftovers, remove_tree
+from ialp_jax.durable import remove_abandoned, remove_leftovers, remove_tree
 from ialp_jax.folders import set_aside
 from ialp_jax.installed import versions
 from ialp_jax.study.config import StudyConfig
@@ -17,6 +17,8 @@ from ialp_jax.training.checkpoint import CheckpointStore
 
 RESULT_FILES = ("results.json", "curves.npz", "summary.json", "report.html")
 CONFIG, CHECKPOINTS, POLICY = "config.json", "checkpoints", "policy"
+INPUTS = ("dataset", "preferences", "logged")
+"""Folders of what the stages read."""
 Keys = dict[str, dict[str, str]]
 """The key of every stage by method and stage."""
 SAME = ("environment", "dataset", "table", "study", "stages")
@@ -63,7 +65,9 @@ class StudyFolder:
 
     def _open(self, resume: bool, console: Console) -> None:
         path = self.out / CONFIG
-        remove_leftovers(self.out, (*RESULT_FILES, CONFIG, CHECKPOINTS, POLICY))
+        remove_abandoned(self.out)
+        for name in (CHECKPOINTS, POLICY, *INPUTS):
+            remove_leftovers(self.out / name)
         if resume and path.exists():
             self._go_on(path, console)
             return

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ialp_jax.artifacts import InputError, plain, read_json, write_json, writing
 from ialp_jax.cluster.ray_tasks import run_tasks
-from ialp_jax.durable import remove_leftovers, remove_tree
+from ialp_jax.durable import remove_abandoned, remove_leftovers, remove_tree
 from ialp_jax.folders import claimed, require_free
 from ialp_jax.installed import versions
 from ialp_jax.naming import label
@@ -23,9 +23,6 @@ from ialp_jax.sweeps.adaptive import JOURNAL_NAME, importance
 from ialp_jax.sweeps.definition import SWEEP_FILE, Sweep
 from ialp_jax.sweeps.execute import (
     CHECKPOINTS,
-    PRODUCT,
-    RESULT,
-    TIMINGS,
     execute_stored,
     execute_unit,
     is_done,
@@ -101,7 +98,9 @@ class SweepJob:
         """Makes the folder this sweep's, or goes on with what lies there."""
         path = self.out / SWEEP_FILE
         with writing(self.out):
-            self._remove_leftovers()
+            remove_abandoned(self.out)
+            for name in (ROUNDS, UNITS, FOLDER):
+                remove_leftovers(self.out / name)
         if path.exists() and not self.fresh:
             found = read_json(path)
             require_fields(found, {}, path, ELSEWHERE)
@@ -128,13 +127,6 @@ class SweepJob:
             raise InputError("this folder is not empty, and holds no sweep", file=self.out,
                              fix="give a new or an empty folder as OUT")  # fmt: skip
         write_json(path, self._record())
-
-    def _remove_leftovers(self) -> None:
-        """Removes what killed processes left half written or half removed, here and in the folders of the units."""
-        remove_leftovers(self.out, (SWEEP_FILE, ROUNDS, UNITS, FOLDER, *TABLES, *PAGES))
-        remove_leftovers(self.out / ROUNDS, ("[0-9]*.json",))
-        for unit in self.out.glob(f"{UNITS}/*"):
-            remove_leftovers(unit, (RESULT, TIMINGS, PRODUCT, CHECKPOINTS))
 
     def _record(self) -> dict[str, Any]:
         return {**self.sweep.record(), "format": self.sweep.format, "identity": self.sweep.identity, "versions": [versions()],

@@ -32,7 +32,7 @@ _PATCHED = {
     "rmdir": "remove",
 }
 Native = tuple[Any, str]
-TEMPORARY = re.compile(r"(?<=^[.]).*[.]\w{8}$")  # of tempfile
+TEMPORARY = re.compile(r"(?<=^[.]).*[.]\w{8}[.]unfinished$")  # of `durable.workspace`
 
 
 class Killed(BaseException):

@@ -19,7 +19,7 @@ from ialp_jax.artifacts import (
     write_manifest,
     writing,
 )
-from ialp_jax.durable import free_name, publish, remove_leftovers, remove_tree
+from ialp_jax.durable import SAVING, free_name, publish, remove_leftovers, remove_tree
 from ialp_jax.training.distributed import agreed, barrier, is_primary
 
 logging.getLogger("absl").setLevel(logging.ERROR)  # orbax reports every save at INFO and WARNING
@@ -84,10 +84,10 @@ class CheckpointStore:
         barrier("checkpoint written")
 
     def _save(self, number: int, target: Path, tree: Any) -> None:
-        workspace = target.with_name(f".{target.name}.saving")
+        workspace = target.with_name(f".{target.name}{SAVING}")
         if is_primary():
             self._directory.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(self._directory, ("[0-9]" * 10,))
+            remove_leftovers(self._directory)
             workspace.mkdir()
         barrier("the checkpoint has a place")
         ocp.save(workspace / target.name, _storable(tree))

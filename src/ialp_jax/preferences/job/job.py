@@ -34,7 +34,6 @@ from ialp_jax.preferences.table import (
     JOB_NAME,
     KIND,
     MANIFEST,
-    SHARD_PATTERN,
     PreferenceTable,
     describe,
     judged_totals,
@@ -127,7 +126,7 @@ def open_job(
         requests.save(directory / FOLDER)
     if not sharing:
         with writing(directory):
-            remove_leftovers(directory, (FOLDER, JOB_NAME, SHARD_PATTERN, MANIFEST))
+            remove_leftovers(directory)
     if not path.exists():
         write_json(path, record)
     return Job(directory, requests, record, states_per_shard)
