@@ -13,6 +13,9 @@ from rich.console import Console
 
 from ialp_jax import environments
 from ialp_jax.artifacts import Value, read_json
+from ialp_jax.report import inputs as study_files
+from ialp_jax.report.sweep import inputs as sweep_files
+from ialp_jax.sealed import require_intact
 from ialp_jax.study.config import Preset, StudyConfig, preset
 from ialp_jax.study.fields import apply
 from ialp_jax.study.run import Study
@@ -118,14 +121,16 @@ def read(out: Folder) -> "pl.DataFrame":
         else that results.parquet holds.
 
     Raises:
-        InputError: if there are no results.
+        InputError: if there are no results, or they were altered after they were written.
     """
     import polars as pl
 
     if (table := Path(out) / RESULTS_TABLE).exists():
+        require_intact(Path(out), sweep_files.KIND, [RESULTS_TABLE], sweep_files.MEND)
         return pl.read_parquet(table)
-    rows = []
-    for method, result in read_json(Path(out) / "results.json")["methods"].items():
+    rows, results = [], Path(out) / "results.json"
+    require_intact(Path(out), study_files.KIND, [results.name], study_files.MEND)
+    for method, result in read_json(results)["methods"].items():
         costs = {f"cost.{name}": value for name, value in result.items() if isinstance(value, int)}
         columns = {
             f"metric.{name}": pl.Series(values, dtype=pl.Float64)

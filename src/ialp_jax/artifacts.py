@@ -1,7 +1,6 @@
 """Files every stage writes: atomic, fingerprinted, each beside a manifest that names its parents.
 
-Host only. One place knows how a stage's output is written (to a temporary name, then renamed) and how it is
-recognised as still valid (the fingerprint of its inputs), so that no stage has its own idea of either.
+Host only. How a stage's output is written (to a temporary name, then renamed), and recognised as still valid.
 """
 
 import hashlib
@@ -9,9 +8,9 @@ import json
 import math
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +65,7 @@ class Manifest:
         files: SHA-256 of every file of the artefact, by relative path.
         versions: package and Python versions that wrote it.
         schema: version of this layout.
+        seal: hash of all of the above; "" where an earlier version wrote none.
     """
 
     kind: str
@@ -76,6 +76,11 @@ class Manifest:
     files: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA_VERSION
+    seal: str = ""
+
+    def sealed(self) -> "Manifest":
+        """The same with its seal."""
+        return replace(self, seal=fingerprint(replace(self, seal="")))
 
 
 def plain(value: Any) -> Any:
@@ -142,16 +147,16 @@ def _first_line(error: Exception) -> str:
 
 def json_text(value: Any, indent: int | None = None, ensure_ascii: bool = True) -> str:
     """`value` as JSON that every reader takes: a measured number that is NaN or infinite is null, "there is no value"."""
-    return json.dumps(_with_nulls(plain(value)), indent=indent, ensure_ascii=ensure_ascii, allow_nan=False)
+    return json.dumps(sayable(plain(value)), indent=indent, ensure_ascii=ensure_ascii, allow_nan=False)
 
 
-def _with_nulls(value: Any) -> Any:
-    """Plain JSON values with None for floats that JSON cannot say."""
+def sayable(value: Any, words: Callable[[float], Any] = lambda _: None) -> Any:
+    """Plain values with `words` for the floats that JSON cannot say: NaN and infinity."""
     if isinstance(value, dict):
-        return {key: _with_nulls(item) for key, item in value.items()}
+        return {key: sayable(item, words) for key, item in value.items()}
     if isinstance(value, list):
-        return [_with_nulls(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return [sayable(item, words) for item in value]
+    return words(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -165,17 +170,16 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(
-            "the file does not exist", file=path, fix="run the step that writes it first"
-        ) from None
+        raise _missing(path) from None
     except OSError as error:
-        raise InputError(
-            f"it cannot be read ({error.strerror})",
-            file=path,
-            fix="give the place of a file that can be read",
-        ) from error
+        raise InputError(f"it cannot be read ({error.strerror})", file=path,
+                         fix="give the place of a file that can be read") from error  # fmt: skip
     except ValueError as error:
         raise InputError(f"not valid JSON ({error})", file=path, fix="delete it and run again") from error
+
+
+def _missing(path: Path) -> InputError:
+    return InputError("the file does not exist", file=path, fix="run the step that writes it first")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -189,20 +193,15 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-            stream.seek(
-                -12, os.SEEK_END
-            )  # the number of entries; zipfile may pass over one where a length is damaged
+            stream.seek(-12, os.SEEK_END)  # their number; zipfile may pass over one where a length is damaged
             if int.from_bytes(stream.read(2), "little") != len(arrays):
                 raise ValueError("an entry is missing")
             return arrays
     except FileNotFoundError:
-        raise InputError(
-            "the file does not exist", file=path, fix="run the step that writes it first"
-        ) from None
+        raise _missing(path) from None
     except _UNREADABLE as error:
-        raise InputError(
-            f"not a readable .npz ({error})", file=path, fix="delete it and run again"
-        ) from error
+        raise InputError(f"not a readable .npz ({error})", file=path,
+                         fix="delete it and run again") from error  # fmt: skip
 
 
 def write_manifest(
@@ -211,17 +210,19 @@ def write_manifest(
     config: Any,
     parents: Mapping[str, str] | None = None,
     statements: list[str] | None = None,
+    names: Collection[str] | None = None,
 ) -> Manifest:
-    """Hashes every file of `directory` and writes its manifest; call it last, inside `atomic_path`.
+    """Hashes the files of `directory` and writes its manifest; call it last, inside `atomic_path` where all are new.
 
-    Hidden files and folders are left out: they are files half written, by a killed process or by one at work.
+    Of `names` those that are there; of all, hidden ones are left out: they are half written, or somebody is at work there.
     """
     parents = dict(parents or {})
-    files = {str(path.relative_to(directory)): hash_file(path) for path in _finished_files(directory)}
+    paths = _finished_files(directory) if names is None else [directory / name for name in sorted(names)]
+    files = {str(path.relative_to(directory)): hash_file(path) for path in paths if path.is_file()}
     manifest = Manifest(
         kind, fingerprint(kind, SCHEMA_VERSION, config, parents), plain(config), parents, list(statements or []),
         files, versions(),
-    )  # fmt: skip
+    ).sealed()  # fmt: skip
     write_json(directory / MANIFEST_NAME, manifest)
     return manifest
 
@@ -256,6 +257,8 @@ def load_manifest(directory: Path, kind: str) -> Manifest:
         raise altered from None
     if manifest.fingerprint != fingerprint(kind, SCHEMA_VERSION, manifest.config, manifest.parents):
         raise altered
+    if manifest.seal not in ("", manifest.sealed().seal):
+        raise altered
     return manifest
 
 
@@ -273,11 +276,16 @@ def read_manifest(directory: Path, kind: str, closed: bool = False) -> Manifest:
     manifest = load_manifest(directory, kind)
     if closed:
         _refuse_strangers(directory, manifest)
-    for name, digest in manifest.files.items():
-        if not (directory / name).is_file() or hash_file(directory / name) != digest:
-            raise InputError("the file is missing or was altered after it was written", file=directory / name,
-                             fix="delete the directory and make it again")  # fmt: skip
+    require_unaltered(directory, manifest.files, "delete the directory and make it again")
     return manifest
+
+
+def require_unaltered(directory: Path, hashes: Mapping[str, str], fix: str) -> None:
+    """Raises `InputError`, with this fix, naming the first file that is missing or has another hash."""
+    for name, digest in hashes.items():
+        if not (directory / name).is_file() or hash_file(directory / name) != digest:
+            raise InputError("the file is missing or was altered after it was written",
+                             file=directory / name, fix=fix)  # fmt: skip
 
 
 def _refuse_strangers(directory: Path, manifest: Manifest) -> None:

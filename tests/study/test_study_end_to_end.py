@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,15 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from damage import read_part, read_run_state, unnoticed
 from earlier import earlier, flags
 from made_tables import DOUBLE, make_table
 from pinned import assert_pinned, study_numbers
 from tiny_study import TINY
 
+import ialp_jax
 from ialp_jax import cli, environments
-from ialp_jax.artifacts import read_arrays
+from ialp_jax.artifacts import InputError, read_arrays, read_json
 from ialp_jax.command_line import without
 from ialp_jax.policies.artifact import load_policy
+from ialp_jax.report import write_report
+from ialp_jax.report.inputs import read_run
 
 SETTINGS = [
     "--seeds",
@@ -156,6 +161,44 @@ def test_every_file_of_the_interface_is_there(finished):
     page = (out / "report.html").read_text()
     assert "not an LLM" in page or "No LLM" in page
     assert "INVENTED" in said and "did not come from an LLM" in " ".join(said.split())
+
+
+@pytest.mark.slow
+def test_damage_of_any_file_is_found_where_it_is_read(finished, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    keys = sorted(
+        {stage for stages in read_json(out / "config.json")["stages"].values() for stage in stages.items()}
+    )
+
+    def read(name):
+        if name.parts[0] == "checkpoints":
+            read_run_state(out, name, keys)
+        elif len(name.parts) > 1:
+            read_part(out, name)
+        else:
+            read_run(out)
+
+    assert unnoticed(out, read) == []
+
+
+@pytest.mark.slow
+def test_damaged_results_are_made_again_by_resuming_and_pages_by_the_report(finished, runs, tmp_path):
+    out = runs["place"] / "mended"
+    shutil.copytree(finished[0], out)
+    for name in ("results.json", "report.html"):
+        (out / name).write_bytes((out / name).read_bytes().replace(b"9", b"8"))
+    for refused in (ialp_jax.read, write_report):
+        with pytest.raises(InputError, match=r"results\.json.*--resume"):
+            refused(out)
+    status, said = end(begin(runs["place"], "mended", "--resume"))
+    assert status == 0, said
+    names = ("results.json", "curves.npz", "report.html", "summary.json", "world.json", "preferences.json")
+    for name in names:
+        assert (out / name).read_bytes() == (finished[0] / name).read_bytes(), name
+    (out / "report.html").write_text("damaged")
+    write_report(out)
+    assert (out / "report.html").read_bytes() == (finished[0] / "report.html").read_bytes()
 
 
 @pytest.mark.slow

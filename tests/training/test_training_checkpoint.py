@@ -126,7 +126,7 @@ def every_file(folder):
 
 
 def test_any_flipped_bit_and_zeroed_page_is_found_or_has_no_effect(folder):
-    """In every file, at some thirty places; of the manifest at every third byte, where versions are of no effect."""
+    """In every file, at some thirty places; of the manifest at every third byte, where white space is of no effect."""
     original = folder / NEWER
     for path in every_file(original):
         content = path.read_bytes()
@@ -145,11 +145,7 @@ def test_any_flipped_bit_and_zeroed_page_is_found_or_has_no_effect(folder):
             said = []
             number = store_in(folder).latest(said.append)
             if number == 4:
-                assert path.name == "manifest.json" and not said
-                intact, altered = (json.loads(text) for text in (content, damage))
-                for of_no_effect in ("versions", "statements"):
-                    assert intact.pop(of_no_effect) is not None and altered.pop(of_no_effect) is not None
-                assert altered == intact
+                assert path.name == "manifest.json" and not said and json.loads(damage) == json.loads(content)
             else:
                 assert number == 2 and NEWER in said[0]
         path.write_bytes(content)

@@ -6,9 +6,10 @@ from typing import Any
 from ialp_jax.artifacts import atomic_path, write_json
 from ialp_jax.report.headline import preference_statements
 from ialp_jax.report.html import render_page
-from ialp_jax.report.inputs import read_run
+from ialp_jax.report.inputs import KIND, WRITTEN, read_run
 from ialp_jax.report.summary import build_summary
 from ialp_jax.report.tables import print_judge, print_summary
+from ialp_jax.sealed import seal_again
 
 __all__ = ["preference_statements", "print_judge", "print_summary", "write_report"]
 
@@ -31,4 +32,5 @@ def write_report(out: Path) -> dict[str, Any]:
     write_json(out / "summary.json", summary)
     with atomic_path(out / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
+    seal_again(out, KIND, WRITTEN)
     return summary

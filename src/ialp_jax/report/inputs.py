@@ -11,11 +11,17 @@ from ialp_jax.artifacts import InputError, read_arrays, read_json
 from ialp_jax.divergence import Divergence, Record
 from ialp_jax.report.cards import Card, read_card
 from ialp_jax.report.phases import UNRECORDED, Phases
+from ialp_jax.sealed import require_intact
 
 SESSION_CURVES = ("sessions", "reward", "length")
 RENAMED = {"auc": "mean_reward"}
 """Metrics of files that earlier versions wrote, by the names they had."""
 RUN_AGAIN = "finish the run, or run it again"
+KIND = "study"
+"""Of the manifest of a finished run's results."""
+READ = ("config.json", "world.json", "preferences.json", "results.json", "curves.npz")
+WRITTEN = ("summary.json", "report.html")
+MEND = "put back a copy of it, or run it again (with --resume what was trained is kept)"
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,9 @@ def read_run(out: Path) -> RunFiles:
     """Reads a run's directory.
 
     Raises:
-        InputError: if `results.json` or `world.json` is missing, or any file is malformed.
+        InputError: if `results.json` or `world.json` is missing, or any file is malformed or was altered since the run ended.
     """
+    require_intact(out, KIND, READ, MEND)
     world = _object(out / "world.json", needed=("env", "source"))
     results_path = out / "results.json"
     results, seeds = _results(results_path)

@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin, get_type_hints
 
-from ialp_jax.artifacts import InputError, Value, plain
+from ialp_jax.artifacts import InputError, Value, plain, sayable
 from ialp_jax.marks import leaves, marks_on
 from ialp_jax.study.renamed import new_names
 from ialp_jax.values import check_value, checked_as_a_whole
@@ -169,11 +169,7 @@ def record_of(config: "StudyConfig") -> dict[str, Any]:
 
 def speakable(value: Any) -> Any:
     """Plain values of settings with infinity as text, for which JSON has no number."""
-    if isinstance(value, dict):
-        return {name: speakable(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [speakable(inner) for inner in value]
-    return str(value) if isinstance(value, float) and math.isinf(value) else value
+    return sayable(value, words=lambda number: str(number) if math.isinf(number) else number)
 
 
 def hashable(value: Any) -> Any:

@@ -7,16 +7,19 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from ialp_jax.artifacts import InputError, plain, read_json, write_json, writing
+from ialp_jax.artifacts import MANIFEST_NAME, InputError, plain, read_json, write_json, writing
 from ialp_jax.durable import remove_abandoned, remove_leftovers, remove_tree
 from ialp_jax.folders import set_aside
 from ialp_jax.installed import versions
+from ialp_jax.report.inputs import KIND, MEND, READ, WRITTEN
+from ialp_jax.sealed import require_intact, seal, unseal
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.fields import record_of
 from ialp_jax.training.checkpoint import CheckpointStore
 
 RESULT_FILES = ("results.json", "curves.npz", "summary.json", "report.html")
 CONFIG, CHECKPOINTS, POLICY = "config.json", "checkpoints", "policy"
+OTHER_FILES = tuple(name for name in (*READ, *WRITTEN) if name != CONFIG)
 INPUTS = ("dataset", "preferences", "logged")
 """Folders of what the stages read."""
 Keys = dict[str, dict[str, str]]
@@ -63,12 +66,20 @@ class StudyFolder:
         with writing(self.out):
             self._open(resume, console)
 
+    def seal(self) -> None:
+        """Notes the hashes of all that lies here now that it is finished; who opens the folder takes them away."""
+        parents = {"dataset": self.dataset} | ({} if self.table is None else {"table": self.table})
+        seal(
+            self.out, KIND, {"environment": self.environment, "stages": self.keys}, (*READ, *WRITTEN), parents
+        )
+
     def _open(self, resume: bool, console: Console) -> None:
         path = self.out / CONFIG
         remove_abandoned(self.out)
         for name in (CHECKPOINTS, POLICY, *INPUTS):
             remove_leftovers(self.out / name)
         if resume and path.exists():
+            require_intact(self.out, KIND, [CONFIG], f"{MEND}; without --resume all is trained anew")
             self._go_on(path, console)
             return
         self._refuse_strangers(path)
@@ -76,7 +87,8 @@ class StudyFolder:
             console.print(f"{self.out} holds no run to resume; starting one", style="yellow", markup=False)
         elif path.exists():
             self._make_room(read_json(path), console)
-        for name in RESULT_FILES:  # an interrupted new run must not lie beside an old one's results
+        unseal(self.out)
+        for name in OTHER_FILES:  # an interrupted new run must not lie beside an old one's results
             (self.out / name).unlink(missing_ok=True)
         for name in (CHECKPOINTS, POLICY):
             remove_tree(self.out / name)
@@ -130,6 +142,7 @@ class StudyFolder:
         added = [name for name in self.keys if name not in before]
         if added:
             console.print(f"added to the run in this folder: {', '.join(added)}")
+        unseal(self.out)
         if stored["study"] != record["study"] or added or unhashed:
             write_json(path, self._record(before | self.keys))
 
@@ -145,7 +158,9 @@ class StudyFolder:
         stored = read_json(config) if config.exists() else None
         if isinstance(stored, dict) and {"environment", "study"} <= stored.keys():
             return
-        strangers = [name for name in (CONFIG, CHECKPOINTS, POLICY) if (self.out / name).exists()]
+        strangers = [
+            name for name in (CONFIG, CHECKPOINTS, POLICY, MANIFEST_NAME) if (self.out / name).exists()
+        ]
         if strangers:
             raise InputError(f"holds {strangers[0]!r}, which no study wrote", file=self.out,
                              fix="give an empty or a new folder as OUT")  # fmt: skip

@@ -112,8 +112,9 @@ class Study:
 
     def _run(self, training: "Training", started: float, console: Console) -> dict[str, Any]:
         methods = self.methods
+        folder = self._folder(training, methods)
         if is_primary():
-            self._folder(training, methods).open(self.resume, console)
+            folder.open(self.resume, console)
         barrier("the folder is this study's")
         self._announce(training, methods, console)
         results = {entry: training.method(entry, stages) for entry, stages in methods.items()}
@@ -121,6 +122,7 @@ class Study:
         self._write_results(results)
         console.print(f"prepared for these methods: {', '.join(training.inputs.made)}", markup=False)
         summary = write_report(self.out)
+        folder.seal()
         print_summary(summary, console)
         console.print(f"{self.out / 'report.html'}  ({time.monotonic() - started:.0f} s)", markup=False)
         return summary
@@ -167,6 +169,8 @@ class Study:
         write_json(self.out / "world.json", world_summary(self.name, inputs))
         if inputs.has_table:
             write_json(self.out / "preferences.json", preference_summary(inputs))
+        else:  # of methods that a run before this one had
+            (self.out / "preferences.json").unlink(missing_ok=True)
 
     def _write_results(self, results: dict[Registered, MethodResult]) -> None:
         """Writes `results.json` and `curves.npz`."""

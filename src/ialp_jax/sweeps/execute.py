@@ -4,6 +4,7 @@ units/NAME/checkpoints    while it runs; kept where a later rung goes on from th
 units/NAME/product.npz    of a stage that others start from: what every run leaves
 units/NAME/result.json    metrics and costs of every run; written last
 units/NAME/timings.json   how long it took
+units/NAME/manifest.json  hashes of these files
 """
 
 import time
@@ -23,6 +24,7 @@ from ialp_jax.artifacts import fingerprint, read_arrays, read_json, write_arrays
 from ialp_jax.divergence import Divergence
 from ialp_jax.durable import remove_tree
 from ialp_jax.methods.base import Stage
+from ialp_jax.sealed import require_intact, seal
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.inputs import Inputs
 from ialp_jax.study.measure import costs_of, measure, stream_metrics
@@ -37,6 +39,7 @@ from ialp_jax.training.mesh import MeshConfig, make_mesh
 from ialp_jax.training.progress import Watch
 
 RESULT, TIMINGS, PRODUCT, CHECKPOINTS = "result.json", "timings.json", "product.npz", "checkpoints"
+KIND = "unit"
 Products = Callable[[int], Any]
 
 
@@ -48,6 +51,27 @@ def unit_folder(out: Path, name: str) -> Path:
 def is_done(out: Path, name: str) -> bool:
     """Whether a unit has been executed."""
     return (unit_folder(out, name) / RESULT).exists()
+
+
+def seal_unit(out: Path, name: str) -> None:
+    """Notes the hashes of an executed unit's files; those of an earlier version are taken as they are."""
+    seal(unit_folder(out, name), KIND, {"unit": name}, (RESULT, TIMINGS, PRODUCT))
+
+
+def unit_file(out: Path, name: str, file: str) -> Path:
+    """One of an executed unit's files.
+
+    Raises:
+        InputError: if it was altered after the unit was executed.
+    """
+    folder = unit_folder(out, name)
+    require_intact(
+        folder,
+        KIND,
+        [file],
+        f"delete {folder} and run the same sweep again: this unit alone is executed anew",
+    )
+    return folder / file
 
 
 def execute_unit(
@@ -85,6 +109,7 @@ def execute_unit(
         "steps": len(unit.runs) * program.learner.steps * (unit.until - unit.first),
     })  # fmt: skip
     write_json(folder / RESULT, result)
+    seal_unit(out, name)
     if unit.complete:
         remove_tree(folder / CHECKPOINTS)
 
@@ -150,7 +175,7 @@ def unit_program(sweep: Sweep, out: Path, planned: Round, unit: Unit, worlds: Wo
 
 def _leaves(out: Path, sources: Sequence[Place]) -> list[Any]:
     """The leaves of what the runs in these places have left, every leaf [R]."""
-    stored = {name: read_arrays(unit_folder(out, name) / PRODUCT) for name in {name for name, _ in sources}}
+    stored = {name: read_arrays(unit_file(out, name, PRODUCT)) for name in {name for name, _ in sources}}
     names = sorted(stored[sources[0][0]])
     return [jnp.stack([stored[name][leaf][place] for name, place in sources]) for leaf in names]
 
@@ -247,7 +272,7 @@ def _diverged(out: Path, unit: Unit, trained: Trained) -> list[Divergence | None
 
 def diverged_of(out: Path, name: str) -> dict[int, Divergence]:
     """What is said of the runs of an executed unit that diverged, by their place in it."""
-    stored = read_json(unit_folder(out, name) / RESULT).get("diverged", [])
+    stored = read_json(unit_file(out, name, RESULT)).get("diverged", [])
     return {place: Divergence.of_record(record) for place, record in enumerate(stored) if record is not None}
 
 

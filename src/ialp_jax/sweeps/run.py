@@ -16,6 +16,8 @@ from ialp_jax.folders import claimed, require_free
 from ialp_jax.installed import versions
 from ialp_jax.naming import label
 from ialp_jax.report.sweep import print_sweep, write_sweep_report
+from ialp_jax.report.sweep.inputs import KIND, MEND, READ, WRITTEN
+from ialp_jax.sealed import is_sealed, require_intact, seal, seal_again, unseal
 from ialp_jax.study.fields import record_of
 from ialp_jax.study.measure import PHASES
 from ialp_jax.study.table import judge_record
@@ -23,9 +25,11 @@ from ialp_jax.sweeps.adaptive import JOURNAL_NAME, importance
 from ialp_jax.sweeps.definition import SWEEP_FILE, Sweep
 from ialp_jax.sweeps.execute import (
     CHECKPOINTS,
+    RESULT,
     execute_stored,
     execute_unit,
     is_done,
+    seal_unit,
     stage_of,
 )
 from ialp_jax.sweeps.plan import Limits, Planner
@@ -37,7 +41,6 @@ from ialp_jax.sweeps.units import ROUNDS, UNITS, Round, Unit, load_rounds, steps
 from ialp_jax.sweeps.worlds import FOLDER, Worlds
 from ialp_jax.values import checked, require_fields
 
-PAGES = ("summary.json", "report.html")
 ELSEWHERE = "give another folder as OUT, or --fresh to start anew"
 Engine = Literal["local", "ray"]
 
@@ -79,6 +82,8 @@ class SweepJob:
             for checkpoints in self.out.glob(f"{UNITS}/*/{CHECKPOINTS}"):  # rungs went on from them
                 remove_tree(checkpoints)
             summary = write_report(self.sweep, self.out)
+            inputs = {"identity": self.sweep.identity, **read_json(self.out / SWEEP_FILE)["inputs"]}
+            seal(self.out, KIND, inputs, (*READ, *WRITTEN, JOURNAL_NAME))
         print_sweep(summary, console)
         console.print(
             f"{self.out / 'report.html'}  ({time.monotonic() - begun:.0f} s)", markup=False, soft_wrap=True
@@ -102,6 +107,7 @@ class SweepJob:
             for name in (ROUNDS, UNITS, FOLDER):
                 remove_leftovers(self.out / name)
         if path.exists() and not self.fresh:
+            require_intact(self.out, KIND, (SWEEP_FILE, JOURNAL_NAME), f"put back a copy of it, {ELSEWHERE}")
             found = read_json(path)
             require_fields(found, {}, path, ELSEWHERE)
             if found.get("format", 1) != self.sweep.format and found.get("identity"):
@@ -114,19 +120,30 @@ class SweepJob:
             if versions() not in found["versions"]:
                 console.print("[yellow]other versions of the packages than when this sweep began: what follows is the "
                               "same sweep, but not bitwise the uninterrupted one[/yellow]")  # fmt: skip
+            with writing(self.out):
+                self._adopt()
             return
         if path.exists():
+            with writing(self.out):
+                unseal(self.out)
             write_json(
                 path, {"identity": None}
             )  # whatever happens now, what is left is no sweep to go on with
             for name in (ROUNDS, UNITS, FOLDER):
                 remove_tree(self.out / name)
-            for name in (*TABLES, *PAGES, JOURNAL_NAME):
+            for name in (*TABLES, *WRITTEN, JOURNAL_NAME):
                 (self.out / name).unlink(missing_ok=True)
         elif any(not entry.name.startswith(".") for entry in self.out.iterdir()):
             raise InputError("this folder is not empty, and holds no sweep", file=self.out,
                              fix="give a new or an empty folder as OUT")  # fmt: skip
         write_json(path, self._record())
+
+    def _adopt(self) -> None:
+        """Makes the folder one that is worked in; units of a killed process or an earlier version get their hashes."""
+        unseal(self.out)
+        for result in sorted(self.out.glob(f"{UNITS}/*/{RESULT}")):
+            if not is_sealed(result.parent):
+                seal_unit(self.out, result.parent.name)
 
     def _record(self) -> dict[str, Any]:
         return {**self.sweep.record(), "format": self.sweep.format, "identity": self.sweep.identity, "versions": [versions()],
@@ -145,7 +162,7 @@ class SweepJob:
                              fix="restore them, or give --fresh to start anew")  # fmt: skip
         used = found["versions"] + [versions()] * (versions() not in found["versions"])
         write_json(self.out / SWEEP_FILE, {**self._record(), "phases": PHASES, "versions": used, "inputs": inputs, "judge": judge,
-                                           "statements": statements})  # fmt: skip
+                                           "statements": statements, "cautions": prepared.fit.cautions})  # fmt: skip
         space = self.sweep.space
         console.print(f"{self.sweep.method.name}: {planned_settings(self.sweep)} settings x {space.seeds} seeds, "
                       f"{space.search.kind} search for the highest {space.objective}", highlight=False)  # fmt: skip
@@ -232,8 +249,9 @@ class SweepJob:
 
 def write_report(sweep: Sweep, out: Path) -> dict[str, Any]:
     """Writes the tables, the page and the summary from what the units have left so far."""
+    require_intact(out, KIND, [SWEEP_FILE], MEND)
     found = load_rounds(out)
-    write_tables(sweep, out, found)
+    seal_again(out, KIND, write_tables(sweep, out, found))
     settings = {number: setting for one in found for number, setting in one.settings.items()}
     # Of a halving the first rung only: there all settings had the same training.
     compared = found[:1] if sweep.space.search.kind == "halving" else found

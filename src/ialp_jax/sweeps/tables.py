@@ -17,7 +17,7 @@ from ialp_jax.evaluation.statistics import interquartile_mean
 from ialp_jax.naming import label
 from ialp_jax.study.fields import speakable
 from ialp_jax.sweeps.definition import Sweep
-from ialp_jax.sweeps.execute import RESULT, TIMINGS, diverged_of, is_done, unit_folder
+from ialp_jax.sweeps.execute import RESULT, TIMINGS, diverged_of, is_done, unit_file
 from ialp_jax.sweeps.search import Setting
 from ialp_jax.sweeps.units import Round, Unit
 
@@ -26,17 +26,18 @@ TABLES = (RESULTS_TABLE, RUNGS_TABLE, TIMINGS_TABLE)
 RUNG_COLUMNS = ("setting", "seed", "rung", "updates")
 
 
-def write_tables(sweep: Sweep, out: Path, planned: Sequence[Round]) -> None:
-    """Writes the tables from the units executed so far; nothing where there are none."""
+def write_tables(sweep: Sweep, out: Path, planned: Sequence[Round]) -> tuple[str, ...]:
+    """Writes the tables from the units executed so far, and returns their names; nothing where there are none."""
     rows = rung_rows(sweep, out, planned)
     if not rows:
-        return
+        return ()
     last = {(row["setting"], row["seed"]): row for row in rows}  # the later rung wins
     _write(out / RESULTS_TABLE, [last[key] for key in sorted(last)])
     if sweep.space.search.kind == "halving":
         named = {"value": f"metric.{sweep.space.objective}"} | {name: name for name in RUNG_COLUMNS}
         _write(out / RUNGS_TABLE, [{new: row[old] for new, old in named.items()} for row in rows])
     _write(out / TIMINGS_TABLE, _timings(out, planned))
+    return tuple(name for name in TABLES if name != RUNGS_TABLE or sweep.space.search.kind == "halving")
 
 
 def rung_rows(sweep: Sweep, out: Path, planned: Sequence[Round]) -> list[dict[str, Any]]:
@@ -57,7 +58,7 @@ def scores(sweep: Sweep, out: Path, one: Round) -> dict[int, float]:
     values: dict[int, list[float]] = {}
     for unit in one.units:
         if unit.measured and is_done(out, unit.name):
-            found = read_json(unit_folder(out, unit.name) / RESULT)["metrics"][sweep.space.objective]
+            found = read_json(unit_file(out, unit.name, RESULT))["metrics"][sweep.space.objective]
             for run, value in zip(unit.runs, found, strict=True):
                 values.setdefault(run.setting, []).append(math.nan if value is None else value)
     whole = {setting: of_seeds for setting, of_seeds in values.items() if len(of_seeds) == sweep.space.seeds}
@@ -65,7 +66,7 @@ def scores(sweep: Sweep, out: Path, one: Round) -> dict[int, float]:
 
 
 def _rows(sweep: Sweep, out: Path, one: Round, unit: Unit) -> list[dict[str, Any]]:
-    rows, result = [], read_json(unit_folder(out, unit.name) / RESULT)
+    rows, result = [], read_json(unit_file(out, unit.name, RESULT))
     diverged = diverged_of(out, unit.name)
     described = {
         number: _described(sweep, one.settings[number]) for number in {run.setting for run in unit.runs}
@@ -97,7 +98,7 @@ def _timings(out: Path, planned: Sequence[Round]) -> list[dict[str, Any]]:
         planning = dict(one.compile_seconds)
         for unit in one.units:
             if is_done(out, unit.name):
-                row = read_json(unit_folder(out, unit.name) / TIMINGS)
+                row = read_json(unit_file(out, unit.name, TIMINGS))
                 rows.append(
                     row | {"compile_seconds": row["compile_seconds"] + planning.pop(unit.bucket, 0.0)}
                 )

@@ -5,14 +5,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ialp_jax.artifacts import fingerprint, read_json, write_json
+from ialp_jax.artifacts import MANIFEST_NAME, fingerprint, read_json, write_json, write_manifest
 from ialp_jax.methods.base import Stage
+from ialp_jax.sealed import require_intact
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.fields import hashable
 from ialp_jax.study.stages import identity, learner_of, settings_of, static_key
 from ialp_jax.sweeps.search import Setting
 
 ROUNDS, UNITS = "rounds", "units"
+KIND = "rounds"
 Place = tuple[str, int]
 """A unit, and the place of a run in it."""
 
@@ -82,6 +84,7 @@ class Round:
         """Writes the round: its units stay as they were planned, whoever executes them."""
         record = {**asdict(self), "settings": {str(key): value for key, value in self.settings.items()}}
         write_json(round_path(out, self.number), record)
+        write_manifest(out / ROUNDS, KIND, {})
 
 
 def round_path(out: Path, number: int) -> Path:
@@ -91,16 +94,19 @@ def round_path(out: Path, number: int) -> Path:
 
 def load_rounds(out: Path) -> list[Round]:
     """The rounds planned so far, in order."""
-    return [_round(read_json(path)) for path in sorted((out / ROUNDS).glob("*.json"))]
+    return [_round(path) for path in sorted((out / ROUNDS).glob("*.json")) if path.name != MANIFEST_NAME]
 
 
 def load_unit(out: Path, name: str) -> tuple[Round, Unit]:
     """A unit by name, and the round it is of."""
-    planned = _round(read_json(round_path(out, int(name.split("-")[0]))))
+    planned = _round(round_path(out, int(name.split("-")[0])))
     return planned, next(unit for unit in planned.units if unit.name == name)
 
 
-def _round(stored: dict[str, Any]) -> Round:
+def _round(path: Path) -> Round:
+    """A round as it was planned; `InputError` if its file was altered since then."""
+    require_intact(path.parent, KIND, [path.name], "put back a copy of it, or give --fresh to `ialp sweep`")
+    stored = read_json(path)
     settings = {int(key): hashable(value) for key, value in stored["settings"].items()}
     units = tuple(_unit(unit) for unit in stored["units"])
     return Round(stored["number"], settings, stored["updates"], units, stored["compile_seconds"])

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from ialp_jax.artifacts import atomic_path, write_json
-from ialp_jax.report.sweep.inputs import read_sweep
+from ialp_jax.report.sweep.inputs import KIND, WRITTEN, read_sweep
 from ialp_jax.report.sweep.page import render_sweep
 from ialp_jax.report.sweep.settings import gather
 from ialp_jax.report.sweep.summary import build_summary
 from ialp_jax.report.sweep.terminal import print_sweep
+from ialp_jax.sealed import seal_again
 
 __all__ = ["print_sweep", "write_sweep_report"]
 
@@ -39,4 +40,5 @@ def write_sweep_report(
     write_json(out / "summary.json", summary)
     with atomic_path(out / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
+    seal_again(out, KIND, WRITTEN)
     return summary

@@ -9,8 +9,14 @@ import polars as pl
 from ialp_jax.artifacts import InputError, read_json
 from ialp_jax.report.cards import Card, read_card
 from ialp_jax.report.inputs import RENAMED, read_phases
+from ialp_jax.sealed import require_intact
 
 RUN_AGAIN = "finish the sweep, or run it again"
+KIND = "sweep"
+"""Of the manifest of a finished sweep's results; its rounds and units have their own."""
+READ = ("sweep.json", "results.parquet", "rungs.parquet", "timings.parquet")
+WRITTEN = ("summary.json", "report.html")
+MEND = "put back a copy of it; tables are made again by `ialp report` where the units lie"
 NEEDED = ("environment", "method", "objective", "seeds", "search", "axes")
 COSTS = ("cost.online_steps", "cost.pretraining_steps", "cost.judgements", "cost.llm_calls")
 TIMINGS = ("stage", "bucket", "runs", "idle_copies", "seconds", "compile_seconds", "steps")
@@ -59,8 +65,10 @@ def read_sweep(out: Path) -> SweepFiles:
     """Reads a sweep's folder.
 
     Raises:
-        InputError: if `sweep.json` or `results.parquet` is missing, or any file is malformed.
+        InputError: if `sweep.json` or `results.parquet` is missing, or any file is malformed or was altered since the sweep
+            ended.
     """
+    require_intact(out, KIND, READ, MEND)
     sweep = _sweep(out / "sweep.json")
     sweep["objective"] = RENAMED.get(sweep["objective"], sweep["objective"])
     sweep["phases"] = read_phases(out / "sweep.json", sweep)
