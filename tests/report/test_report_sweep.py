@@ -303,6 +303,15 @@ def test_a_setting_without_all_seeds_is_not_ranked(tmp_path):
     assert "15 of 16 planned runs are here" in page_of(tmp_path)
 
 
+def test_what_the_users_worlds_cannot_show_is_said_before_what_is_missing(tmp_path):
+    asked = sweep_json([LOG, GAMMA], planned_runs=32) | {
+        "cautions": ["The users' world is <b>user-blind</b>."]
+    }
+    summary = write_sweep_report(write_sweep(tmp_path, known_rows(), asked))
+    assert [note.split()[-1] for note in summary["notes"]][:2] == ["<b>user-blind</b>.", "here."]
+    assert "is &lt;b&gt;user-blind&lt;/b&gt;." in page_of(tmp_path)
+
+
 def test_booleans_and_none_are_values(tmp_path):
     flag = {"name": "preferences.shuffle", "values": [False, True]}
     limit = {"name": "preferences.threshold", "low": 0.1, "high": 0.9}

@@ -12,21 +12,25 @@ import polars as pl
 import polars.selectors
 import polars.testing
 import pytest
+from damage import read_part, unnoticed
 from pinned import assert_pinned, sweep_numbers
 from rich.console import Console
 from sweep_jobs import LIMIT, RATES, begin, run_sweep, tiny_sweep
 
+from ialp_jax import read
 from ialp_jax.artifacts import InputError, read_json, write_json
 from ialp_jax.folders import claimed
+from ialp_jax.report.sweep.inputs import read_sweep
 from ialp_jax.study.run import Study
 from ialp_jax.sweeps import run as sweep_run
 from ialp_jax.sweeps.definition import load_sweep
-from ialp_jax.sweeps.execute import execute_unit
+from ialp_jax.sweeps.execute import execute_unit, unit_file
 from ialp_jax.sweeps.plan import Limits
 from ialp_jax.sweeps.run import SweepJob
 from ialp_jax.sweeps.space import Axis, Search
-from ialp_jax.sweeps.tables import scores
+from ialp_jax.sweeps.tables import scores, write_tables
 from ialp_jax.sweeps.units import Round, Run, Unit, load_rounds, load_unit
+from ialp_jax.sweeps.worlds import Worlds
 from ialp_jax.training.loop import programs_compiled
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("batched_keys")]
@@ -63,6 +67,79 @@ def test_one_program_per_static_bucket_and_one_row_per_run(whole):
 
 def test_no_number_has_moved(whole):
     assert_pinned("sweep", sweep_numbers(whole[0]))
+
+
+def test_cautions_are_those_of_the_users_world_or_of_every_settings_own(whole, tmp_path):
+    """A penalty so large that nobody has tastes; what two settings share is said once."""
+    out, sweep = whole[0], load_sweep(whole[0])
+    worlds = Worlds(sweep, tmp_path, Console(quiet=True))
+    said = list(worlds.of(sweep.config({})).fit.cautions)
+    assert (
+        read_json(out / "sweep.json")["cautions"] == said and said == read_json(out / "summary.json")["notes"]
+    )
+    blind = tiny_sweep(tmp_path, Axis("fit.regularisation", values=(1e6, 2e6)), **{"fit.weaken": False})
+    write_json(tmp_path / "sweep.json", {"cautions": []})
+    settings = {number: {"fit.regularisation": value} for number, value in enumerate((1e6, 2e6))}
+    job = SweepJob(blind, tmp_path, Limits())
+    job._note_cautions(Worlds(blind, tmp_path, Console(quiet=True)), Round(0, settings, None))
+    noted = read_json(tmp_path / "sweep.json")["cautions"]
+    assert noted and all(caution.startswith("regularisation=1e+06: ") for caution in noted)
+    assert any("user-blind" in caution for caution in noted)
+
+
+def test_damage_of_any_file_is_found_where_it_is_read(whole, tmp_path):
+    out, sweep = tmp_path / "out", load_sweep(whole[0])
+    shutil.copytree(whole[0], out)
+    rounds = load_rounds(out)
+
+    def read_one(name):
+        if name.parts[0] == "units":
+            write_tables(sweep, out, rounds)
+        elif name.parts[0] == "worlds":
+            read_part(out / "worlds" / name.parts[1], name.relative_to("worlds", name.parts[1]))
+        elif name.parts[0] == "rounds":
+            load_rounds(out)
+        else:
+            read_sweep(out)
+
+    assert unnoticed(out, read_one) == []
+
+
+def test_what_is_damaged_is_refused_and_made_again(whole, tmp_path):
+    """Tables by the report, from the units; a unit's files by the sweep, once its folder is deleted."""
+    out = tmp_path / "out"
+    shutil.copytree(whole[0], out)
+    table, unit = out / "results.parquet", min(out.glob("units/*"))
+    expected, result = table.read_bytes(), (unit / "result.json").read_bytes()
+    table.write_bytes(expected[:-9] + b"damaged  ")
+    with pytest.raises(InputError, match=r"results\.parquet.*ialp report"):
+        read(out)
+    sweep_run.write_report(load_sweep(out), out)
+    assert table.read_bytes() == expected and read(out).height == 12
+    (unit / "result.json").write_bytes(result.replace(b"1", b"2"))
+    for again in (
+        lambda: sweep_run.write_report(load_sweep(out), out),
+        lambda: run_sweep(load_sweep(out), out),
+    ):
+        with pytest.raises(InputError, match=f"result.json.*delete .*{unit.name}"):
+            again()
+    shutil.rmtree(unit)
+    run_sweep(load_sweep(out), out)
+    assert (unit / "result.json").read_bytes() == result and table.read_bytes() == expected
+    unit_file(out, unit.name, "result.json")
+
+
+def test_a_sweep_of_a_version_without_hashes_is_read_and_gone_on_with(whole, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(whole[0], out)
+    places = [out, out / "rounds", *out.glob("units/*")]
+    for place in places:
+        (place / "manifest.json").unlink()
+    assert read(out).height == 12
+    sweep_run.write_report(load_sweep(out), out)
+    assert not any((place / "manifest.json").exists() for place in places)
+    run_sweep(load_sweep(out), out)
+    assert all((place / "manifest.json").exists() for place in (out, *out.glob("units/*")))
 
 
 def single(sweep, setting, out):

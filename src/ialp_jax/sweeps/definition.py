@@ -9,11 +9,12 @@ from typing import Any
 from ialp_jax import environments
 from ialp_jax.artifacts import InputError, Value, fingerprint, plain, read_json
 from ialp_jax.environments import Environment
+from ialp_jax.marks import UsersWorld
 from ialp_jax.methods.base import Stage, rest_on_table
 from ialp_jax.methods.registry import Registered, get
 from ialp_jax.study.command import command
 from ialp_jax.study.config import Preset, StudyConfig, preset
-from ialp_jax.study.fields import apply, fields_of, hashable, held
+from ialp_jax.study.fields import apply, fields_of, hashable, held, marks_of
 from ialp_jax.study.stages import stages_of
 from ialp_jax.sweeps.search import Setting
 from ialp_jax.sweeps.space import Axis, Search, Space
@@ -82,6 +83,13 @@ class Sweep:
     def rests_on_table(self) -> bool:
         """Whether the preference table is part of what is run."""
         return rest_on_table(self.stages(self.config({})))
+
+    @cached_property
+    def has_worlds(self) -> bool:
+        """Whether settings differ in the users' world; such a sweep has one round."""
+        base = self.config({})
+        marks = (mark for axis in self.space.axes for mark in marks_of(base, axis.name))
+        return any(isinstance(mark, UsersWorld) for mark in marks)
 
     def record(self) -> dict[str, Any]:
         """As JSON; `load_sweep` reads it."""

@@ -160,9 +160,10 @@ class SweepJob:
         if found.get("inputs", inputs) != inputs:
             raise InputError("the logs or the preference table are not those this sweep began with", file=self.out,
                              fix="restore them, or give --fresh to start anew")  # fmt: skip
+        cautions = found.get("cautions", []) if self.sweep.has_worlds else prepared.fit.cautions
         used = found["versions"] + [versions()] * (versions() not in found["versions"])
         write_json(self.out / SWEEP_FILE, {**self._record(), "phases": PHASES, "versions": used, "inputs": inputs, "judge": judge,
-                                           "statements": statements, "cautions": prepared.fit.cautions})  # fmt: skip
+                                           "statements": statements, "cautions": cautions})  # fmt: skip
         space = self.sweep.space
         console.print(f"{self.sweep.method.name}: {planned_settings(self.sweep)} settings x {space.seeds} seeds, "
                       f"{space.search.kind} search for the highest {space.objective}", highlight=False)  # fmt: skip
@@ -188,11 +189,23 @@ class SweepJob:
             while following is not None:
                 if following.number not in planned:
                     planned[following.number] = planner.plan(following)
+                    self._note_cautions(worlds, planned[following.number])
                     planned[following.number].save(self.out)
                 one = planned[following.number]
                 labels.update({number: label(setting) for number, setting in one.settings.items()})
                 self._execute_round(one, list(planned.values()), worlds, bar)
                 following = _send(asked, scores(self.sweep, self.out, one))
+
+    def _note_cautions(self, worlds: Worlds, planned: Round) -> None:
+        """Notes what a reader must know of the worlds of a round's settings, where these have worlds of their own."""
+        if not self.sweep.has_worlds:
+            return
+        record = read_json(self.out / SWEEP_FILE)
+        said: dict[str, str] = {}
+        for setting in planned.settings.values():
+            for caution in worlds.of(self.sweep.config(setting)).fit.cautions:
+                said.setdefault(caution, f"{label(setting)}: {caution}")
+        write_json(self.out / SWEEP_FILE, record | {"cautions": list(said.values())})
 
     def _execute_round(self, one: Round, planned: list[Round], worlds: Worlds, bar: SweepBar) -> None:
         bar.expect(self._steps(planned))

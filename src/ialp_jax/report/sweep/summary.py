@@ -26,7 +26,8 @@ def build_summary(
     None for the first itself), `metrics` (means), `updates`, `command`. `low` and `high` are None for one
     seed. "counts" partition the settings into complete, stopped early and failed; of those, "diverged" are settings of which
     a seed diverged, and "failed" says at which update. "costs" are sums over runs
-    as if each paid alone; "timings" (None if not recorded) is what was executed.
+    as if each paid alone; "timings" (None if not recorded) is what was executed. "notes" are what a reader must know of the
+    users' worlds, and what is missing.
     """
     order = ranked(settings)
     differences = [against(setting, order[0]) for setting in order[1:]]
@@ -62,7 +63,7 @@ def build_summary(
         "importance_note": importance_note,
         "judge": files.sweep.get("judge"),
         "statements": files.sweep.get("statements") or [],
-        "notes": list(files.notes),
+        "notes": [*(files.sweep.get("cautions") or []), *files.notes],
     }  # fmt: skip
 
 
