@@ -47,9 +47,8 @@ def _new_workspace(target: Path) -> tuple[Path, int | None]:
     """A folder that is held, and the descriptor that holds it; None where the file system keeps no locks."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=UNFINISHED, dir=target.parent))
-        with suppress(
-            FileNotFoundError, BlockingIOError
-        ):  # who looked before it was held takes it for abandoned
+        # Who looked before it was held takes it for abandoned.
+        with suppress(FileNotFoundError, BlockingIOError):
             descriptor = _hold(folder)
             if descriptor is None or (folder / _HELD).exists():
                 return folder, descriptor
@@ -81,20 +80,21 @@ def remove_abandoned(directory: Path, name: str = "") -> None:
         directory: where they were at work; others may be. It need not exist.
         name: of what they were writing; "" for whatever it was.
     """
-    for entry in _entries(directory):
-        if entry.startswith(f".{name}") and entry.endswith(UNFINISHED):
-            with suppress(OSError):  # somebody is at work there, or it may not be removed
-                descriptor = _hold(directory / entry)
-                if descriptor is not None:
-                    try:
-                        shutil.rmtree(directory / entry, ignore_errors=True)
-                    finally:
-                        os.close(descriptor)
+    for folder in _unfinished(directory, f".{name}." if name else "."):
+        with suppress(OSError):  # somebody is at work there, or it may not be removed
+            descriptor = _hold(folder)
+            if descriptor is not None:
+                try:
+                    shutil.rmtree(folder, ignore_errors=True)
+                finally:
+                    os.close(descriptor)
 
 
-def _entries(directory: Path) -> list[str]:
+def _unfinished(directory: Path, start: str) -> list[Path]:
     try:
-        return os.listdir(directory)
+        with os.scandir(directory) as entries:
+            return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)
+                    and entry.name.startswith(start) and entry.name.endswith(UNFINISHED)]  # fmt: skip
     except OSError:
         return []
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from ialp_jax.artifacts import InputError, writing
-from ialp_jax.durable import free_name, workspace
+from ialp_jax.durable import free_name, remove_abandoned, workspace
 
 LOCK = ".lock"
 ELSEWHERE = "give another place"
@@ -107,6 +107,7 @@ def claimed(folder: Path, work: str, column: str = "--out", shared: bool = False
     with _opened(folder, column) as stream:
         claim = Claim(folder, work, column, stream)
         claim.hold(shared)
+        remove_abandoned(folder.resolve().parent, folder.resolve().name)  # of `set_aside`
         yield claim
 
 

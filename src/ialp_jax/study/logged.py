@@ -11,6 +11,7 @@ import numpy as np
 
 from ialp_jax.artifacts import atomic_path, plain, read_arrays, read_manifest, write_arrays, write_manifest
 from ialp_jax.data.dataset import Dataset, offline_interactions
+from ialp_jax.durable import remove_abandoned
 from ialp_jax.learning.logged import LoggedSessions, turns_of
 from ialp_jax.policies.logging import logging_actor
 from ialp_jax.ranges import Count, PositiveShare, Weight, at_least
@@ -117,6 +118,7 @@ def kept(directory: Path, config: Any, parents: dict[str, str], statement: str, 
     Raises:
         InputError: if a file of the folder was altered after it was written.
     """
+    remove_abandoned(directory.parent, directory.name)
     if (directory / ARRAYS).exists():
         manifest = read_manifest(directory, KIND)
         if (manifest.config, manifest.parents) == (plain(config), parents):

@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from ialp_jax.artifacts import plain, write_arrays, write_json
+from ialp_jax.artifacts import plain, write_arrays, write_json, writing
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.divergence import Divergence
 from ialp_jax.environments import Environment
@@ -169,7 +169,8 @@ class Study:
         write_json(self.out / "world.json", world_summary(self.name, inputs))
         if inputs.has_table:
             write_json(self.out / "preferences.json", preference_summary(inputs))
-        else:  # of methods that a run before this one had
+            return
+        with writing(self.out):  # a run before this one had methods that needed one
             (self.out / "preferences.json").unlink(missing_ok=True)
 
     def _write_results(self, results: dict[Registered, MethodResult]) -> None:

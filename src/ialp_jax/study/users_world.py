@@ -7,6 +7,7 @@ from rich.markup import escape
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.dataset import Dataset
+from ialp_jax.durable import remove_abandoned
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.worlds.fit.fit import fit_world
 from ialp_jax.worlds.fit.report import FitReport
@@ -33,6 +34,7 @@ def users_world(
 
 def _keep_dataset(dataset: Dataset, directory: Path) -> None:
     """Writes the dataset unless the same one lies there already."""
+    remove_abandoned(directory.parent, directory.name)
     if directory.exists() and _stored_fingerprint(directory) == dataset.fingerprint:
         return
     dataset.save(directory)

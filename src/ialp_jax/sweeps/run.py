@@ -37,7 +37,7 @@ from ialp_jax.sweeps.progress import SweepBar, sweep_bar
 from ialp_jax.sweeps.rounds import Rounds, planned_settings, planned_steps, rounds
 from ialp_jax.sweeps.search import advice
 from ialp_jax.sweeps.tables import TABLES, scores, write_tables
-from ialp_jax.sweeps.units import ROUNDS, UNITS, Round, Unit, load_rounds, steps_of
+from ialp_jax.sweeps.units import ROUNDS, UNITS, Round, Unit, load_rounds, seal_rounds, steps_of
 from ialp_jax.sweeps.worlds import FOLDER, Worlds
 from ialp_jax.values import checked, require_fields
 
@@ -139,8 +139,10 @@ class SweepJob:
         write_json(path, self._record())
 
     def _adopt(self) -> None:
-        """Makes the folder one that is worked in; units of a killed process or an earlier version get their hashes."""
+        """Makes the folder one that is worked in; what a killed process or an earlier version left gets its hashes."""
         unseal(self.out)
+        if load_rounds(self.out):  # whose hashes, as far as they have any, are checked
+            seal_rounds(self.out)
         for result in sorted(self.out.glob(f"{UNITS}/*/{RESULT}")):
             if not is_sealed(result.parent):
                 seal_unit(self.out, result.parent.name)

@@ -84,12 +84,17 @@ class Round:
         """Writes the round: its units stay as they were planned, whoever executes them."""
         record = {**asdict(self), "settings": {str(key): value for key, value in self.settings.items()}}
         write_json(round_path(out, self.number), record)
-        write_manifest(out / ROUNDS, KIND, {})
+        seal_rounds(out)
 
 
 def round_path(out: Path, number: int) -> Path:
     """Where a round is stored."""
     return out / ROUNDS / f"{number:04d}.json"
+
+
+def seal_rounds(out: Path) -> None:
+    """Notes the hashes of the rounds planned so far."""
+    write_manifest(out / ROUNDS, KIND, {})
 
 
 def load_rounds(out: Path) -> list[Round]:
