@@ -6,6 +6,8 @@ Prints of each boundary and fault how the work ended, what could then be read, a
 import io
 import sys
 import tempfile
+import time
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import numpy as np
 import polars as pl
 from orbax.checkpoint import v1 as ocp
 from rich.console import Console
+from whole_works import DATASET, WHOLE, everything
 
 from ialp_jax.artifacts import (
     atomic_path,
@@ -34,9 +37,8 @@ from ialp_jax.preferences.job.job import run_job
 from ialp_jax.preferences.judges import JudgeInfo, Judgement
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.folder import StudyFolder
-from ialp_jax.study.run import Study
 from ialp_jax.testing.faults import Case, outcomes
-from ialp_jax.testing.tiny import SMALL, small_inputs, tiny_config
+from ialp_jax.testing.tiny import small_inputs
 from ialp_jax.training.checkpoint import CheckpointStore
 
 PARQUET = (pl.DataFrame, "write_parquet")
@@ -44,12 +46,8 @@ QUIET = Console(file=io.StringIO())
 
 
 def bytes_of(folder):
-    """Every file but hidden ones, which are leftovers and locks."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    names = ((path.relative_to(folder), path) for path in files)
-    return {
-        str(name): path.read_bytes() for name, path in names if not any(part[0] == "." for part in name.parts)
-    }
+    """Every file but locks; half-written ones too, of which there must be none in the end."""
+    return everything(folder, volatile=())
 
 
 def old_and_new(write, read, old, new):
@@ -66,7 +64,7 @@ def old_and_new(write, read, old, new):
     return (
         lambda folder: write(folder / "it", old),
         lambda folder: write(folder / "it", new),
-        lambda folder: read(folder / "it"),
+        lambda folder: (read(folder / "it"), [path.name for path in folder.iterdir()]),
         either,
     )
 
@@ -181,21 +179,6 @@ def judged(folder, random):
         )
 
 
-def trained(folder):
-    """A whole study that goes on where it was left, if it was begun."""
-    Study("small", SMALL, None, tiny_config(("random", "a2c"), SMALL), folder / "out", True).run(
-        Console(quiet=True)
-    )
-
-
-def findings(folder):
-    out = folder / "out"
-    page = (out / "report.html").exists() and (out / "summary.json").exists()
-    policy = read_manifest(out / "policy", "policy").files["params.npz"]
-    curves = {name: array.tolist() for name, array in read_arrays(out / "curves.npz").items()}
-    return page, policy, read_json(out / "results.json"), curves, read_json(out / "world.json")
-
-
 CASES = [
     Case("json", *old_and_new(write_json, read_json, {"a": 1}, {"a": [2, 3]})),
     Case("arrays", *old_and_new(
@@ -209,26 +192,32 @@ CASES = [
     Case("policy", *old_and_new(write_policy, read_policy, 1.0, 2.0), (PARQUET,)),
     Case("judged table", lambda folder: None, lambda folder: judged(folder, 1), bytes_of, natives=(PARQUET,)),
     Case("judged table over another", lambda folder: judged(folder, 0), lambda folder: judged(folder, 1), bytes_of, natives=(PARQUET,)),
+    DATASET,
 ]  # fmt: skip
-LONG = [Case("study", lambda folder: None, trained, findings, natives=((ocp, "save"), PARQUET))]
-"""Takes hours: for the command alone."""
 
 
 def main(names):
-    count = wrong = 0
-    for case in [case for case in (*CASES, *LONG) if case.name in names] if names else CASES:
+    """Tries the works of these names, all if there are none, and says of each how many faults ended how."""
+    rows, wrong = [], 0
+    for case in [case for case in (*CASES, *WHOLE) if case.name in names or not names]:
+        begun, tried = time.monotonic(), []
         with tempfile.TemporaryDirectory() as folder:
-            for one in outcomes(case, Path(folder) / "case"):
-                count, wrong = count + 1, wrong + (not one.well)
-                ends = " | ".join(
-                    f"{end.partition(':')[0] if one.well else end:<8}"
-                    for end in (one.first, one.between, one.again)
-                )
-                print(
-                    f"{one.case:<26} {one.boundary:>3} {one.operation:<32} {one.fault:<15} {ends}", flush=True
-                )
-    print(f"{count} faults, {wrong} of them wrong")
+            for outcome in outcomes(case, Path(folder) / "case"):
+                tried.append(outcome)
+                print(line_of(outcome), flush=True)
+        again = Counter(outcome.again.partition(":")[0] for outcome in tried if outcome.well)
+        boundaries = len({outcome.boundary for outcome in tried})
+        wrong += len(tried) - again.total()
+        rows.append(f"{case.name:<26} {boundaries:>4} boundaries {len(tried):>4} faults {again['same']:>4} the same "
+                    f"{again['refused']:>4} refused {time.monotonic() - begun:>6.0f} s")  # fmt: skip
+    print(*rows, f"{wrong} faults were lost or silently wrong", sep="\n")
     return int(wrong > 0)
+
+
+def line_of(outcome):
+    ends = (outcome.first, outcome.between, outcome.again)
+    told = " | ".join(f"{end.partition(':')[0] if outcome.well else end:<8}" for end in ends)
+    return f"{outcome.case:<26} {outcome.boundary:>3} {outcome.operation:<32} {outcome.fault:<15} {told}"
 
 
 if __name__ == "__main__":

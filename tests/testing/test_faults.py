@@ -7,10 +7,10 @@ import os
 
 import fault_cases
 import pytest
-from fault_cases import CASES, old_and_new
+from fault_cases import CASES, WHOLE, old_and_new
 
 from ialp_jax.artifacts import InputError, writing
-from ialp_jax.testing.faults import Case, operations, outcomes
+from ialp_jax.testing.faults import Case, Outcome, operations, outcomes
 
 pytestmark = pytest.mark.usefixtures("batched_keys")
 MOST = 4
@@ -29,12 +29,28 @@ def test_no_fault_loses_anything(case, tmp_path):
     assert {outcome.boundary for outcome in tried} == set(boundaries)
 
 
-@pytest.mark.parametrize("names", [[], ["study"], ["json", "study"]])
-def test_the_command_leaves_out_what_takes_hours_unless_it_is_named(names, monkeypatch):
-    tried = []
-    monkeypatch.setattr(fault_cases, "outcomes", lambda case, folder: tried.append(case.name) or [])
-    assert fault_cases.main(names) == 0 and tried == (names or [case.name for case in CASES])
-    assert "study" not in [case.name for case in CASES]
+@pytest.mark.parametrize("names", [[], ["study"], ["json", "sweep"]])
+def test_the_command_tries_all_works_or_those_that_are_named_and_counts_how_they_end(
+    names, monkeypatch, capsys
+):
+    ends = [
+        ("killed", "sound", "same", True),
+        ("done", "sound", "refused: full", True),
+        ("done", "WRONG", "same", False),
+    ]
+
+    def some(case, folder):
+        return [Outcome(case.name, number, "write a", "killed", *end) for number, end in enumerate(ends)]
+
+    monkeypatch.setattr(fault_cases, "outcomes", some)
+    works = names or [case.name for case in (*CASES, *WHOLE)]
+    assert fault_cases.main(names) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert [
+        row.split(" boundaries")[0].rsplit(maxsplit=1)[0] for row in said if " boundaries " in row
+    ] == works
+    assert said[-1] == f"{len(works)} faults were lost or silently wrong"
+    assert " 3 boundaries    3 faults    1 the same    1 refused" in said[-2]
 
 
 def wrong(case, folder):

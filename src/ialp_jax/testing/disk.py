@@ -82,6 +82,7 @@ class Disk:
             raise Killed
         operation = f"{kind} {TEMPORARY.sub('*', path.name)}"
         if kind != "write" or self.operations[-1:] != [operation]:  # a file's writes in a row are one
+            self.boundary(len(self.operations))
             self.operations.append(operation)
         number = len(self.operations) - 1
         if self.at is not None and number >= self.at:
@@ -90,6 +91,9 @@ class Disk:
             if kind in _REFUSED[self.fault]:
                 raise OSError(_ERRORS[self.fault], os.strerror(_ERRORS[self.fault]), str(path))
         return effect()
+
+    def boundary(self, number: int) -> None:
+        """Told before an operation of this number; the end is one too. For who looks at what there is until then."""
 
     def native(self, path: Path, write: Callable[[], Any]) -> Any:
         """Does what writes files without Python's knowing, as one operation; its half leaves half of every file."""
@@ -105,13 +109,13 @@ class Disk:
 
         def half() -> None:
             whole()
-            for file in self._files(path):
-                os.truncate(file, file.stat().st_size // 2)
+            lose(self._files(path))
 
         return self.do("native", path, whole, half)
 
     def end(self) -> None:
         """The work is done; the fault may be here."""
+        self.boundary(len(self.operations))
         if self.at == len(self.operations) and self.fault not in _ERRORS:
             self._die(None)
 
@@ -127,17 +131,25 @@ class Disk:
         if self.fault == "killed within" and half is not None:
             half()
         self._dead = True
-        if self.fault == "power lost":  # names are kept, contents only of what was flushed
-            for path in self._files():
-                if path.stat().st_ino not in self._flushed:
-                    os.truncate(path, path.stat().st_size // 2)
+        if self.fault == "power lost":
+            lose(self.unflushed())
         raise Killed
+
+    def unflushed(self) -> list[Path]:
+        """The files whose contents a loss of power takes; names are kept."""
+        return [path for path in self._files() if path.stat().st_ino not in self._flushed]
 
     def _files(self, root: Path | None = None) -> list[Path]:
         """The files in a folder, or a file itself."""
         place = root or self.root
         paths = [place] if place.is_file() else list(place.rglob("*"))
         return [path for path in paths if path.is_file() and not path.is_symlink()]
+
+
+def lose(paths: Sequence[Path]) -> None:
+    """Takes half of what is in these files."""
+    for path in paths:
+        os.truncate(path, path.stat().st_size // 2)
 
 
 class _File:
