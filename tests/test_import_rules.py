@@ -13,7 +13,7 @@ from ialp_jax.methods import names
 SOURCE = Path(ialp_jax.__file__).parent
 # From the bottom up. A room may import those before it, wherever the import stands, in functions too.
 ROOMS = (
-    "durable", "installed", "artifacts", "sealed", "folders", "listing", "naming", "finite", "divergence", "marks", "ranges", "values",
+    "durable", "installed", "artifacts", "sealed", "folders", "listing", "naming", "finite", "divergence", "health", "marks", "ranges", "values",
     "command_line", "cluster", "data", "worlds", "serving", "policies", "learning", "recommenders",
     "evaluation",
     "methods", "training", "environments", "preferences", "report", "study", "sweeps", "api", "bench", "commands", "cli", "__main__", "testing",
@@ -28,6 +28,7 @@ WITHOUT_JAX = (
     "naming",
     "finite",
     "divergence",
+    "health",
     "marks",
     "ranges",
     "values",

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Int
 
 from ialp_jax.divergence import Divergence
 from ialp_jax.finite import LARGEST
+from ialp_jax.health import is_watched
 from ialp_jax.serving.shares import PerUser
 
 Metrics = dict[str, Array]
@@ -75,7 +76,7 @@ def guarded_update(
     guard = now.guard
     before, latest = watched(now.run), watched(after)
     found = {
-        "metric": _first([~jnp.isfinite(metrics[name]) for name in sorted(metrics)]),
+        "metric": _first([~jnp.isfinite(metrics[name]) for name in _deciding(metrics)]),
         **{
             kind: _first([_breaks(latest[kind][name], leaf) for name, leaf in before[kind].items()])
             for kind in before
@@ -117,7 +118,7 @@ def divergences(
         metrics: their metrics, for the names.
         updates: of a whole run.
     """
-    names = {"metric": sorted(metrics), **{kind: list(leaves) for kind, leaves in watched(run).items()}}
+    names = {"metric": _deciding(metrics), **{kind: list(leaves) for kind, leaves in watched(run).items()}}
 
     def one(place: int) -> Divergence | None:
         if guard.sound[place]:
@@ -134,7 +135,7 @@ def guard_of(metrics: Mapping[str, Any], finished: int, chunk: int) -> Guard:
 
     A metric that is no number in some chunk says that the run diverged there, at its first update for all that is known.
     """
-    names = sorted(metrics)
+    names = _deciding(metrics)
     broken = np.stack([~np.isfinite(np.asarray(metrics[name])[:, : finished // chunk]) for name in names])
     diverged = broken.any(axis=(0, 2))
     first = np.argmax(broken.any(axis=0), axis=1)
@@ -143,6 +144,11 @@ def guard_of(metrics: Mapping[str, Any], finished: int, chunk: int) -> Guard:
     # An array of its own for each: the training loop gives them all up to its program.
     others = [jnp.full(len(first), SOUND, jnp.int32) for _ in range(2)]
     return Guard(jnp.array(taken, jnp.int32), jnp.array(metric, jnp.int32), *others)
+
+
+def _deciding(metrics: Mapping[str, Any]) -> list[str]:
+    """The metrics by which a run may diverge, in their order: not those that are watched alone."""
+    return [name for name in sorted(metrics) if not is_watched(name)]
 
 
 def _breaks(after: Array, before: Array) -> Bool[Array, ""]:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.divergence import Divergence
+from ialp_jax.health import is_watched
 from ialp_jax.marks import Yardstick
 from ialp_jax.ranges import Count, Weight
 from ialp_jax.training.checkpoint import CheckpointStore
@@ -71,9 +72,9 @@ class Trained:
     diverged: tuple[Divergence | None, ...]
 
     @property
-    def checkpoint(self) -> tuple[Any, Any, Guard]:
+    def checkpoint(self) -> tuple[Any, ...]:
         """What a checkpoint of it holds."""
-        return self.run, self.metrics, self.guard
+        return _stored(self.run, self.metrics, self.guard)
 
 
 def seed_keys(seeds: Int[np.ndarray, "R"], purpose: int) -> PRNGKeyArray:
@@ -140,10 +141,10 @@ def train(
         jax.block_until_ready((now, metrics))
         watch.advance(steps * chunk, _on_host(layout, latest))
         if agreed(time.monotonic() - last_save > loop.checkpoint_seconds):
-            store.save(finished, layout.real_runs((now.run, metrics, now.guard)))
+            store.save(finished, layout.real_runs(_stored(now.run, metrics, now.guard)))
             saved, last_save = finished, time.monotonic()
     if saved < finished:
-        store.save(finished, layout.real_runs((now.run, metrics, now.guard)))
+        store.save(finished, layout.real_runs(_stored(now.run, metrics, now.guard)))
     now, metrics = gathered(layout.real_runs(now)), _on_host(layout, metrics)
     guard = jax.tree.map(np.asarray, now.guard)
     return Trained(now.run, metrics, guard, divergences(guard, now.run, metrics, updates))
@@ -152,13 +153,25 @@ def train(
 def _restored(
     store: CheckpointStore, finished: int, chunk: int, now: Guarded, metrics: Any
 ) -> tuple[Guarded, Any]:
-    """A run state; what was written before there were guards is told by its metrics whether it diverged."""
+    """A run state. What was written before there were guards is told by its metrics whether it diverged; where other metrics
+    were watched than now, or none, those of the past are NaN."""
+    whole = _stored(now.run, metrics, now.guard)
+    told = {name: jnp.full_like(values, jnp.nan) for name, values in whole[3].items()}
     try:
-        run, metrics, guard = store.restore(finished, (now.run, metrics, now.guard))
+        run, plain, guard, told = store.restore(finished, whole)
     except InputError:
-        run, metrics = store.restore(finished, (now.run, metrics))
-        guard = guard_of(gathered(metrics), finished, chunk)
-    return Guarded(run, guard), metrics
+        try:
+            run, plain, guard = store.restore(finished, whole[:3])
+        except InputError:
+            run, plain = store.restore(finished, whole[:2])
+            guard = guard_of(gathered(plain), finished, chunk)
+    return Guarded(run, guard), plain | told
+
+
+def _stored(run: Any, metrics: dict[str, Any], guard: Guard) -> tuple[Any, ...]:
+    """What a checkpoint holds, in its order: what is watched comes last, so that the places of all else do not depend on it."""
+    told = {name: values for name, values in metrics.items() if is_watched(name)}
+    return run, {name: values for name, values in metrics.items() if name not in told}, guard, told
 
 
 def compile_chunk(
