@@ -7,7 +7,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from ialp_jax.health import watched
+
 Tree = Any
+GRADIENT_CLIPPED = watched("gradient_clipped")
+"""1 where the gradients of a step were scaled down, else 0."""
+GRADIENT_SIZE = watched("gradient_size")
+"""Their global norm before, over the largest that is let through."""
 
 
 class StepHyper(Protocol):
@@ -29,11 +35,17 @@ def optimiser() -> optax.GradientTransformation:
 
 def gradient_step(
     params: Tree, state: optax.OptState, gradients: Tree, hyper: StepHyper
-) -> tuple[Tree, optax.OptState]:
-    """One step of Adam on gradients clipped by their global norm."""
-    scale = jnp.minimum(1.0, hyper.gradient_norm / (optax.tree.norm(gradients) + 1e-12))
+) -> tuple[Tree, optax.OptState, dict[str, Float[Array, ""]]]:
+    """One step of Adam on gradients clipped by their global norm.
+
+    Returns:
+        (parameters, state, what is watched of the step).
+    """
+    norm = optax.tree.norm(gradients)
+    scale = jnp.minimum(1.0, hyper.gradient_norm / (norm + 1e-12))
     clipped = jax.tree.map(lambda leaf: leaf * scale, gradients)
-    return adam_step(params, state, clipped, hyper.learning_rate)
+    told = {GRADIENT_CLIPPED: (scale < 1.0).astype(jnp.float32), GRADIENT_SIZE: norm / hyper.gradient_norm}
+    return *adam_step(params, state, clipped, hyper.learning_rate), told
 
 
 def adam_step(

@@ -64,6 +64,11 @@ def total(tree: Any) -> Any:
     return tree if share_count() == 1 else jax.lax.psum(tree, USER)
 
 
+def largest(tree: Any) -> Any:
+    """The largest over this device's users as that over all; not differentiated."""
+    return tree if share_count() == 1 else jax.lax.pmax(tree, USER)
+
+
 def once(tree: Any) -> Any:
     """What enters a `total` once although every device holds it: zero on all devices but the first."""
     if share_count() == 1:

@@ -102,13 +102,13 @@ class ActorCriticLearner(ServingLearner):
 
         gradients, (served, metrics) = jax.grad(loss, has_aux=True)(run.params)
         gradients, metrics = average((gradients, metrics))
-        params, state = gradient_step(run.params, run.optimiser, gradients, hyper)
+        params, state, told = gradient_step(run.params, run.optimiser, gradients, hyper)
         feedback = run.feedback
         if feedback is not None:
             params, feedback, metrics["feedback_loss"] = fit_feedback(
                 network, params, feedback, self._answered(served), self.config.model, hyper.feedback_rate
             )
-        return ActorCriticState(params, state, served.serving, feedback), metrics
+        return ActorCriticState(params, state, served.serving, feedback), metrics | told
 
     def _learning_actor(self, params: dict) -> AnyActor:
         """The policy, which notes what to imitate where it has a teacher, and what users answer where it asks."""

@@ -147,10 +147,10 @@ def off_policy_step(
 
     gradients, (served, metrics, targets) = jax.grad(loss, has_aux=True)(run.params)
     gradients, metrics = average((gradients, metrics))
-    params, optimiser = gradient_step(run.params, run.optimiser, gradients, hyper)
+    params, optimiser, told = gradient_step(run.params, run.optimiser, gradients, hyper)
     feedback = run.feedback
     if feedback is not None:
         params, feedback, metrics["feedback_loss"] = fit_feedback(
             learner.scene.network, params, feedback, _answered(served), config, hyper.feedback_rate
         )
-    return Stepped(params, optimiser, feedback, served, metrics, targets)
+    return Stepped(params, optimiser, feedback, served, metrics | told, targets)

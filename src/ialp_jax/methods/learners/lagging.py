@@ -58,8 +58,8 @@ class LaggingLoss:
         params, target, state = parts
         slope = jax.grad(self.loss, has_aux=True)
         gradients, metrics = average(slope(params, target, network, rows, hyper, key))
-        params, state = gradient_step(params, state, gradients, hyper)
-        return (params, follow(target, params, hyper.target_rate), state), metrics
+        params, state, told = gradient_step(params, state, gradients, hyper)
+        return (params, follow(target, params, hyper.target_rate), state), metrics | told
 
 
 @dataclass(frozen=True)

@@ -67,8 +67,8 @@ class CloningLearner(OfflineLearner):
         rows = self.batch(batch_key, data)
         loss = jax.grad(cloning_loss, has_aux=True)
         gradients, metrics = average(loss(run.params, self.scene.network, rows, hyper.liked))
-        params, state = gradient_step(run.params, run.optimiser, gradients, hyper)
-        return OfflineState(params, (), state, key, run.update + 1), metrics
+        params, state, told = gradient_step(run.params, run.optimiser, gradients, hyper)
+        return OfflineState(params, (), state, key, run.update + 1), metrics | told
 
 
 @register("bc")

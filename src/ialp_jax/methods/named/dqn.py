@@ -13,6 +13,7 @@ from ialp_jax.learning.experience import Experience, experience_of
 from ialp_jax.learning.optimiser import remaining
 from ialp_jax.learning.replay import Replay
 from ialp_jax.learning.row_losses import window_features
+from ialp_jax.learning.watched import value_scale
 from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Rival, Stage
 from ialp_jax.methods.families import VALUE_BASED
 from ialp_jax.methods.learners.lagging import LaggingState, ReplayLearner
@@ -86,7 +87,8 @@ def q_loss(
     next_value = values_at(network, target, window_features(network, target, after), best)
     goal = one_step_target(rows.reward, jax.lax.stop_gradient(next_value), rows.terminated, hyper.discount)
     loss = 0.5 * jnp.mean((goal - action_value) ** 2)
-    return loss, {"loss": loss, "action_value": jnp.mean(action_value)}
+    told = value_scale(action_value, rows.reward, hyper.discount)
+    return loss, {"loss": loss, "action_value": jnp.mean(action_value), **told}
 
 
 def _best(network: Network, params: dict, window: Observation, rows: Experience) -> Int[Array, "R"]:

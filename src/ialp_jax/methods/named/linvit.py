@@ -97,8 +97,8 @@ class LinvitLearner(ServingLearner):
 
         gradients, (served, metrics) = jax.grad(loss, has_aux=True)(run.params)
         gradients, metrics = average((gradients, metrics))
-        params, state = gradient_step(run.params, run.optimiser, gradients, hyper)
-        return ActorCriticState(params, state, served.serving), metrics
+        params, state, told = gradient_step(run.params, run.optimiser, gradients, hyper)
+        return ActorCriticState(params, state, served.serving), metrics | told
 
     def actor(self, run: ActorCriticState, hyper: LinvitHyper, data: Data, greedy: Flag = False) -> Actor:
         """The policy as it stands."""

@@ -13,6 +13,7 @@ from ialp_jax.learning.clipped import Acted, clipped_loss
 from ialp_jax.learning.optimiser import gradient_step, optimiser
 from ialp_jax.learning.returns import advantage_targets
 from ialp_jax.learning.row_losses import window_features
+from ialp_jax.learning.watched import value_scale
 from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Rival, Stage
 from ialp_jax.methods.families import ACTOR_CRITIC
 from ialp_jax.methods.learners.actor_critic import ActorCriticState
@@ -110,13 +111,16 @@ class PPOLearner(ServingLearner):
             params, state = learnt
             part = jax.tree.map(lambda leaf: leaf[turns], decisions)
             gradients, metrics = average(jax.grad(self.loss, has_aux=True)(params, part, hyper))
-            return gradient_step(params, state, gradients, hyper), metrics
+            params, state, told = gradient_step(params, state, gradients, hyper)
+            return (params, state), metrics | told
 
         order = self.order(jax.random.fold_in(run.serving.key, ORDER))
         (params, state), metrics = jax.lax.scan(step, (run.params, run.optimiser), order)
         metrics = jax.tree.map(jnp.mean, metrics)
-        reward = average(jnp.mean(served.transitions.reward))
-        return ActorCriticState(params, state, served.serving), {"reward": reward, **metrics}
+        now = served.transitions
+        told = value_scale(decisions.acted.values, now.reward, hyper.discount)
+        told = average({"reward": jnp.mean(now.reward), **told})
+        return ActorCriticState(params, state, served.serving), metrics | told
 
     def actor(self, run: ActorCriticState, hyper: PPOHyper, data: Data, greedy: Flag = False) -> Actor:
         """The policy as it stands."""
