@@ -17,6 +17,8 @@ from ialp_jax.report.headline import (
     preference_statements,
     world_statement,
 )
+from ialp_jax.report.health import health_table
+from ialp_jax.report.health_panel import health_figure
 from ialp_jax.report.inputs import RunFiles
 from ialp_jax.report.methods import described
 from ialp_jax.report.quality import quality_facts, quality_table
@@ -74,6 +76,7 @@ def render_page(run: RunFiles, summary: dict[str, Any]) -> str:
         methods=list(described(run.cards).values()),
         comparisons=comparison_groups(summary),
         departures=departure_table(run),
+        health=health_table(run.health),
         heldout=heldout_table(run.world.get("fit", {}).get("heldout", {})),
         fit_facts=facts(run.world.get("fit", {}), skip={"heldout"}),
         precision=precision_statement(run.seeds),
@@ -101,6 +104,7 @@ def draw(run: RunFiles, summary: dict[str, Any]) -> dict[str, Markup]:
         "length": panels.learning_curves(run, summary, "length", "length", "turns per session"),
         "initial_final": rows.initial_final(run, summary),
         "departures": rows.departure_reasons(run),
+        "health": health_figure(run.health),
     }
     return {name: Markup(svg) for name, svg in drawn.items() if svg}  # noqa: S704
 

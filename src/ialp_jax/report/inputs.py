@@ -10,6 +10,7 @@ from jaxtyping import Float
 from ialp_jax.artifacts import InputError, read_arrays, read_json
 from ialp_jax.divergence import Divergence, Record
 from ialp_jax.report.cards import Card, read_card
+from ialp_jax.report.health import StageHealth, read_health
 from ialp_jax.report.phases import UNRECORDED, Phases
 from ialp_jax.sealed import require_intact
 
@@ -42,6 +43,7 @@ class RunFiles:
         curves: "METHOD/sessions", "/reward", "/length" and what the method's card names -> [R, K].
         notes: sentences about what is missing.
         phases: shares of the online sessions that "initial" and "final" are of.
+        health: what was watched of every stage that learnt.
     """
 
     world: dict[str, Any]
@@ -57,6 +59,7 @@ class RunFiles:
     curves: dict[str, Float[np.ndarray, "R K"]]
     notes: tuple[str, ...]
     phases: Phases
+    health: tuple[StageHealth, ...] = ()
 
 
 def read_run(out: Path) -> RunFiles:
@@ -98,7 +101,7 @@ def read_run(out: Path) -> RunFiles:
     notes += [*_strangers(methods), *_gaps(per_seed, config, set(diverged))]
     return RunFiles(
         world, preferences, config, seeds, budget, methods, cards, per_seed, diverged, bins, curves, tuple(notes),
-        read_phases(results_path, results),
+        read_phases(results_path, results), read_health(results_path, methods, cards, seeds),
     )  # fmt: skip
 
 

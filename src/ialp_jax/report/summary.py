@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from ialp_jax.evaluation.statistics import CONFIDENCE, RESAMPLES, estimate
 from ialp_jax.report.comparisons import compare
+from ialp_jax.report.health import health_statements
 from ialp_jax.report.inputs import RunFiles
 from ialp_jax.report.quality import quality_digest
 from ialp_jax.report.tables import COSTS
@@ -29,7 +30,7 @@ def build_summary(run: RunFiles) -> dict[str, Any]:
     Every method has its "card" (`cards.Card`) and its costs besides its metrics. Every metric is {"mean", "low", "high",
     "per_seed"}. `low` and `high` are None for a single seed, which has no interval; all three numbers are None where a seed has no finite value (None in "per_seed").
     A method of which a seed diverged has "diverged" besides: {"seed", "stage", "update", "updates", "leaves"} of each such seed.
-    "comparisons" are the rows of `comparisons.compare`, "notes" say what a reader must know of logs and world first, and what is missing.
+    "comparisons" are the rows of `comparisons.compare`, "health" says what left its range while methods learnt, "notes" say what a reader must know of logs and world first, and what is missing.
     """
     return {
         "env": run.world["env"],
@@ -48,6 +49,7 @@ def build_summary(run: RunFiles) -> dict[str, Any]:
             for name, metrics in run.per_seed.items()
         },
         "comparisons": compare(run.cards, run.per_seed),
+        "health": health_statements(run.health),
         "notes": [*run.world.get("cautions", []), *run.notes],
     }
 

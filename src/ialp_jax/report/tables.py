@@ -11,6 +11,7 @@ from rich.table import Table
 from ialp_jax.report.accounts import summary_methods
 from ialp_jax.report.diverged import last_those_that_diverged
 from ialp_jax.report.headline import footnote, headline, judge_statement, world_statement
+from ialp_jax.report.health import health_line
 from ialp_jax.report.methods import Method, by_family
 from ialp_jax.report.phases import Phases, final_sessions, initial_sessions
 
@@ -175,6 +176,10 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     for sentence in headline(summary):
         console.print("• " + escape(sentence))
     console.print(f"[dim]{escape(footnote(summary))}[/dim]")
+    if summary["health"]:
+        console.print(
+            escape(f"Left its range: {health_line(summary['health'])}"), style="yellow", highlight=False
+        )
     for note in summary["notes"]:
         console.print(escape(note), style="yellow")
     console.print(f"[dim]{escape(summary['statistic'])}[/dim]")

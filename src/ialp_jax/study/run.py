@@ -16,6 +16,7 @@ from ialp_jax.data.dataset import Dataset
 from ialp_jax.divergence import Divergence
 from ialp_jax.environments import Environment
 from ialp_jax.folders import claimed, require_free
+from ialp_jax.health import Record, stage_health
 from ialp_jax.methods.base import Budget, Stage, rest_on_table
 from ialp_jax.methods.needs import Need
 from ialp_jax.methods.registry import Registered
@@ -119,7 +120,8 @@ class Study:
         self._announce(training, methods, console)
         results = {entry: training.method(entry, stages) for entry, stages in methods.items()}
         self._write_inputs(training.inputs)
-        self._write_results(results)
+        health = {entry: training.health(stages) for entry, stages in methods.items()}
+        self._write_results(results, health)
         console.print(f"prepared for these methods: {', '.join(training.inputs.made)}", markup=False)
         summary = write_report(self.out)
         folder.seal()
@@ -173,7 +175,9 @@ class Study:
         with writing(self.out):  # a run before this one had methods that needed one
             (self.out / "preferences.json").unlink(missing_ok=True)
 
-    def _write_results(self, results: dict[Registered, MethodResult]) -> None:
+    def _write_results(
+        self, results: dict[Registered, MethodResult], health: dict[Registered, list[Record]]
+    ) -> None:
         """Writes `results.json` and `curves.npz`."""
         config = self.config
         write_json(self.out / "results.json", {
@@ -181,7 +185,7 @@ class Study:
             "budget": {"online_steps": config.online.steps, "seeds": config.seeds,
                        "pretrain_steps": max(result.costs.pretraining_steps for result in results.values())},
             "methods": {entry.name: {**asdict(result.costs), "per_seed": result.per_seed,
-                                     "departures": result.departures, **_diverged_record(result),
+                                     "departures": result.departures, **_diverged_record(result), "health": health[entry],
                                      "card": plain(entry.card) | {"told": told_of_users(stages_of(entry, config), config)}}
                         for entry, result in results.items()},
         })  # fmt: skip
@@ -201,6 +205,7 @@ class Training:
         self.study, self.inputs, self._console = study, inputs, console
         self._products: dict[str, Any] = {}
         self._diverged: dict[str, tuple[Divergence | None, ...]] = {}
+        self._health: dict[str, Record] = {}
 
     def key(self, stage: Stage) -> str:
         """What the stage is known by."""
@@ -234,7 +239,13 @@ class Training:
                 program.hyper_axis, mesh=self.study.layout(stage.budget).mesh,
             )  # fmt: skip
         self._note_divergence(stage, trained)
+        self._health[self.key(stage)] = stage_health(stage.name, program.learner.updates, trained.metrics)
         return program, trained
+
+    def health(self, stages: tuple[Stage, ...]) -> list[Record]:
+        """Of the stages of a method that was trained, those of which anything is watched."""
+        records = [self._health[self.key(stage)] for stage in stages]
+        return [record for record in records if record["watched"]]
 
     def _note_divergence(self, stage: Stage, trained: Trained) -> None:
         """Keeps and says which seeds diverged; one that did in a stage before is not what this stage says it is."""
