@@ -109,3 +109,23 @@ def test_rooms_for_machines_without_jax_do_not_import_it():
     modules.append("ialp_jax.testing.judges")  # their engines are tested on such machines
     assert len(modules) > 60
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_nothing_unpickles_or_evaluates_text():
+    """Files and answers are data: what could run code from them is not there at all."""
+    modules = {"pickle", "cPickle", "cloudpickle", "dill", "marshal", "shelve", "joblib", "jsonpickle"}
+    calls = {"eval", "exec", "compile", "__import__"}
+    wrong = []
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+            pickled = (
+                isinstance(node, ast.keyword)
+                and node.arg == "allow_pickle"
+                and getattr(node.value, "value", None)
+            )
+            if {name.split(".")[0] for name in names} & modules or called in calls or pickled:
+                wrong.append(f"{file.relative_to(SOURCE)}:{node.lineno}")
+    assert not wrong

@@ -125,9 +125,11 @@ def read(out: Folder) -> "pl.DataFrame":
     """
     import polars as pl
 
+    from ialp_jax.data.frames import read_frame
+
     if (table := Path(out) / RESULTS_TABLE).exists():
         require_intact(Path(out), sweep_files.KIND, [RESULTS_TABLE], sweep_files.MEND)
-        return pl.read_parquet(table)
+        return read_frame(table)
     rows, results = [], Path(out) / "results.json"
     require_intact(Path(out), study_files.KIND, [results.name], study_files.MEND)
     for method, result in read_json(results)["methods"].items():

@@ -21,6 +21,8 @@ from ialp_jax.installed import versions
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
+_KINDS = {"kind": str, "fingerprint": str, "config": dict, "parents": dict, "statements": list, "files": dict, "versions": dict,
+          "schema": int, "seal": str}  # fmt: skip
 # What a damaged .npz makes numpy and zipfile raise; an encrypted or an unknown kind of entry is a RuntimeError.
 _UNREADABLE = (ValueError, OSError, EOFError, zipfile.BadZipFile, RuntimeError, KeyError)
 
@@ -32,14 +34,8 @@ class InputError(ValueError):
     """Input the user can mend. The message names the place and the fix; the CLI prints it without a traceback."""
 
     def __init__(
-        self,
-        problem: str,
-        *,
-        fix: str,
-        file: str | Path | None = None,
-        row: int | None = None,
-        column: str | None = None,
-    ) -> None:
+        self, problem: str, *, fix: str, file: str | Path | None = None, row: int | None = None, column: str | None = None
+    ) -> None:  # fmt: skip
         self.problem, self.fix, self.file, self.row, self.column = problem, fix, file, row, column
         places = [("file", file), ("row", row), ("column", column)]
         where = ", ".join(f"{name} {value}" for name, value in places if value is not None)
@@ -174,7 +170,7 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise InputError(f"it cannot be read ({error.strerror})", file=path,
                          fix="give the place of a file that can be read") from error  # fmt: skip
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # thousands of brackets are too deep
         raise InputError(f"not valid JSON ({error})", file=path, fix="delete it and run again") from error
 
 
@@ -251,10 +247,13 @@ def load_manifest(directory: Path, kind: str) -> Manifest:
                          file=path, fix=f"point to a {kind} directory, or make it again")  # fmt: skip
     altered = InputError("the file was altered after it was written", file=path,
                          fix="delete the directory and make it again")  # fmt: skip
-    try:
-        manifest = Manifest(**stored)
-    except TypeError:
-        raise altered from None
+    statements = stored.get("statements", [])
+    fitting = _KINDS.keys() >= stored.keys() >= {"fingerprint", "config"} and all(
+        isinstance(value, _KINDS[name]) for name, value in stored.items()
+    )
+    if not fitting or not all(isinstance(sentence, str) for sentence in statements):
+        raise altered
+    manifest = Manifest(**stored)
     if manifest.fingerprint != fingerprint(kind, SCHEMA_VERSION, manifest.config, manifest.parents):
         raise altered
     if manifest.seal not in ("", manifest.sealed().seal):

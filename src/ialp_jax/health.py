@@ -157,7 +157,7 @@ def _first_lasting(outside: np.ndarray, lasting: int) -> np.ndarray:
     """Of each row the first bin from which on `lasting` in a row are true; the number of bins where there is none."""
     lasting = min(lasting, outside.shape[1])
     windows = np.lib.stride_tricks.sliding_window_view(outside, lasting, axis=1).all(axis=2)
-    return np.where(windows.any(axis=1), windows.argmax(axis=1), outside.shape[1])
+    return np.where(np.any(windows, axis=1), np.argmax(windows, axis=1), outside.shape[1])
 
 
 def _described(invariant: Invariant, bins: Float[np.ndarray, "R K"]) -> Record:

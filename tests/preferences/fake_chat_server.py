@@ -43,6 +43,12 @@ def by_function(content: str) -> dict[str, Any]:
     return completion({"Maybe": 0.2, "yes": yes, "no": no}, cached=64)
 
 
+def token_ids(label: str) -> list[int]:
+    """Of a label, as `IDS` has it."""
+    ids = IDS[label]
+    return list(ids) if isinstance(ids, tuple) else [ids]
+
+
 class Server(ThreadingHTTPServer):
     """Answers by `rule`: a reply, a status with a message, or a text that is not JSON."""
 
@@ -53,6 +59,8 @@ class Server(ThreadingHTTPServer):
         self.rule: Rule = by_function
         self.delay: Callable[[str], float] = lambda content: 0.0
         self.failures: dict[str, list[int]] = {}  # of a message: statuses of its first attempts
+        self.tokens: Rule = token_ids
+        self.redirect = ""  # where requests are sent on to
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.in_flight = self.peak = 0
@@ -78,8 +86,9 @@ class Handler(BaseHTTPRequestHandler):
         """Chat completions, and vLLM's /tokenize."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/tokenize":
-            ids = IDS[body["prompt"]]
-            return self.reply(200, {"tokens": list(ids) if isinstance(ids, tuple) else [ids]})
+            return self.reply(200, {"tokens": self.server.tokens(body["prompt"])})
+        if self.server.redirect:
+            return self.reply(307, {}, {"Location": self.server.redirect})
         assert self.path == "/v1/chat/completions"
         content = body["messages"][1]["content"]
         with self.server.lock:
@@ -97,13 +106,15 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(answer[0], {"error": {"message": answer[1], "type": "t", "code": None}})
         return self.reply(200, answer)
 
-    def reply(self, status: int, answer: Any) -> None:
+    def reply(self, status: int, answer: Any, headers: dict[str, str] | None = None) -> None:
         """Sends it; a failed request may be tried again after a millisecond."""
         content = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/html" if isinstance(answer, str) else "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.send_header("retry-after-ms", "1")
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
 

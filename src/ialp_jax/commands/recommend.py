@@ -12,7 +12,8 @@ from rich.text import Text
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.command_line import read
-from ialp_jax.policies.artifact import LoadedPolicy, load_policy
+from ialp_jax.policies.artifact import load_policy
+from ialp_jax.policies.loaded import LoadedPolicy
 from ialp_jax.ranges import Count, Share
 from ialp_jax.values import checked
 

@@ -12,6 +12,7 @@ import polars as pl
 from jaxtyping import Float, Int
 
 from ialp_jax.artifacts import InputError, atomic_path, fingerprint, read_manifest, write_manifest
+from ialp_jax.data.frames import read_frame
 from ialp_jax.data.validate import DISLIKED, validate
 from ialp_jax.values import checked
 
@@ -126,12 +127,12 @@ class Dataset:
             InputError: naming the file that is missing, altered, or not a dataset's.
         """
         manifest = read_manifest(directory, KIND)
-        frames: dict[str, Any] = {name: pl.read_parquet(directory / f"{name}.parquet") for name in FRAMES}
+        frames: dict[str, Any] = {name: read_frame(directory / f"{name}.parquet") for name in FRAMES}
         matrix_name = "known_ratings.npy"
         stored = matrix_name in manifest.files
         matrix = np.load(directory / matrix_name, allow_pickle=False) if stored else None
         if DISLIKED_NAME in manifest.files:
-            frames["disliked"] = pl.read_parquet(directory / DISLIKED_NAME)
+            frames["disliked"] = read_frame(directory / DISLIKED_NAME)
         properties = {key: value for key, value in manifest.config.items() if key != "content"}
         for name in {"rating_range", "cautions"} & properties.keys():
             properties[name] = tuple(properties[name])

@@ -9,6 +9,7 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.data.build import DataConfig, RawLogs, build
 from ialp_jax.data.dataset import Dataset, Domain, Feedback
 from ialp_jax.data.delimited import require_columns
+from ialp_jax.data.frames import read_frame
 from ialp_jax.data.ids import checked_ids, floats_as_text
 from ialp_jax.data.reading import (
     ROW,
@@ -132,14 +133,7 @@ def _separator(path: Path) -> str | None:
 
 
 def _read_parquet(path: Path, columns: list[str], ids: list[str]) -> pl.DataFrame:
-    try:
-        frame = pl.read_parquet(path)
-    except FileNotFoundError:
-        raise InputError(
-            "the file does not exist", file=path, fix="check the path or the folder given"
-        ) from None
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"not a readable parquet file ({error})", file=path, fix="write it again") from error
+    frame = read_frame(path)
     require_columns(path, frame.columns, columns)
     numbered = frame.select(columns).with_row_index(ROW, offset=1).cast({ROW: pl.Int64})
     try:

@@ -1,7 +1,6 @@
 """A trained policy as files: parameters, shape, catalogue. Loads without the trainer."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jaxtyping import Array, Bool, Float, Int
-from scipy.special import log_softmax
 
 from ialp_jax.artifacts import (
     MANIFEST_NAME,
@@ -23,183 +20,19 @@ from ialp_jax.artifacts import (
     write_arrays,
     write_manifest,
 )
+from ialp_jax.data.frames import read_frame
 from ialp_jax.finite import LARGEST, first_broken
 from ialp_jax.policies.actor_critic import ActorCritic, Network
-from ialp_jax.policies.catalogue import catalogue_logits
 from ialp_jax.policies.config import PolicyConfig
-from ialp_jax.policies.encoders import Recall
-from ialp_jax.policies.requests import (
-    check_count,
-    check_histories,
-    check_interactions,
-    check_rows,
-    filled_row,
-    ones_or,
-)
+from ialp_jax.policies.loaded import LoadedPolicy
+from ialp_jax.ranges import Count, Weight
 from ialp_jax.serving.likeness import LikenessRule
-from ialp_jax.values import made_from
-from ialp_jax.worlds.types import Observation, limits
+from ialp_jax.values import check_value, made_from, require_fields
 
 KIND = "policy"
 LIKENESS = "likeness.npz"
-SESSION_SLOTS = 8
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """One recommended item."""
-
-    item: int
-    raw_id: str
-    title: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class LoadedPolicy:
-    """A policy ready to recommend.
-
-    Attributes:
-        network: its functions.
-        params: its parameters.
-        items: the catalogue: item, raw_id, title.
-        history_length: most interactions of a history it was trained on.
-        statements: what it was trained on, in sentences.
-        likeness: what it keeps apart; None for nothing.
-    """
-
-    network: Network
-    params: dict[str, Any]
-    items: pl.DataFrame
-    history_length: int
-    statements: list[str]
-    likeness: LikenessRule | None = None
-
-    def recommend(
-        self,
-        history: Sequence[int],
-        feedback: Sequence[float] | None = None,
-        k: int = 10,
-        session: Sequence[int] = (),
-        answers: Sequence[float] | None = None,
-    ) -> list[Recommendation]:
-        """The k most probable items for a user, the lower id first where two are equally probable; fewer where no more are left
-        that are not too like what was shown.
-
-        Args:
-            history: what the user knew before the session: item ids, most recent last; only the last `history_length` are
-                read. Never recommended again.
-            feedback: in [0, 1] for each of them; 1 if left out.
-            k: how many, best first.
-            session: what was recommended in this session so far, most recent last. Never recommended again; where the
-                policy keeps alike items apart, neither is what is too like the last of them.
-            answers: the feedback to each of them, in [0, 1]; 1 if left out.
-
-        Raises:
-            InputError: if an item is no id of the catalogue, feedback does not fit, or k is out of range.
-        """
-        grades, answered = ones_or(feedback, history), ones_or(answers, session)
-        num_items = self.items.height
-        check_interactions(history, grades, num_items, "history", "feedback")
-        check_interactions(session, answered, num_items, "session", "answers")
-        check_count(k, {*history, *session}, num_items)
-        known = filled_row(history, grades, self.history_length, num_items)
-        slots = -(-len(session) // SESSION_SLOTS) * SESSION_SLOTS  # few lengths, so few programs
-        excluded = np.asarray([[*history, *session]], np.int32).reshape(1, -1)
-        log_probs = self.log_probabilities(
-            *known, excluded, *filled_row(session, answered, slots, num_items)
-        )[0]
-        best = np.argsort(-log_probs, kind="stable")[:k]
-        rows = self.items.select("raw_id", "title").rows()
-        return [Recommendation(int(i), rows[i][0], rows[i][1], float(np.exp(log_probs[i])))
-                for i in best if np.isfinite(log_probs[i])]  # fmt: skip
-
-    def probabilities(
-        self,
-        items: Int[np.ndarray, "B L"],
-        feedback: Float[np.ndarray, "B L"],
-        excluded: Int[np.ndarray, "B E"],
-        sessions: Int[np.ndarray, "B S"] | None = None,
-        answers: Float[np.ndarray, "B S"] | None = None,
-    ) -> Float[np.ndarray, "B N"]:
-        """Probability that each item is recommended next; arguments and errors as of `log_probabilities`.
-
-        Of a sharp policy all but a few are 0: items are ranked by the logarithms.
-        """
-        return np.exp(self.log_probabilities(items, feedback, excluded, sessions, answers))
-
-    def log_probabilities(
-        self,
-        items: Int[np.ndarray, "B L"],
-        feedback: Float[np.ndarray, "B L"],
-        excluded: Int[np.ndarray, "B E"],
-        sessions: Int[np.ndarray, "B S"] | None = None,
-        answers: Float[np.ndarray, "B S"] | None = None,
-    ) -> Float[np.ndarray, "B N"]:
-        """Log-probability that each item is recommended next, for many users in one program; -inf for what may not be.
-
-        That is what is excluded, and, where the policy keeps alike items apart, what is too like the last items of the
-        session; where that would leave nothing, it is not kept apart.
-
-        Args:
-            items: histories of L = `history_length` items, most recent last, filled on the left with N.
-            feedback: in [0, 1] for each of them; not read where filled.
-            excluded: items that may not be recommended; N is ignored.
-            sessions: what was recommended since, most recent last, filled on the left with N; None at a session's start.
-            answers: the feedback to it, in [0, 1]; not read where filled.
-
-        Raises:
-            InputError: if an item is no id from 0 to N, a history or session is not filled on the left, feedback or answers
-                are not in [0, 1], or a row excludes every item.
-        """
-        items, feedback, excluded = np.asarray(items), np.asarray(feedback), np.asarray(excluded)
-        num_items = self.items.height
-        none = np.zeros((len(items), 0), np.int32)
-        sessions = none if sessions is None else np.asarray(sessions)
-        answers = np.ones(sessions.shape, np.float32) if answers is None else np.asarray(answers)
-        check_histories(items, feedback, excluded, num_items, self.history_length)
-        check_rows(sessions, answers, len(items), num_items, ("sessions", "answers"))
-        read = [array for ids, grades in ((items, feedback), (sessions, answers)) for array in
-                (jnp.asarray(ids, jnp.int32), jnp.asarray(np.where(ids < num_items, grades, 0.0), jnp.float32))]  # fmt: skip
-        logits = np.asarray(_logits(self.network, self.params, *read), np.float64)
-        permitted = self._permitted(excluded, sessions)
-        return log_softmax(np.where(permitted, logits, -np.inf), axis=1)
-
-    def _permitted(
-        self, excluded: Int[np.ndarray, "B E"], sessions: Int[np.ndarray, "B S"]
-    ) -> Bool[np.ndarray, "B N"]:
-        """What may be recommended to each user."""
-        num_items = self.items.height
-        permitted = np.ones((len(excluded), num_items + 1), bool)  # the last column is of N, which is no item
-        np.put_along_axis(permitted, excluded.astype(np.int64), False, axis=1)
-        permitted = permitted[:, :num_items]
-        if not permitted.any(axis=1).all():
-            raise InputError(f"row {int(np.argmin(permitted.any(axis=1)))} excludes every item of the catalogue",
-                             column="excluded", fix="leave at least one item that may be recommended")  # fmt: skip
-        if self.likeness is None or not sessions.shape[1]:
-            return permitted
-        unlike = permitted & ~self.likeness.too_alike(sessions)
-        return np.where(unlike.any(axis=1, keepdims=True), unlike, permitted)
-
-
-@jax.jit(static_argnums=0)
-def _logits(
-    network: Network,
-    params: dict[str, Any],
-    items: Int[Array, "B L"],
-    feedback: Float[Array, "B L"],
-    sessions: Int[Array, "B S"],
-    answers: Float[Array, "B S"],
-) -> Float[Array, "B N"]:
-    def advance(recall: Recall, turn: tuple[Array, Array]) -> tuple[Recall, None]:
-        return network.advance(params, recall, *turn, turn[0] < network.module.num_items), None
-
-    recall = network.begin(params, Observation(items, feedback))
-    recall, _ = jax.lax.scan(advance, recall, (sessions.T, answers.T))
-    query = network.query(params, recall.features)
-    matmul = network.module.config.matmul  # the policy that was trained has the logits of rounded factors
-    nothing = limits(jnp.zeros((items.shape[0], 0), jnp.int32))
-    return catalogue_logits(query, *network.catalogue(params), nothing, matmul)
+CATALOGUE = {"item": pl.Int32, "raw_id": pl.String, "title": pl.String}
+AGAIN = "train the policy again"
 
 
 def save_policy(
@@ -236,34 +69,63 @@ def load_policy(directory: Path) -> LoadedPolicy:
         InputError: if a file is missing, altered, of another kind, or of another version's network, or if the policy
             diverged in training.
     """
-    manifest = read_manifest(directory, KIND)
-    items = pl.read_parquet(directory / "items.parquet")
-    arrays = read_arrays(directory / "params.npz")
-    params = unflatten_dict({tuple(name.split("/")): jnp.asarray(value) for name, value in arrays.items()})
-    network = Network(
-        ActorCritic(
-            items.height, made_from(PolicyConfig, manifest.config["policy"], directory / MANIFEST_NAME)
-        )
-    )
+    manifest, record = read_manifest(directory, KIND), directory / MANIFEST_NAME
+    require_fields(manifest.config, {"policy": dict, "history_length": int}, record, AGAIN)
     length = manifest.config["history_length"]
-    expected = jax.eval_shape(lambda key: network.init(key, length), jax.random.key(0))
-    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, expected):
-        raise InputError("the parameters are not those of this version's network",
-                         file=directory / "params.npz", fix="train the policy again")  # fmt: skip
-    _refuse_broken(arrays, directory / "params.npz", "train the policy again, with a smaller step size")
-    likeness = _likeness_of(directory, manifest.config.get("likeness"), items.height)
+    check_value(length, Count, "history_length", record)
+    items = _read_catalogue(directory / "items.parquet")
+    arrays = read_arrays(directory / "params.npz")
+    network = Network(ActorCritic(items.height, made_from(PolicyConfig, manifest.config["policy"], record)))
+    if _described(arrays) != _expected(network, length, record):
+        raise InputError("the parameters are not those of this version's network", file=directory / "params.npz",
+                         fix=AGAIN)  # fmt: skip
+    _refuse_broken(arrays, directory / "params.npz", f"{AGAIN}, with a smaller step size")
+    params = unflatten_dict({tuple(name.split("/")): jnp.asarray(value) for name, value in arrays.items()})
+    likeness = _likeness_of(directory, manifest.config, items.height)
     return LoadedPolicy(network, params, items, length, manifest.statements, likeness)
 
 
-def _likeness_of(directory: Path, record: dict[str, Any] | None, num_items: int) -> LikenessRule | None:
+def _likeness_of(directory: Path, config: dict[str, Any], num_items: int) -> LikenessRule | None:
     """What a policy keeps apart; None of one that keeps nothing apart, or was written before that was exported."""
-    if record is None:
+    if "likeness" not in config:
         return None
-    points = read_arrays(directory / LIKENESS)["points"]
-    if len(points) != num_items:
-        raise InputError(f"{len(points)} points for {num_items} items", file=directory / LIKENESS,
-                         fix="train the policy again")  # fmt: skip
-    return LikenessRule(points, float(record["threshold"]), int(record["window"]))
+    record, file = directory / MANIFEST_NAME, directory / LIKENESS
+    require_fields(config, {"likeness": dict}, record, AGAIN)
+    rule = config["likeness"]
+    require_fields(rule, {"threshold": float, "window": int}, record, AGAIN)
+    check_value(rule["window"], Count, "likeness.window", record)
+    check_value(rule["threshold"], Weight, "likeness.threshold", record)
+    arrays = read_arrays(file)
+    points = arrays.get("points")
+    if points is None or points.ndim != 2 or points.dtype != np.float32 or len(points) != num_items:
+        raise InputError(f"it holds no points of {num_items} items", file=file, fix=AGAIN)
+    _refuse_broken(arrays, file, AGAIN)
+    return LikenessRule(points, rule["threshold"], rule["window"])
+
+
+def _read_catalogue(path: Path) -> pl.DataFrame:
+    """The items, whose numbers are those of their rows."""
+    items = read_frame(path, CATALOGUE, AGAIN)
+    if not items.height or items.null_count().sum_horizontal()[0]:
+        raise InputError("the catalogue is empty, or has no text where one belongs", file=path, fix=AGAIN)
+    if not items["item"].equals(pl.Series("item", range(items.height), pl.Int32)):
+        raise InputError("items are not numbered by their rows", file=path, column="item", fix=AGAIN)
+    return items
+
+
+def _expected(network: Network, length: int, record: Path) -> dict[str, tuple[Any, ...]]:
+    """Shape and type of every array of a network, by name; `record` says what it is."""
+    try:
+        shapes = jax.eval_shape(lambda key: network.init(key, length), jax.random.key(0))
+    except (ValueError, TypeError, OverflowError) as error:  # sizes that no array can have
+        raise InputError(
+            "no network can have these sizes", file=record, column="policy", fix=AGAIN
+        ) from error
+    return _described({"/".join(path): leaf for path, leaf in flatten_dict(shapes).items()})
+
+
+def _described(arrays: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    return {name: (array.shape, array.dtype) for name, array in arrays.items()}
 
 
 def _refuse_broken(arrays: Mapping[str, np.ndarray], file: Path, fix: str) -> None:

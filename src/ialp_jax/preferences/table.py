@@ -14,6 +14,7 @@ import polars as pl
 from jaxtyping import Bool, Float, Int
 
 from ialp_jax.artifacts import InputError, atomic_path, read_json, read_manifest, write_json, write_manifest
+from ialp_jax.data.frames import read_frame
 from ialp_jax.preferences.judges.base import JudgeInfo
 
 KIND = "preferences"
@@ -191,12 +192,7 @@ def read_shard(path: Path, num_items: int, num_states: int) -> pl.DataFrame:
     Raises:
         InputError: if the file is not such a shard, or names a state or item outside the table.
     """
-    try:
-        frame = pl.read_parquet(path, columns=list(SCHEMA))
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(
-            f"not a readable shard ({error})", file=path, fix="delete it and run the job again"
-        ) from error
+    frame = read_frame(path, SCHEMA, fix="delete it and run the job again").select(list(SCHEMA))
     limits = {"state": num_states, "item": num_items}
     for column, limit in limits.items():
         if not frame[column].is_between(0, limit - 1).all():

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
@@ -18,18 +17,17 @@ from ialp_jax.environments import Environment
 from ialp_jax.folders import claimed, require_free
 from ialp_jax.health import Record, stage_health
 from ialp_jax.methods.base import Budget, Stage, rest_on_table
-from ialp_jax.methods.needs import Need
 from ialp_jax.methods.registry import Registered
-from ialp_jax.policies.artifact import save_policy
-from ialp_jax.report import preference_statements, print_summary, write_report
+from ialp_jax.report import print_summary, write_report
 from ialp_jax.study.calibrated import told_of_users
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.folder import CHECKPOINTS, POLICY, StudyFolder, run_state_store
+from ialp_jax.study.export import export_policy, exported_method
+from ialp_jax.study.folder import CHECKPOINTS, StudyFolder, run_state_store
 from ialp_jax.study.inputs import Inputs
 from ialp_jax.study.measure import PHASES, MethodResult, measure
 from ialp_jax.study.stages import Program, check_chunks, program_of, stage_key, stages_of, study_runs
 from ialp_jax.study.summaries import preference_summary, world_summary
-from ialp_jax.study.table import FinishedTable, finished_table, judge_record
+from ialp_jax.study.table import FinishedTable, finished_table
 from ialp_jax.training.distributed import barrier, is_primary
 from ialp_jax.training.loop import Trained, train
 from ialp_jax.training.mesh import Layout, MeshConfig, make_mesh
@@ -218,7 +216,8 @@ class Training:
         diverged = self._diverged[self.key(last)]
         result = measure(entry.card, stages, program, trained, self.inputs, self.study.config, diverged)
         if entry == exported_method(self.study.config):
-            self._export(entry, stages, program.learner.product(trained.run), diverged[0])
+            product = program.learner.product(trained.run)
+            export_policy(self.study.out, entry, stages, product, diverged[0], self.inputs, self._console)
         return result
 
     def product(self, stage: Stage) -> Any:
@@ -262,39 +261,11 @@ class Training:
                 self._console.print(f"diverged: seed {seed} at {one}. It stays as it was before, and its numbers do not count.",
                                     style="bold red", markup=False, highlight=False)  # fmt: skip
 
-    def _export(
-        self, entry: Registered, stages: tuple[Stage, ...], product: Any, diverged: Divergence | None
-    ) -> None:
-        """Writes the first seed's policy as an artefact that loads without the trainer, unless it diverged."""
-        if diverged is not None:
-            self._console.print(f"no policy is exported: that of {entry.card.title}, seed 0, diverged at {diverged}",
-                                style="yellow", markup=False, highlight=False)  # fmt: skip
-            return
-        inputs, config = self.inputs, self.study.config
-        params = jax.tree.map(
-            lambda leaf: np.asarray(leaf)[0], product
-        )  # a slice on the device is a program per shape
-        statements = [f"Trained by {entry.name}, seed 0, on {inputs.dataset.source}."]
-        if rest_on_table(stages):
-            said = judge_record(inputs.table) | {"statements": inputs.completed.statements}
-            statements = [*preference_statements(said), *statements]
-        rule = inputs.likeness_rule if Need.LIKENESS in stages[-1].needs else None
-        save_policy(self.study.out / POLICY, params, stages[-1].policy(config.policy), inputs.dataset.items,
-                    config.data.history_length, statements, rule)  # fmt: skip
-        self._console.print(
-            f"{self.study.out / POLICY}: the policy of {entry.card.title}, seed 0", markup=False
-        )
-
 
 def _diverged_record(result: MethodResult) -> dict[str, Any]:
     """What `results.json` says of the seeds that diverged; nothing where none did."""
     seeds = [{"seed": seed, **one.record()} for seed, one in enumerate(result.diverged) if one is not None]
     return {"diverged": seeds} if seeds else {}
-
-
-def exported_method(config: StudyConfig) -> Registered | None:
-    """The last of the methods whose product is a whole policy of one network; None if there is none."""
-    return next((entry for entry in reversed(config.entries) if entry.card.exported), None)
 
 
 def _announce_dataset(name: str, dataset: Dataset, data: Path | None, console: Console) -> None:

@@ -15,6 +15,7 @@ from jaxtyping import Int
 
 from ialp_jax.artifacts import InputError, atomic_path, fingerprint, read_manifest, write_manifest
 from ialp_jax.data.dataset import Dataset, Domain, Feedback
+from ialp_jax.data.frames import read_frame
 from ialp_jax.preferences.judges.base import JudgeContext, JudgeRequest
 from ialp_jax.preferences.prompting.prompts import ATTRIBUTES_LENGTH, item_text, state_text, template_hash
 from ialp_jax.preferences.states import UserStates
@@ -115,8 +116,8 @@ class Requests:
         if template_hash(config["domain"], config["feedback"]) != source["template_hash"]:
             raise InputError("these requests were written with other prompts than this version's",
                              file=directory, fix="plan the job again with this version (ialp prefs plan)")  # fmt: skip
-        texts = pl.read_parquet(directory / "items.parquet")["text"].to_list()
-        states = pl.read_parquet(directory / "states.parquet")
+        texts = read_frame(directory / "items.parquet", {"text": pl.String})["text"].to_list()
+        states = read_frame(directory / "states.parquet", STATES)
         return cls(
             states,
             texts,

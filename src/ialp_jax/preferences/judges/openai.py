@@ -164,7 +164,12 @@ class OpenAIJudge:
             raise InputError(f"{OPENAI} needs a key", column=KEY,
                              fix=f"set the environment variable {KEY}, or base_url to another server")  # fmt: skip
         async with openai.AsyncOpenAI(
-            api_key=key, base_url=config.base_url, timeout=config.timeout, max_retries=config.max_retries
+            api_key=key,
+            base_url=config.base_url,
+            timeout=config.timeout,
+            max_retries=config.max_retries,
+            # Prompts go to the server that was named, and to no other that it names.
+            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
         ) as client:
             yield client
 
@@ -199,8 +204,8 @@ class OpenAIJudge:
             except openai.APIError as error:
                 raise self._explained(error) from error
             tokens = reply.get("tokens") if isinstance(reply, dict) else None
-            if not isinstance(tokens, list) or len(tokens) != 1:
-                raise InputError(f"the label {label!r} is not one token of {self._config.model!r} ({tokens})",
+            if not isinstance(tokens, list) or len(tokens) != 1 or type(tokens[0]) is not int:
+                raise InputError(f"the label {label!r} is not one token of {self._config.model!r} ({tokens!s:.80})",
                                  column="labels", fix="choose labels that are, such as Yes and No")  # fmt: skip
             ids.extend(tokens)
         if len(set(ids)) < len(ids):
@@ -227,11 +232,12 @@ class OpenAIJudge:
             raise self._explained(error) from error
         except openai.APIError as error:
             raise self._explained(error) from error
-        if not getattr(reply, "choices", None):
+        choices = getattr(reply, "choices", None)
+        if not isinstance(choices, list) or not choices:
             raise InputError(f"{config.base_url} answers, but not with a chat completion", column="base_url",
                              fix="give the address of an OpenAI-compatible server, up to and including /v1")  # fmt: skip
-        prompt_tokens, computed_tokens = self._spending.pay(reply.usage)
-        choice = reply.choices[0]
+        prompt_tokens, computed_tokens = self._spending.pay(getattr(reply, "usage", None))
+        choice = choices[0]
         try:
             raw, (log_yes, log_no) = (
                 read_by_id(choice, form.label_ids) if form.label_ids else read_by_text(choice, config.labels)

@@ -12,9 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from ialp_jax.preferences.judges.base import REJECTED
+
 IMPOSSIBLE = -9999.0
 """What servers write for a log-probability of minus infinity."""
+NO_NUMBERS = f"{REJECTED}the model's log-probabilities are no numbers"
 ROUNDING = 1e-6  # listed probabilities add up to their sum only so exactly
+ABOVE_ONE = 1e-3  # servers round; NaN is not below it
 QUOTED = 40  # characters of an answer that are kept
 
 
@@ -77,9 +81,28 @@ def read_by_text(choice: Any, labels: Sequence[str]) -> tuple[str, list[float]]:
 
 
 def _first_token(choice: Any) -> tuple[str, list[tuple[str, float]]]:
-    """What was answered, quoted, and the tokens that the server lists for the first position."""
-    said = repr((choice.message.content or "")[:QUOTED])
-    first = choice.logprobs.content[0] if choice.logprobs and choice.logprobs.content else None
-    if first is None or not first.top_logprobs:
+    """What was answered, quoted, and the tokens that the server lists for the first position.
+
+    The client checks no types: every part may be missing or anything that JSON can say.
+    """
+    content = _part(choice, "message", "content")
+    said = repr((content if isinstance(content, str) else "")[:QUOTED])
+    positions = _part(choice, "logprobs", "content")
+    listed = _part(positions[0], "top_logprobs") if isinstance(positions, list) and positions else None
+    if not isinstance(listed, list) or not listed:
         raise UnreadableError(f"the server returned no log-probabilities, the answer was {said}")
-    return said, [(token.token, token.logprob) for token in first.top_logprobs]
+    pairs = [(_part(token, "token"), _part(token, "logprob")) for token in listed]
+    if not all(isinstance(token, str) and _is_log_probability(log) for token, log in pairs):
+        raise UnreadableError(f"the server's log-probabilities are none, the answer was {said}")
+    return said, [(token, float(max(log, IMPOSSIBLE))) for token, log in pairs]
+
+
+def _part(whole: Any, *names: str) -> Any:
+    """What lies below these names; None where one is missing."""
+    for name in names:
+        whole = getattr(whole, name, None)
+    return whole
+
+
+def _is_log_probability(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value <= ABOVE_ONE

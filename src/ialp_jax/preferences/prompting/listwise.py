@@ -24,6 +24,7 @@ from scipy.special import expit, logsumexp
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.judges.base import Judgement, Usage
+from ialp_jax.preferences.prompting.label_logprobs import IMPOSSIBLE, NO_NUMBERS
 
 
 def deal(items: int, size: int, permutations: int, key: Sequence[int]) -> list[Int[np.ndarray, " G"]]:
@@ -106,7 +107,10 @@ def judgement(
         letters: in the order of the lines.
         usage: what the answers cost.
     """
-    corrected = [found - alone[found.size] for found in log_p]
+    if np.isnan(np.concatenate([*log_p, *alone.values()])).any():
+        return Judgement(np.full(items, np.nan, np.float32), [NO_NUMBERS] * items, usage=usage)
+    log_p = [np.maximum(found, IMPOSSIBLE) for found in log_p]
+    corrected = [found - np.maximum(alone[found.size], IMPOSSIBLE) for found in log_p]
     score = chosen_over_average(utilities(groups, corrected, items))
     own, others, times = np.zeros(items), np.zeros(items), np.zeros(items)
     raw: list[list[dict[str, Any]]] = [[] for _ in range(items)]

@@ -32,6 +32,9 @@ def explained(error: openai.APIError, server: str, model: str, retries: int) -> 
     if status in (401, 403):
         return InputError(f"{server} does not accept the key for {model!r}: {said(error)}", column=KEY,
                           fix=f"set the environment variable {KEY} to a key of this server")  # fmt: skip
+    if status is not None and 300 <= status < 400:
+        return InputError(f"{server} sends requests on to another address, where none is sent", column="base_url",
+                          fix="give that address, if you trust it")  # fmt: skip
     if status == 404:
         return InputError(f"{server} knows no model {model!r}, or not this kind of request: {said(error)}",
                           column="model", fix=f"use a name listed at {server}/models; base_url must end in /v1, and "

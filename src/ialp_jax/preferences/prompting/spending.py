@@ -5,6 +5,14 @@ from typing import Any
 
 from ialp_jax.artifacts import InputError
 
+MOST_TOKENS = 10**8  # no prompt has more, and sums over a shard stay in an int32
+
+
+def count_of(usage: Any, name: str) -> int | None:
+    """A number of tokens that a server states; None where it states none, or what is no such number."""
+    value = getattr(usage, name, None)
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
+
 
 @dataclass
 class Spending:
@@ -28,16 +36,16 @@ class Spending:
         Raises:
             InputError: if there is a cap and the server does not say what the answer cost.
         """
-        if usage is None:
+        counts = [count_of(usage, name) for name in ("prompt_tokens", "completion_tokens")]
+        if None in counts:
             if self.most is not None:
                 raise InputError("the server does not say what an answer cost, so no cap can be kept",
                                  column="max_cost", fix="leave max_cost out, or use another server")  # fmt: skip
             return 0, 0
-        cost = usage.prompt_tokens * self.input_price + usage.completion_tokens * self.output_price
-        self.spent += cost / 1e6
-        details = usage.prompt_tokens_details
-        cached = (details.cached_tokens or 0) if details is not None else 0
-        return usage.prompt_tokens, usage.prompt_tokens - cached
+        prompt, answered = (count or 0 for count in counts)
+        self.spent += (prompt * self.input_price + answered * self.output_price) / 1e6
+        cached = count_of(getattr(usage, "prompt_tokens_details", None), "cached_tokens") or 0
+        return prompt, prompt - min(cached, prompt)
 
     @property
     def at_cap(self) -> bool:

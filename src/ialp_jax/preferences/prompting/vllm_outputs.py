@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import expit
 
 from ialp_jax.preferences.judges.base import REJECTED, Judgement, Usage
+from ialp_jax.preferences.prompting.label_logprobs import IMPOSSIBLE, NO_NUMBERS
 
 
 def usage_of(outputs: Sequence[Any], asked: Sequence[list[int]]) -> Usage:
@@ -38,7 +40,12 @@ def pointwise_judgement(outputs: list[Any], asked: list[list[int]], labels: list
     )
     raw = [too_long(prompt) if output is None else output.outputs[0].text
            for output, prompt in zip(outputs, asked, strict=True)]  # fmt: skip
-    scores = 1 / (1 + np.exp(log_p[:, 1] - log_p[:, 0]))
+    log_p = np.maximum(log_p, IMPOSSIBLE)  # NaN stays
+    scores = expit(log_p[:, 0] - log_p[:, 1])
+    raw = [
+        text if text.startswith(REJECTED) or not math.isnan(score) else NO_NUMBERS
+        for text, score in zip(raw, scores, strict=True)
+    ]
     yes, no = log_p.T.astype(np.float32)
     return Judgement(scores.astype(np.float32), raw, yes, no, usage_of(outputs, asked))
 

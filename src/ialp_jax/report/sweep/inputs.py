@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from ialp_jax.artifacts import InputError, read_json
+from ialp_jax.data.frames import read_frame
 from ialp_jax.report.cards import Card, read_card
 from ialp_jax.report.inputs import RENAMED, read_phases
 from ialp_jax.sealed import require_intact
@@ -108,14 +109,9 @@ def _sweep(path: Path) -> dict[str, Any]:
 
 
 def _table(path: Path, needed: list[str] | tuple[str, ...]) -> pl.DataFrame:
-    if not path.exists():
-        raise InputError("the file does not exist", file=path, fix=RUN_AGAIN)
-    try:
-        table = pl.read_parquet(path).rename(
-            {f"metric.{old}": f"metric.{new}" for old, new in RENAMED.items()}, strict=False
-        )
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"not a readable Parquet file ({error})", file=path, fix=RUN_AGAIN) from error
+    table = read_frame(path, fix=RUN_AGAIN).rename(
+        {f"metric.{old}": f"metric.{new}" for old, new in RENAMED.items()}, strict=False
+    )
     for name in needed:
         if name not in table.columns:
             raise InputError("the column is missing", file=path, column=name, fix=RUN_AGAIN)
