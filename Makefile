@@ -9,6 +9,7 @@
 #   make train ENV=steam PREFS=folder | make train ENV=steam MODEL=... (judges first)
 #   make bench [QUICK=1] [DEVICE=cpu|gpu] [PEERS=1] [OUT=folder] [ARGS="--what a2c head --users 1024 --items 3000"]
 #   make vllm-env [VLLM=auto|gpu|cpu] [RAY=1] | make test-vllm | make bench-prefs | make bench-sweep | make faults
+#   make mutants [ARGS="--rooms head --count 10"] | make coverage [ARGS="-m 'not slow'"]
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -21,7 +22,7 @@ VLLM_BIN := $(VLLM_VENV)/bin
 VLLM ?= auto
 PREFS_OUT ?= prefs/$(basename $(notdir $(ENV)))-$(notdir $(MODEL:%/=%))
 
-.PHONY: train sweep check report envs bench test test-fast test-part lint format clean prefs model-given vllm-env test-vllm bench-prefs bench-sweep faults FORCE
+.PHONY: train sweep check report envs bench test test-fast test-part lint format clean prefs model-given vllm-env test-vllm bench-prefs bench-sweep faults mutants coverage FORCE
 
 # A model without a table: it judges first. `=`, so that PREFS_OUT may be set further down.
 ifneq ($(MODEL),)
@@ -119,6 +120,24 @@ test-vllm: $(VLLM_VENV)/installed
 # Every file operation of what writes here, failed in turn: boundary, fault, outcome.
 faults: $(VENV)/installed-dev
 	$(BIN)/python tests/reference/fault_cases.py $(ARGS)
+
+# Wrong code that no test of its room notices, in a random sample of all one-place changes of the traced rooms.
+mutants: $(VENV)/installed-dev
+	JAX_COMPILATION_CACHE_DIR=$${TMPDIR:-/tmp}/ialp-mutants-$$(id -u) JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
+	  JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1 $(BIN)/python experiments/mutants.py $(ARGS)
+
+# Lines and branches of the rooms that are not traced, that their tests reach.
+HOST_TESTS := tests/data tests/environments tests/evaluation tests/preferences tests/report tests/study tests/sweeps tests/testing \
+  tests/training tests/bench tests/test_*.py
+coverage: $(VENV)/installed-coverage
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest $(HOST_TESTS) $(ARGS)
+	$(BIN)/python -m coverage combine -q
+	$(BIN)/python experiments/coverage_rooms.py
+
+$(VENV)/installed-coverage: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off "coverage>=7.10"
+	touch $@
 
 bench-sweep: $(VENV)/installed
 	$(BIN)/python experiments/bench_sweep.py $(ARGS)

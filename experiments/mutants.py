@@ -3,12 +3,13 @@
 A mutant is one small change of one file: a comparison, an arithmetic or a boolean operator, a constant, or one of a pair of
 functions (minimum and maximum). A sample is drawn uniformly from all mutants of a room, with a stated seed. Each is
 tried in a forked process that has imported JAX already but none of our code: its file is handed to Python changed, on the
-disk it stays as it is. Tests that import the mutated module run first, then all others of the room; the first that fails
-kills. A mutant that makes them hang is killed by time.
+disk it stays as it is. The tests of the room run that import the mutated module (or else what imports it), with --whole then
+all others of the room too; the first that fails kills. A mutant that makes them hang is killed by time.
 
     make mutants                                  # 50 of each room, seed 0
     make mutants ARGS="--rooms head --count 10"
-    make mutants ARGS="--again RESULTS.jsonl"     # the survivors of an earlier sample
+    make mutants ARGS="--out RESULTS.jsonl"       # keeps results, and goes on from those that are there
+    make mutants ARGS="--again RESULTS.jsonl --whole"   # the survivors of an earlier sample
 """
 
 import argparse
@@ -21,139 +22,17 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib.machinery import SourceFileLoader
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-SOURCE, TESTS = ROOT / "src", ROOT / "tests"
-ROOMS = {
-    "worlds": ("worlds", "worlds/test_*.py"),
-    "learning": ("learning", "learning/test_*.py"),
-    "head": ("policies/catalogue", "policies/test_policies_catalogue*.py"),
-}
-"""Folder of sources and pattern of tests, by room."""
+from mutations import ROOMS, ROOT, SOURCE, TESTS, Mutant, changed_source, mutants_of
+
 WARM = ("jax", "jax.numpy", "flax.linen", "optax", "distrax", "polars", "scipy.stats", "hypothesis", "pytest", "beartype", "chex",
         "jaxtyping", "orbax.checkpoint", "rich.console", "tyro")  # fmt: skip
-SWAPPED: dict[type, type] = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And,
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.FloorDiv,
-    ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.MatMult: ast.Mult, ast.LShift: ast.RShift,
-    ast.RShift: ast.LShift,
-}  # fmt: skip
-TWINS = {
-    "minimum": "maximum",
-    "min": "max",
-    "any": "all",
-    "argmax": "argmin",
-    "zeros": "ones",
-    "zeros_like": "ones_like",
-}
-TWINS |= {twin: name for name, twin in TWINS.items()}
 STATUS = {0: "survived", 1: "killed", 2: "killed"}  # of pytest: green, red, a file that cannot be imported
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """One changed place.
-
-    Attributes:
-        room: its room.
-        file: its file, from the repository's root.
-        site: number of the place among those of the file.
-        line: where it is.
-        before: the changed expression.
-        after: what it was changed into.
-        outcome: "killed", "survived" or "hung"; "" before it was tried.
-        by: the tests that it was decided by.
-    """
-
-    room: str
-    file: str
-    site: int
-    line: int
-    before: str
-    after: str
-    outcome: str = ""
-    by: str = ""
-
-
-def mutated(node: ast.AST) -> ast.AST | None:
-    """The node changed, None where it is none of those that are."""
-    match node:
-        case ast.Compare(ops=[operator]) | ast.BoolOp(op=operator) | ast.BinOp(op=operator) if (
-            type(operator) in SWAPPED
-        ):
-            swapped = SWAPPED[type(operator)]()
-            return (
-                ast.Compare(node.left, [swapped], node.comparators)
-                if isinstance(node, ast.Compare)
-                else _with(node, op=swapped)
-            )
-        case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.Invert()):
-            return node.operand
-        case ast.Constant(value=bool(value)):
-            return ast.Constant(not value)
-        case ast.Constant(value=int(value)):
-            return ast.Constant(value + 1)
-        case ast.Constant(value=float(value)):
-            return ast.Constant(value * 2 if value else 1.0)
-        case ast.Attribute(attr=name) if name in TWINS:
-            return _with(node, attr=TWINS[name])
-    return None
-
-
-def _with(node: ast.AST, **fields: Any) -> ast.AST:
-    return type(node)(**{name: getattr(node, name) for name in node._fields} | fields)
-
-
-def sites(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
-    """Every place that can be changed: (parent, field, place in the field's list, changed node).
-
-    Annotations, decorators, messages of errors and what is said in text are left as they are.
-    """
-    for field, value in ast.iter_fields(node):
-        if field in ("annotation", "returns", "decorator_list") or isinstance(
-            value, (ast.JoinedStr, ast.Raise)
-        ):
-            continue
-        parts = value if isinstance(value, list) else [value]
-        for place, part in enumerate(parts):
-            if not isinstance(part, ast.AST) or isinstance(part, (ast.JoinedStr, ast.Raise)):
-                continue
-            changed = mutated(part)
-            if changed is not None:
-                yield node, field, place if isinstance(value, list) else None, changed
-            yield from sites(part)
-
-
-def mutants_of(room: str) -> list[Mutant]:
-    """All mutants of a room."""
-    listed = []
-    for file in sorted((SOURCE / "ialp_jax" / ROOMS[room][0]).rglob("*.py")):
-        for number, (parent, field, place, changed) in enumerate(
-            sites(ast.parse(file.read_text(encoding="utf-8")))
-        ):
-            before = getattr(parent, field) if place is None else getattr(parent, field)[place]
-            listed.append(Mutant(room, str(file.relative_to(ROOT)), number, before.lineno, ast.unparse(before),
-                                 ast.unparse(ast.fix_missing_locations(changed))))  # fmt: skip
-    return listed
-
-
-def changed_source(mutant: Mutant) -> str:
-    """The text of a mutant's file."""
-    tree = ast.parse((ROOT / mutant.file).read_text(encoding="utf-8"))
-    parent, field, place, changed = next(
-        site for number, site in enumerate(sites(tree)) if number == mutant.site
-    )
-    if place is None:
-        setattr(parent, field, changed)
-    else:
-        getattr(parent, field)[place] = changed
-    return ast.unparse(ast.fix_missing_locations(tree))
 
 
 def imports(file: Path) -> set[str]:
@@ -238,15 +117,15 @@ def _run_tests(mutant: Mutant | None, tests: list[str]) -> None:
 class Trial:
     """Tries mutants one after the other. That tests are green on the sound code is looked at once, before they may kill."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float, whole: bool) -> None:
+        self._seconds, self._whole = seconds, whole
         self._green: set[Path] = set()
 
     def __call__(self, mutant: Mutant) -> Mutant:
         """The mutant with its outcome."""
         near, others = tests_of(mutant)
         outcome, by = "survived", ""
-        for tests in filter(None, (near, others)):
+        for tests in filter(None, (near, others if self._whole else [])):
             outcome = tried(mutant, tests, self._seconds)
             by = " ".join(test.name for test in tests)
             if outcome != "survived":
@@ -280,9 +159,7 @@ def told(rooms: Iterable[str], results: list[Mutant], whole: dict[str, int]) -> 
         low, high = interval(len(of_room) - len(left), len(of_room))
         yield (f"{room}: {len(of_room) - len(left)} of {len(of_room)} killed ({1 - len(left) / len(of_room):.0%}, 95 % interval "
                f"{low:.0%} to {high:.0%}); a sample of {whole[room]:,}")  # fmt: skip
-        yield from (
-            f"  survived: {mutant.file}:{mutant.line}  {mutant.before}  ->  {mutant.after}" for mutant in left
-        )
+        yield from (f"  {mutant}" for mutant in left)
 
 
 def main() -> None:
@@ -291,6 +168,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rooms", nargs="+", choices=ROOMS, default=list(ROOMS))
+    parser.add_argument(
+        "--files", nargs="+", default=[], help="modules, by the names of their files; all without it"
+    )
     parser.add_argument("--count", type=int, default=50, help="mutants of each room")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -300,33 +180,55 @@ def main() -> None:
         "--out", type=Path, default=None, help="a line of JSON for each mutant is added to this file"
     )
     parser.add_argument("--again", type=Path, default=None, help="try the survivors in such a file instead")
+    parser.add_argument(
+        "--whole", action="store_true", help="all tests of a room, before a mutant counts as survived"
+    )
     asked = parser.parse_args()
-    whole = {room: mutants_of(room) for room in asked.rooms}
-    samples = [
-        random.Random(f"{asked.seed} {room}").sample(all_of, min(asked.count, len(all_of)))
-        for room, all_of in whole.items()
-    ]
-    # In turn, so that what an interrupted sample has tried is of all rooms.
-    chosen = [mutant for row in zip_longest(*samples) for mutant in row if mutant is not None]
-    if asked.again is not None:
-        earlier = [
-            Mutant(**json.loads(line)) for line in asked.again.read_text(encoding="utf-8").splitlines()
+    every = {
+        room: [
+            mutant for mutant in mutants_of(room) if not asked.files or Path(mutant.file).stem in asked.files
         ]
-        chosen = [mutant for mutant in earlier if mutant.outcome == "survived" and mutant.room in asked.rooms]
+        for room in asked.rooms
+    }
+    chosen, results = sampled(every, asked.count, asked.seed), kept(asked.out)
+    if asked.again is not None:
+        chosen, results = [mutant for mutant in kept(asked.again) if mutant.outcome == "survived"], []
+    done = {place(mutant) for mutant in results}
     sys.path.insert(0, str(SOURCE))
     for name in WARM:
         __import__(name)
-    trial, results = Trial(asked.seconds), []
+    trial = Trial(asked.seconds, asked.whole)
     for mutant in chosen:
+        if place(mutant) in done:
+            continue
         results.append(trial(mutant))
-        print(
-            f"{results[-1].outcome:9}{mutant.file}:{mutant.line}  {mutant.before}  ->  {mutant.after}",
-            flush=True,
-        )
+        print(results[-1], flush=True)
         if asked.out is not None:
             with asked.out.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(asdict(results[-1])) + "\n")
-    print(*told(asked.rooms, results, {room: len(all_of) for room, all_of in whole.items()}), sep="\n")
+    print(*told(asked.rooms, results, {room: len(mutants) for room, mutants in every.items()}), sep="\n")
+
+
+def sampled(every: dict[str, list[Mutant]], count: int, seed: int) -> list[Mutant]:
+    """So many of each room, in turn: what an interrupted sample has tried is of all rooms."""
+    samples = [
+        random.Random(f"{seed} {room}").sample(mutants, min(count, len(mutants)))
+        for room, mutants in every.items()
+    ]
+    return [mutant for row in zip_longest(*samples) for mutant in row if mutant is not None]
+
+
+def kept(results: Path | None) -> list[Mutant]:
+    """The mutants that a file has; none where there is no file."""
+    lines = (
+        [] if results is None or not results.exists() else results.read_text(encoding="utf-8").splitlines()
+    )
+    return [Mutant(**json.loads(line)) for line in lines]
+
+
+def place(mutant: Mutant) -> tuple[str, int]:
+    """What a mutant is known by."""
+    return mutant.file, mutant.site
 
 
 if __name__ == "__main__":

@@ -45,6 +45,18 @@ def test_a_step_tells_whether_its_gradients_were_scaled_down(gradient, clipped):
     assert told == {GRADIENT_CLIPPED: clipped, GRADIENT_SIZE: pytest.approx(gradient)}
 
 
+@pytest.mark.parametrize(
+    ("gradient", "bound", "taken"), [(3.0, 1.5, 1.5), (0.5, 1.5, 0.5), (8.0, 0.25, 0.25)]
+)
+def test_gradients_are_scaled_down_to_their_bound_and_never_up(gradient, bound, taken):
+    """Seen in Adam's running mean of them: its steps do not depend on their size."""
+    params = {"one": jnp.zeros(2), "two": jnp.zeros(1)}
+    gradients = {"one": jnp.array([0.0, 0.6 * gradient]), "two": jnp.array([0.8 * gradient])}
+    state = gradient_step(params, optimiser().init(params), gradients, GradientHyper(gradient_norm=bound))[1]
+    np.testing.assert_allclose(state.mu["one"], [0.0, 0.06 * taken], rtol=1e-6)
+    np.testing.assert_allclose(state.mu["two"], [0.08 * taken], rtol=1e-6)
+
+
 @partial(jax.jit, static_argnums=0)
 def metrics_of(learner, hypers):
     """Of a run with each of the numbers [S], from the same parameters: name -> [S, updates]."""

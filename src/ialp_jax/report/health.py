@@ -41,7 +41,7 @@ class StageHealth:
     """One stage: it stands with the first method that has it.
 
     Attributes:
-        label: of the method, and of the stage where it is not the method's last.
+        label: of the method, and of the stage where that has another name.
         watched: by the metric's name.
         statements: a sentence for each metric that left its range.
     """
@@ -64,10 +64,9 @@ def read_health(
     for name, method in methods.items():
         records = method.get("health", [])
         try:
-            for place, record in enumerate(records):
+            for record in records:
                 if record not in told:
-                    last = place == len(records) - 1
-                    stages.append(_stage(record, cards[name]["title"], last, seeds))
+                    stages.append(_stage(record, name, cards[name]["title"], seeds))
                     told.append(record)
         except (KeyError, TypeError, ValueError, AttributeError):
             raise InputError("expected stages with what was watched of them, numbers [seeds, bins], and what left its range",
@@ -75,8 +74,8 @@ def read_health(
     return tuple(stages)
 
 
-def _stage(record: dict[str, Any], title: str, last: bool, seeds: int) -> StageHealth:
-    label = title if last else f"{title}: {record['stage']}"
+def _stage(record: dict[str, Any], method: str, title: str, seeds: int) -> StageHealth:
+    label = title if record["stage"] in (method, title) else f"{title}: {record['stage']}"
     departures = {departure["metric"]: departure for departure in record["left"]}
     watched = {}
     for metric, stored in record["watched"].items():
