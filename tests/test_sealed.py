@@ -51,8 +51,9 @@ def test_a_damaged_manifest_or_another_kinds_is_refused(folder):
         require_intact(folder, "other", NAMES, "mend it")
     manifest = folder / "manifest.json"
     manifest.write_text(manifest.read_text().replace("0000", "0001"))
-    with pytest.raises(InputError, match=r"manifest\.json.*altered"):
-        intact(folder, "c")
+    for refused in (lambda: intact(folder, "c"), lambda: seal_again(folder, "thing", ["a"])):
+        with pytest.raises(InputError, match=r"manifest\.json.*altered.*or delete it: it holds hashes alone"):
+            refused()
 
 
 def test_what_has_no_hashes_is_read_and_gets_none_by_the_way(folder):

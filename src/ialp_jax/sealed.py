@@ -11,6 +11,8 @@ from typing import Any
 
 from ialp_jax.artifacts import (
     MANIFEST_NAME,
+    InputError,
+    Manifest,
     hash_file,
     load_manifest,
     require_unaltered,
@@ -47,7 +49,7 @@ def unseal(folder: Path) -> None:
 def seal_again(folder: Path, kind: str, names: Collection[str]) -> None:
     """Notes the hashes of files that were made anew in a folder that is sealed; the others keep theirs."""
     if is_sealed(folder):
-        manifest = load_manifest(folder, kind)
+        manifest = _loaded(folder, kind)
         hashes = {name: hash_file(folder / name) for name in names if (folder / name).is_file()}
         write_json(folder / MANIFEST_NAME, replace(manifest, files=manifest.files | hashes).sealed())
 
@@ -65,6 +67,14 @@ def require_intact(folder: Path, kind: str, names: Collection[str], fix: str) ->
         InputError: naming the file that was altered, or the manifest if it is damaged.
     """
     if is_sealed(folder):
-        hashes = load_manifest(folder, kind).files
+        hashes = _loaded(folder, kind).files
         present = [name for name in names if name in hashes and (folder / name).exists()]
         require_unaltered(folder, {name: hashes[name] for name in present}, fix)
+
+
+def _loaded(folder: Path, kind: str) -> Manifest:
+    try:
+        return load_manifest(folder, kind)
+    except InputError as error:
+        fix = "put back a copy of it, or delete it: it holds hashes alone, without which the results are read unchecked"
+        raise InputError(error.problem, file=error.file, fix=fix) from error

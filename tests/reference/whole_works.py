@@ -18,8 +18,8 @@ from tiny_study import FIXED, TINY
 import ialp_jax.report
 import ialp_jax.report.sweep
 from ialp_jax import environments, read
-from ialp_jax.artifacts import InputError
-from ialp_jax.folders import LOCK
+from ialp_jax.artifacts import InputError, writing
+from ialp_jax.folders import LOCK, claimed
 from ialp_jax.report import write_report
 from ialp_jax.report.inputs import read_run
 from ialp_jax.report.sweep.inputs import read_sweep
@@ -97,6 +97,13 @@ def swept(folder):
     with quickly():
         console = Console(file=io.StringIO())
         sweep_run.SweepJob(small_sweep(), folder / "out", Limits(runs=1, devices=1)).run(console)
+
+
+def swept_anew(folder):
+    """The beginning of another sweep in the folder of a finished one."""
+    job = sweep_run.SweepJob(small_sweep(), folder / "out", Limits(runs=1, devices=1), fresh=True)
+    with quickly(), claimed(folder / "out", "a sweep"), writing(folder / "out"):
+        job._open(Console(quiet=True))
 
 
 def reported(folder):
@@ -190,6 +197,7 @@ WHOLE = [
     Case("report of a study", begun_from(trained), reported, study_left, sound(trained)),
     Case("sweep", lambda folder: None, swept, sweep_left, sound(swept), NATIVES),
     Case("sweep gone on with", begun_from(swept), swept, sweep_left, sound(swept), NATIVES),
+    Case("sweep anew", begun_from(swept), swept_anew, everything),
     Case("report of a sweep", begun_from(swept), sweep_reported, sweep_left, sound(swept), NATIVES),
 ]  # fmt: skip
 DATASET = Case("dataset over another", another_dataset, kept_dataset, everything, natives=(PARQUET,))

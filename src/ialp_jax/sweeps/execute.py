@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
 
-from ialp_jax.artifacts import fingerprint, read_arrays, read_json, write_arrays, write_json
+from ialp_jax.artifacts import fingerprint, read_arrays, read_json, write_arrays, write_json, writing
 from ialp_jax.divergence import Divergence
 from ialp_jax.durable import remove_tree
 from ialp_jax.methods.base import Stage
@@ -111,7 +111,8 @@ def execute_unit(
     write_json(folder / RESULT, result)
     seal_unit(out, name)
     if unit.complete:
-        remove_tree(folder / CHECKPOINTS)
+        with writing(folder):
+            remove_tree(folder / CHECKPOINTS)
 
 
 def execute_stored(out: Path, name: str) -> None:

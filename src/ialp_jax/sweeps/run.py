@@ -76,11 +76,13 @@ class SweepJob:
         require_free(self.out, work)
         worlds = self._worlds(console)
         with claimed(self.out, work):
-            self._open(console)
+            with writing(self.out):
+                self._open(console)
             self._describe(worlds, console)
             self._execute(worlds, console)
-            for checkpoints in self.out.glob(f"{UNITS}/*/{CHECKPOINTS}"):  # rungs went on from them
-                remove_tree(checkpoints)
+            with writing(self.out):
+                for checkpoints in self.out.glob(f"{UNITS}/*/{CHECKPOINTS}"):  # rungs went on from them
+                    remove_tree(checkpoints)
             summary = write_report(self.sweep, self.out)
             inputs = {"identity": self.sweep.identity, **read_json(self.out / SWEEP_FILE)["inputs"]}
             seal(self.out, KIND, inputs, (*READ, *WRITTEN, JOURNAL_NAME))
@@ -102,10 +104,9 @@ class SweepJob:
     def _open(self, console: Console) -> None:
         """Makes the folder this sweep's, or goes on with what lies there."""
         path = self.out / SWEEP_FILE
-        with writing(self.out):
-            remove_abandoned(self.out)
-            for name in (ROUNDS, UNITS, FOLDER):
-                remove_leftovers(self.out / name)
+        remove_abandoned(self.out)
+        for name in (ROUNDS, UNITS, FOLDER):
+            remove_leftovers(self.out / name)
         if path.exists() and not self.fresh:
             require_intact(self.out, KIND, (SWEEP_FILE, JOURNAL_NAME), f"put back a copy of it, {ELSEWHERE}")
             found = read_json(path)
@@ -120,12 +121,10 @@ class SweepJob:
             if versions() not in found["versions"]:
                 console.print("[yellow]other versions of the packages than when this sweep began: what follows is the "
                               "same sweep, but not bitwise the uninterrupted one[/yellow]")  # fmt: skip
-            with writing(self.out):
-                self._adopt()
+            self._adopt()
             return
         if path.exists():
-            with writing(self.out):
-                unseal(self.out)
+            unseal(self.out)
             write_json(
                 path, {"identity": None}
             )  # whatever happens now, what is left is no sweep to go on with
