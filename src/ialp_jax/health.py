@@ -156,7 +156,7 @@ def left_range(invariant: Invariant, bins: Float[np.ndarray, "R K"], updates: in
 def _first_lasting(outside: np.ndarray, lasting: int) -> np.ndarray:
     """Of each row the first bin from which on `lasting` in a row are true; the number of bins where there is none."""
     lasting = min(lasting, outside.shape[1])
-    windows = np.lib.stride_tricks.sliding_window_view(outside, lasting, axis=1).all(axis=2)
+    windows = np.all(np.lib.stride_tricks.sliding_window_view(outside, lasting, axis=1), axis=2)
     return np.where(np.any(windows, axis=1), np.argmax(windows, axis=1), outside.shape[1])
 
 
@@ -185,7 +185,7 @@ watch(
     Invariant(
         watched("value_mean"),
         "mean |value| / best return",
-        high=1.5,  # right values stay at or below 1
+        high=2.0,  # right values stay at or below 1, bootstrapped ones of sound runs somewhat above
         above="values lie beyond what any policy can earn; lower learning_rate or discount",
         lasting=2,
     )

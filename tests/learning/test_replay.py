@@ -63,7 +63,7 @@ def test_joined_rows_exclude_what_each_did():
     assert rows.limits_after().alike.shape == (6, 0)
 
 
-def sessions(masked=True):
+def sessions(**options):
     """Two sessions of three and of one turn; the first user left."""
     items = np.full((2, 4, WIDTH), ITEMS, np.int32)
     items[0] = [[7, 8], [8, 1], [1, 2], [2, 3]]
@@ -73,7 +73,7 @@ def sessions(masked=True):
     grid = jnp.arange(8, dtype=jnp.float32).reshape(2, 4)
     return LoggedSessions(
         Observation(jnp.asarray(items), jnp.ones(items.shape)), jnp.asarray(action), grid, grid / 8, grid >= 0,
-        -grid, jnp.asarray(length), jnp.array([True, False]), jnp.asarray(turns_of(length)), masked=masked,
+        -grid, jnp.asarray(length), jnp.array([True, False]), jnp.asarray(turns_of(length)), **options,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from ialp_jax.learning.hyper import GradientHyper
 from ialp_jax.learning.returns import Targets, advantage_targets
-from ialp_jax.learning.watched import ratio_clipped, value_scale
+from ialp_jax.learning.watched import apart, ratio_clipped, value_scale
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.catalogue import HeadStatistics, Matmul, head_statistics
 from ialp_jax.policies.catalogue.products import rounded
@@ -101,9 +101,9 @@ def actor_critic_loss(
             taught[0].reshape(-1), flat.action, log_prob, query, items, bias, plan.matmul
         )
     metrics = _metrics(transitions, entropy, errors, ratios, targets, hyper)
-    metrics |= value_scale(values, rewards, hyper.discount)
+    metrics |= value_scale(network.value(params, apart(rows)), apart(rewards), hyper.discount)
     if behaviour_log_prob is not None:
-        metrics |= ratio_clipped(ratios, hyper.ratio_clip)
+        metrics |= ratio_clipped(*apart((log_prob.reshape(shape), behaviour_log_prob)), hyper.ratio_clip)
     if prior is not None:
         loss = loss - prior[1] / spread * jnp.mean(entropy)
         metrics["kl"] = -jnp.mean(prior[0] + entropy.reshape(shape))

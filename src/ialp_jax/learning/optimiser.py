@@ -8,12 +8,13 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from ialp_jax.health import watched
+from ialp_jax.learning.watched import apart
 
 Tree = Any
 GRADIENT_CLIPPED = watched("gradient_clipped")
 """1 where the gradients of a step were scaled down, else 0."""
 GRADIENT_SIZE = watched("gradient_size")
-"""Their global norm before, over the largest that is let through."""
+"""How many times too large their global norm was; 1 where it was within its bound."""
 
 
 class StepHyper(Protocol):
@@ -41,10 +42,9 @@ def gradient_step(
     Returns:
         (parameters, state, what is watched of the step).
     """
-    norm = optax.tree.norm(gradients)
-    scale = jnp.minimum(1.0, hyper.gradient_norm / (norm + 1e-12))
+    scale = jnp.minimum(1.0, hyper.gradient_norm / (optax.tree.norm(gradients) + 1e-12))
     clipped = jax.tree.map(lambda leaf: leaf * scale, gradients)
-    told = {GRADIENT_CLIPPED: (scale < 1.0).astype(jnp.float32), GRADIENT_SIZE: norm / hyper.gradient_norm}
+    told = {GRADIENT_CLIPPED: (apart(scale) < 1.0).astype(jnp.float32), GRADIENT_SIZE: 1.0 / apart(scale)}
     return *adam_step(params, state, clipped, hyper.learning_rate), told
 
 

@@ -1,7 +1,10 @@
 """What learners tell of their own health; `ialp_jax.health` says between which bounds it is sound.
 
-Nothing here is differentiated, and no number of a run depends on it.
+Nothing here is differentiated, and no number of a run depends on it, not in its last bit either: what an update has in
+fused loops is used or computed anew `apart`, since a further use of it would have XLA fuse and round it otherwise.
 """
+
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +16,15 @@ from ialp_jax.serving.shares import largest
 CLIP_MARGIN = 1.001
 """An importance ratio counts as clipped above this times its bound: one of 1, off by rounding, is on-policy."""
 Told = dict[str, Float[Array, ""]]
+
+
+Tree = TypeVar("Tree")
+
+
+def apart(inputs: Tree) -> Tree:
+    """The same numbers, of which XLA does not know that they are the same."""
+    separate: Tree = jax.lax.optimization_barrier(jax.lax.stop_gradient(inputs))
+    return separate
 
 
 def value_scale(
@@ -33,7 +45,9 @@ def value_scale(
     return {watched("value_mean"): jnp.mean(size) * scale, watched("value_largest"): most * scale}
 
 
-def ratio_clipped(ratios: Float[Array, "*s"], clip: Float[Array, ""] | float) -> Told:
-    """Share of decisions whose importance ratio lies above its bound."""
-    above = jax.lax.stop_gradient(ratios) > CLIP_MARGIN * clip
+def ratio_clipped(
+    log_prob: Float[Array, "*s"], behaviour_log_prob: Float[Array, "*s"], clip: Float[Array, ""] | float
+) -> Told:
+    """Share of decisions whose importance ratio, of the policy that learns to the one that acted, lies above its bound."""
+    above = jnp.exp(log_prob - behaviour_log_prob) > CLIP_MARGIN * clip
     return {watched("ratio_clipped"): jnp.mean(above.astype(jnp.float32))}

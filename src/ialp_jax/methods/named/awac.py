@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ialp_jax.learning.critics import advantage_weight, one_step_target
 from ialp_jax.learning.experience import Experience
 from ialp_jax.learning.row_losses import action_statistics, value_and_action_value, window_features
-from ialp_jax.learning.watched import value_scale
+from ialp_jax.learning.watched import apart, value_scale
 from ialp_jax.methods.base import Card, Common, Rival, Stage
 from ialp_jax.methods.families import OFFLINE
 from ialp_jax.methods.learners.lagging import (
@@ -78,7 +78,7 @@ def awac_loss(
         "value": jnp.mean(value),
         "weight_of_imitation": jnp.mean(weight),
         "entropy": jnp.mean(entropy),
-        **value_scale(value, rows.reward, hyper.discount),
+        **value_scale(network.value(params, apart(features)), rows.reward, hyper.discount),
     }
     return sum(losses.values(), jnp.float32(0.0)), metrics
 

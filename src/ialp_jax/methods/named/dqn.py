@@ -13,7 +13,7 @@ from ialp_jax.learning.experience import Experience, experience_of
 from ialp_jax.learning.optimiser import remaining
 from ialp_jax.learning.replay import Replay
 from ialp_jax.learning.row_losses import window_features
-from ialp_jax.learning.watched import value_scale
+from ialp_jax.learning.watched import apart, value_scale
 from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Rival, Stage
 from ialp_jax.methods.families import VALUE_BASED
 from ialp_jax.methods.learners.lagging import LaggingState, ReplayLearner
@@ -81,13 +81,14 @@ def q_loss(
     The best item of s' is that of the learning parameters among those that may be recommended there, its value the
     lagging copy's. Where nothing is left to recommend, the session is over or about to be cut.
     """
-    action_value = values_at(network, params, window_features(network, params, rows.window), rows.action)
+    features = window_features(network, params, rows.window)
+    action_value = values_at(network, params, features, rows.action)
     after = rows.window_after()
     best = jax.lax.stop_gradient(_best(network, params, after, rows))
     next_value = values_at(network, target, window_features(network, target, after), best)
     goal = one_step_target(rows.reward, jax.lax.stop_gradient(next_value), rows.terminated, hyper.discount)
     loss = 0.5 * jnp.mean((goal - action_value) ** 2)
-    told = value_scale(action_value, rows.reward, hyper.discount)
+    told = value_scale(values_at(network, params, apart(features), rows.action), rows.reward, hyper.discount)
     return loss, {"loss": loss, "action_value": jnp.mean(action_value), **told}
 
 
