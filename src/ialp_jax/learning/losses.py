@@ -97,13 +97,11 @@ def actor_critic_loss(
     loss = policy_loss - hyper.entropy * jnp.mean(entropy)
     loss = loss + hyper.value_weight * errors[0] + hyper.action_value_weight * errors[1]
     if taught is not None:
-        loss = loss - taught[1] * _teaching(
-            taught[0].reshape(-1), flat.action, log_prob, query, items, bias, plan.matmul
-        )
+        loss = loss - taught[1] * _teaching(taught[0].reshape(-1), flat.action, log_prob, query, items, bias,
+                                            plan.matmul)  # fmt: skip
     metrics = _metrics(transitions, entropy, errors, ratios, targets, hyper)
     metrics |= value_scale(network.value(params, apart(rows)), apart(rewards), hyper.discount)
-    if behaviour_log_prob is not None:
-        metrics |= ratio_clipped(*apart((log_prob.reshape(shape), behaviour_log_prob)), hyper.ratio_clip)
+    metrics |= ratio_clipped(log_prob.reshape(shape), behaviour_log_prob, hyper.ratio_clip)
     if prior is not None:
         loss = loss - prior[1] / spread * jnp.mean(entropy)
         metrics["kl"] = -jnp.mean(prior[0] + entropy.reshape(shape))

@@ -46,8 +46,17 @@ def value_scale(
 
 
 def ratio_clipped(
-    log_prob: Float[Array, "*s"], behaviour_log_prob: Float[Array, "*s"], clip: Float[Array, ""] | float
+    log_prob: Float[Array, "*s"],
+    behaviour_log_prob: Float[Array, "*s"] | None,
+    clip: Float[Array, ""] | float,
 ) -> Told:
-    """Share of decisions whose importance ratio, of the policy that learns to the one that acted, lies above its bound."""
-    above = jnp.exp(log_prob - behaviour_log_prob) > CLIP_MARGIN * clip
-    return {watched("ratio_clipped"): jnp.mean(above.astype(jnp.float32))}
+    """Share of decisions whose importance ratio, of the policy that learns to the one that acted, lies above its bound.
+
+    Nothing where the policy that learns is the one that acted (None).
+    """
+    if behaviour_log_prob is None:
+        return {}
+    difference = jnp.subtract(*apart((log_prob, behaviour_log_prob)))
+    return {
+        watched("ratio_clipped"): jnp.mean((jnp.exp(difference) > CLIP_MARGIN * clip).astype(jnp.float32))
+    }
