@@ -161,7 +161,7 @@ def test_points_of_another_catalogue_are_refused(tmp_path):
         [],
         LikenessRule(POINTS[:3], 1.0, 2),
     )
-    with pytest.raises(InputError, match=rf"{LIKENESS}: 3 points for 40 items"):
+    with pytest.raises(InputError, match=rf"{LIKENESS}: it holds no points of 40 items"):
         load_policy(tmp_path / "other")
 
 
