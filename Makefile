@@ -120,7 +120,7 @@ vllm-env: $(VLLM_VENV)/installed
 test-vllm: $(VLLM_VENV)/installed
 	$(VLLM_BIN)/python -m pytest tests/vllm $(ARGS)
 
-# Every file operation of what writes here, failed in turn: boundary, fault, outcome.
+# Every file operation of what writes here, failed in turn: boundary, fault, outcome; TMPDIR=/dev/shm is fastest.
 faults: $(VENV)/installed-dev
 	$(BIN)/python tests/reference/fault_cases.py $(ARGS)
 

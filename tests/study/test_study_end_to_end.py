@@ -186,6 +186,7 @@ def test_damage_of_any_file_is_found_where_it_is_read(finished, tmp_path):
 def test_damaged_results_are_made_again_by_resuming_and_pages_by_the_report(finished, runs, tmp_path):
     out = runs["place"] / "mended"
     shutil.copytree(finished[0], out)
+    shutil.copytree(runs["place"] / "compiled" / "whole", runs["place"] / "compiled" / "mended")
     for name in ("results.json", "report.html"):
         (out / name).write_bytes((out / name).read_bytes().replace(b"9", b"8"))
     for refused in (ialp_jax.read, write_report):
