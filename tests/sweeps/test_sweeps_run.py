@@ -83,7 +83,7 @@ def test_cautions_are_those_of_the_users_world_or_of_every_settings_own(whole, t
     job = SweepJob(blind, tmp_path, Limits())
     job._note_cautions(Worlds(blind, tmp_path, Console(quiet=True)), Round(0, settings, None))
     noted = read_json(tmp_path / "sweep.json")["cautions"]
-    assert noted and all(caution.startswith("regularisation=1e+06: ") for caution in noted)
+    assert noted and all(caution.startswith("regularisation 1e+06: ") for caution in noted)
     assert any("user-blind" in caution for caution in noted)
 
 
