@@ -3,12 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from ialp_jax.learning.critics import one_step_target
 from ialp_jax.learning.experience import Experience, experience_of
 from ialp_jax.learning.optimiser import remaining
 from ialp_jax.learning.replay import Replay
@@ -16,19 +14,15 @@ from ialp_jax.learning.row_losses import window_features
 from ialp_jax.learning.watched import apart, value_scale
 from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Rival, Stage
 from ialp_jax.methods.families import VALUE_BASED
+from ialp_jax.methods.learners.action_values import double_q_goal, exploring_actor, values_at
 from ialp_jax.methods.learners.lagging import LaggingState, ReplayLearner
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
-from ialp_jax.policies.actor import Flag, item_distribution
+from ialp_jax.policies.actor import Flag
 from ialp_jax.policies.actor_critic import Network
-from ialp_jax.policies.catalogue import ItemDistribution, catalogue_distribution
-from ialp_jax.policies.encoders import Recall
-from ialp_jax.policies.fixed import RandomPolicy
 from ialp_jax.ranges import Count, Rate, Share, Weight
 from ialp_jax.serving.sessions import Actor, Transition
-from ialp_jax.serving.shares import draw, user_keys
 from ialp_jax.values import checked
-from ialp_jax.worlds.types import Observation, Situation
 
 
 @struct.dataclass
@@ -64,58 +58,16 @@ class DQNConfig:
     """Turns of every user that are kept for replay."""
 
 
-def values_at(
-    network: Network, params: dict, features: Float[Array, "R h"], items: Int[Array, "R"]
-) -> Float[Array, "R"]:
-    """Q(s, a) = V(s) + <W h, e_a> + b_a at one item per row: the policy head's scores are the action values."""
-    query = network.query(params, features)
-    embeddings, bias = network.catalogue(params)
-    return network.value(params, features) + jnp.sum(query * embeddings[items], axis=1) + bias[items]
-
-
 def q_loss(
     params: dict, target: dict, network: Network, rows: Experience, hyper: DQNHyper
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """Half the squared error to r + gamma (1 - terminated) Q^(s', argmax_a Q(s', a)) (arXiv 1509.06461, eq. 4).
-
-    The best item of s' is that of the learning parameters among those that may be recommended there, its value the
-    lagging copy's. Where nothing is left to recommend, the session is over or about to be cut.
-    """
+    """Half the squared error of Q(s, a) to `double_q_goal` (arXiv 1509.06461, eq. 4)."""
     features = window_features(network, params, rows.window)
     action_value = values_at(network, params, features, rows.action)
-    after = rows.window_after()
-    best = jax.lax.stop_gradient(_best(network, params, after, rows))
-    next_value = values_at(network, target, window_features(network, target, after), best)
-    goal = one_step_target(rows.reward, jax.lax.stop_gradient(next_value), rows.terminated, hyper.discount)
+    goal = double_q_goal(params, target, network, rows, hyper.discount)
     loss = 0.5 * jnp.mean((goal - action_value) ** 2)
     told = value_scale(values_at(network, params, apart(features), rows.action), rows.reward, hyper.discount)
     return loss, {"loss": loss, "action_value": jnp.mean(action_value), **told}
-
-
-def _best(network: Network, params: dict, window: Observation, rows: Experience) -> Int[Array, "R"]:
-    query = network.query(params, window_features(network, params, window))
-    plan = network.head_plan(query.shape[0])
-    after = rows.limits_after()
-    distribution: ItemDistribution = catalogue_distribution(plan, query, *network.catalogue(params), after)
-    best: Int[Array, "R"] = distribution.mode()
-    return best
-
-
-def exploring_actor(network: Network, params: dict, epsilon: Float[Array, ""] | float) -> Actor:
-    """The item of the highest Q, or with probability epsilon any permitted one; keeps the window it acted on."""
-    anything = RandomPolicy(network.module.num_items)
-
-    def act(key: PRNGKeyArray, recall: Any, situation: Situation) -> tuple[Array, Observation]:
-        del recall
-        explore_key, item_key = jax.random.split(key)
-        features = window_features(network, params, situation.observation)
-        best = item_distribution(network, params, Recall(features), situation).mode()
-        users = best.shape[0]
-        uniform = jax.vmap(anything.act)(user_keys(item_key, users), situation)
-        explores = draw(jax.random.uniform, explore_key, (users,)) < epsilon
-        return jnp.where(explores, uniform, best), situation.observation
-
-    return Actor(lambda observation: (), lambda *interaction: (), act)
 
 
 @dataclass(frozen=True)
