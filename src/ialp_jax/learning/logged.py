@@ -53,12 +53,20 @@ class LoggedSessions(RecordedSessions):
         Raises:
             InputError: if the devices cannot share so many.
         """
+        return self.rows(self.numbers(key, batch), num_items)
+
+    def numbers(self, key: PRNGKeyArray, batch: int) -> Int[Array, "B"]:
+        """The numbers of the turns that `sample` draws.
+
+        Raises:
+            InputError: if the devices cannot share so many.
+        """
         if batch % share_count():
             raise InputError(f"{batch} logged turns cannot be divided among {share_count()} devices", column="mesh.user",
                              fix="use fewer devices per run, or a multiple of them as the batch")  # fmt: skip
         sample = partial(jax.random.randint, minval=0, maxval=self.turns.shape[0])
-        numbers = draw(sample, key, (batch // share_count(),))
-        return self.rows(numbers, num_items)
+        numbers: Int[Array, "B"] = draw(sample, key, (batch // share_count(),))
+        return numbers
 
     def _excluded(self, session: Int[Array, "B"], turn: Int[Array, "B"], num_items: int) -> Int[Array, "B E"]:
         """The history at the start and what was recommended before; derived, so that it need not be stored."""

@@ -44,9 +44,19 @@ class Replay:
 
     def sample(self, key: PRNGKeyArray, per_user: int) -> Any:
         """Rows [B x per_user]: so many turns of every user, uniformly among those that are kept, with replacement."""
+        return self.rows(self.slots(key, per_user))
+
+    def slots(self, key: PRNGKeyArray, per_user: int) -> Int[Array, "B n"]:
+        """Where in the rings the turns lie that `sample` draws."""
         users, capacity = self.turns.experience.action.shape
         kept = jnp.minimum(self.added, capacity)
-        slots = draw(partial(jax.random.randint, minval=0, maxval=kept), key, (users, per_user))
+        slots: Int[Array, "B n"] = draw(
+            partial(jax.random.randint, minval=0, maxval=kept), key, (users, per_user)
+        )
+        return slots
+
+    def rows(self, slots: Int[Array, "B n"]) -> Any:
+        """Rows [B x n] of the turns that lie there."""
         chosen = jax.tree.map(
             lambda ring: jax.vmap(lambda one, at: one[at])(ring, slots), self.turns.experience
         )
