@@ -128,8 +128,8 @@ class DiceLearner(OfflineLearner):
             return dice_loss(start, values, params.scalars, ended, hyper, self.config)
 
         gradients, metrics = average(jax.grad(loss, has_aux=True)(run.params))
-        params, state = gradient_step(run.params, run.optimiser, gradients, hyper)
-        return OfflineState(params, run.target, state, key, run.update + 1), metrics
+        params, state, told = gradient_step(run.params, run.optimiser, gradients, hyper)
+        return OfflineState(params, run.target, state, key, run.update + 1), metrics | told
 
     def actor(self, run: OfflineState, hyper: Any, data: Data, greedy: Flag = False) -> Actor:
         """It has no policy yet: that of untrained scores."""
@@ -195,8 +195,8 @@ class ExtractionLearner(OfflineLearner):
             return extract(params, run.target, rows, loss_key)
 
         gradients, metrics = average(jax.grad(loss, has_aux=True)(run.params))
-        params, state = gradient_step(run.params, run.optimiser, gradients, hyper)
-        return OfflineState(params, run.target, state, key, run.update + 1), metrics
+        params, state, told = gradient_step(run.params, run.optimiser, gradients, hyper)
+        return OfflineState(params, run.target, state, key, run.update + 1), metrics | told
 
     def cloning(
         self, params: Policies, fitted: tuple[DiceParams, DiceHyper], rows: Experience, key: PRNGKeyArray

@@ -135,8 +135,8 @@ class ValueLearner(OfflineLearner):
             return error, {"value_loss": error, "value": jnp.mean(value)}
 
         gradients, metrics = average(jax.grad(loss, has_aux=True)(run.params))
-        params, state = gradient_step(run.params, run.optimiser, gradients, hyper)
-        return OfflineState(params, (), state, key, run.update + 1), metrics
+        params, state, told = gradient_step(run.params, run.optimiser, gradients, hyper)
+        return OfflineState(params, (), state, key, run.update + 1), metrics | told
 
 
 @struct.dataclass
@@ -181,8 +181,8 @@ class SHPILearner(OfflineLearner):
         now = jax.tree.map(lambda leaf: leaf[0], rows)
         gradients, more = loss(run.params, now, gain, hyper)
         gradients, metrics = average((gradients, metrics | more))
-        params, state = gradient_step(run.params, run.optimiser, gradients, hyper)
-        return OfflineState(params, held, state, key, run.update + 1), metrics
+        params, state, told = gradient_step(run.params, run.optimiser, gradients, hyper)
+        return OfflineState(params, held, state, key, run.update + 1), metrics | told
 
     def gains(
         self,
