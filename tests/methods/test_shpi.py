@@ -27,6 +27,7 @@ from ialp_jax.methods.named.shpi import (
 )
 
 pytestmark = pytest.mark.usefixtures("batched_keys")
+# At gamma .9 it had .94 and 1.00 of the two worlds' optima; with ratios as published .71 of the second.
 HYPER = SHPIHyper(learning_rate=5e-3, discount=0.5, inverse_temperature=3.0)
 VALUES = ValueLearner(scene(1), OfflineConfig(updates=150, batch=128)), ValueHyper(5e-3, 0.5)
 PASSES = SHPIConfig(updates=450, batch=128, horizon=3, passes=3)

@@ -10,8 +10,9 @@
   Propensities must be exact, so recorded sessions are what it learns from; the offline users' own choices have none.
 * The public code multiplies rewards and the value at the end of the horizon by ratios, that value by its own ratio too:
   `ratios = all`; `all_but_last` leaves that one out. Where V is far above a reward the advantages then say little but how
-  the ratios went, so the default, `errors`, multiplies temporal differences (`short_horizon_gain`). The means are the same as
-  long as no ratio is clipped. At a session's end no decision follows: its ratio is 1.
+  the ratios went (.71 of a small world's optimum at gamma .9, where `errors` had 1.00 of it), so the default, `errors`,
+  multiplies temporal differences (`short_horizon_gain`). The means are the same as long as no ratio is clipped. At a
+  session's end no decision follows: its ratio is 1.
 * V where the turn cap cut a session is the termination bonus; where the user left nothing follows.
 * The oracle of the public code is a regression on costs by Vowpal Wabbit. Ours is advantage-weighted regression, or `scores`:
   the logits are fitted to beta A at logged items, and others stay where they are. DualDICE's term is left out.
