@@ -21,7 +21,7 @@ from ialp_jax.installed import versions
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
-_KINDS = {"kind": str, "fingerprint": str, "config": dict, "parents": dict, "statements": list, "files": dict, "versions": dict,
+_KINDS: dict[str, Any] = {"kind": str, "fingerprint": str, "config": dict | list, "parents": dict, "statements": list, "files": dict, "versions": dict,
           "schema": int, "seal": str}  # fmt: skip
 # What a damaged .npz makes numpy and zipfile raise; an encrypted or an unknown kind of entry is a RuntimeError.
 _UNREADABLE = (ValueError, OSError, EOFError, zipfile.BadZipFile, RuntimeError, KeyError)

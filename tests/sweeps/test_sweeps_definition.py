@@ -5,6 +5,7 @@ from rich.console import Console
 from sweep_jobs import RATES, tiny_sweep
 
 from ialp_jax.artifacts import InputError, write_json
+from ialp_jax.durable import UNFINISHED
 from ialp_jax.sweeps import execute
 from ialp_jax.sweeps.definition import Sweep, load_sweep
 from ialp_jax.sweeps.plan import Limits
@@ -76,9 +77,9 @@ def test_where_a_sweep_begins_what_kills_left_is_removed(tmp_path):
     out.mkdir()
     job(out, tmp_path)._open(QUIET)
     left = [
-        out / ".worlds.x",
-        out / "rounds" / ".0000.json.x",
-        out / "units" / "0000-a2c-0-0" / ".checkpoints.x",
+        out / f".worlds.x{UNFINISHED}",
+        out / "rounds" / f".0000.json.x{UNFINISHED}",
+        out / "units" / "0000-a2c-0-0" / f".checkpoints.x{UNFINISHED}",
     ]
     for folder in left:
         (folder / "half").mkdir(parents=True)

@@ -21,6 +21,7 @@ from ialp_jax import read
 from ialp_jax.artifacts import InputError, read_json, write_json
 from ialp_jax.folders import claimed
 from ialp_jax.report.sweep.inputs import read_sweep
+from ialp_jax.sealed import unseal
 from ialp_jax.study.run import Study
 from ialp_jax.sweeps import run as sweep_run
 from ialp_jax.sweeps.definition import load_sweep
@@ -338,6 +339,7 @@ def test_other_logs_in_the_same_place_are_refused(whole, tmp_path):
     shutil.copytree(whole[0], tmp_path / "out")
     stored = read_json(tmp_path / "out" / "sweep.json")
     write_json(tmp_path / "out" / "sweep.json", stored | {"inputs": {"dataset": "another", "table": None}})
+    unseal(tmp_path / "out")
     with pytest.raises(InputError, match="not those this sweep began with"):
         run_sweep(load_sweep(whole[0]), tmp_path / "out")
     assert results(tmp_path / "out").height == 12
