@@ -8,9 +8,10 @@ from ialp_jax.report.health import StageHealth, Watched, metrics_watched
 from ialp_jax.report.methods import GREY
 
 WIDTH, ROW, AROUND = 10.0, 0.34, 0.75  # inches
+NAMES, COLUMN = 2.6, 1.35  # inches that names and each column need at least
 FILLED = 0.72  # of a row's height, that a line may use
 ROOM = 0.75  # beside a line, for its numbers; a line is 1 long
-LONGEST, LONGEST_TITLE = 34, 18
+LONGEST, LONGEST_TITLE = 34, 14
 BEYOND = 1.6  # times its bound, where a line that left its range is cut
 SOUND_COLOUR, LEFT_COLOUR = "#0072B2", "#D55E00"
 
@@ -20,7 +21,8 @@ def health_figure(stages: tuple[StageHealth, ...]) -> str | None:
     titles = metrics_watched(stages)
     if not titles:
         return None
-    with blank_figure("health", WIDTH, AROUND + ROW * len(stages)) as (figure, done):
+    width = max(WIDTH, NAMES + COLUMN * len(titles))
+    with blank_figure("health", width, AROUND + ROW * len(stages)) as (figure, done):
         panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
         name_rows(panels[0], [fitted(stage.label, LONGEST) for stage in stages])
         for axes, (metric, title) in zip(panels, titles.items(), strict=True):
