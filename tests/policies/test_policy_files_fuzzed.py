@@ -48,7 +48,7 @@ def sealed(folder, **changes):
     path = folder / MANIFEST_NAME
     record = json.loads(path.read_text(encoding="utf-8"))
     record["files"] = {name: hash_file(folder / name) for name in FILES[1:] if (folder / name).is_file()}
-    record |= changes
+    record |= {"seal": ""} | changes
     record["fingerprint"] = fingerprint(KIND, 1, record["config"], record["parents"])
     path.write_text(json.dumps(record), encoding="utf-8")
     return record
