@@ -62,7 +62,7 @@ METRICS = ("initial_reward", "final_reward", "mean_reward", "length", "reward_pe
 LIMIT = 600  # seconds; only met if something hangs
 
 
-PROGRAMS = 120  # 86 on JAX 0.10; of a study of these nine methods in an empty cache: those of the stages, and what prepares and measures
+PROGRAMS = 95  # 86 on JAX 0.10, 88 on 0.12; of a study of these nine methods in an empty cache: those of the stages, and what prepares and measures
 
 
 def begin(place, out, *more, compilations=None):
