@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -97,7 +98,7 @@ def test_damage_of_any_file_is_found_where_it_is_read(whole, tmp_path):
         if name.parts[0] == "units":
             write_tables(sweep, out, rounds)
         elif name.parts[0] == "worlds":
-            read_part(out / "worlds" / name.parts[1], name.relative_to("worlds", name.parts[1]))
+            read_part(out / "worlds" / name.parts[1], name.relative_to(Path("worlds", name.parts[1])))
         elif name.parts[0] == "rounds":
             load_rounds(out)
         else:

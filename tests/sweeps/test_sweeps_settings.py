@@ -253,10 +253,11 @@ def values_of(name):
     if name.split(".")[-1] in ("rating_floor", "distance_threshold"):
         number = st.floats(-1e9, 1e9)
         return st.one_of(number, st.none()) if "None" in text else number
-    share = st.floats(0, 1, exclude_min=True, exclude_max=True)
-    if kind == float | None:
-        return st.one_of(share, st.none())
-    return {bool: st.booleans(), int: st.integers(1, 10**6), float: share}[kind]
+    share, count = st.floats(0, 1, exclude_min=True, exclude_max=True), st.integers(1, 10**6)
+    return {
+        bool: st.booleans(), int: count, float: share,
+        int | None: st.one_of(count, st.none()), float | None: st.one_of(share, st.none()),
+    }[kind]  # fmt: skip
 
 
 NARROW = {"seeds", "k_core", "rank", "iterations", "held_out_fraction", "regularisation", "unobserved_weight"}
@@ -265,6 +266,11 @@ FREE = [
     name for name in fields_of(STEAM)
     if "tuple" not in str(kind_of(STEAM, name)) and name.split(".")[-1] not in NARROW
 ]  # fmt: skip
+
+
+def test_every_kind_of_field_has_values_to_draw():
+    """So that no kind is met for the first time by a lucky draw."""
+    assert all(isinstance(values_of(name), st.SearchStrategy) for name in FREE)
 
 
 @settings(max_examples=25, deadline=None)
