@@ -48,17 +48,16 @@ def allowed(trial, name, value):
 
 def product(trial):
     """What the method's last stage leaves."""
-    stage = trial.stages[-1]
-    return leaves_of(trial.program(stage, [0]).learner.product(trial.alone(stage).run))
+    program, run = trial.bare(trial.stages[-1])
+    return leaves_of(program.learner.product(run))
 
 
 def served(trial):
     """Whom its policy recommends what afterwards, sampled and greedy; nothing where there are no users to serve."""
-    stage = trial.stages[-1]
-    program, trained = trial.program(stage, [0]), trial.alone(stage)
+    program, run = trial.bare(trial.stages[-1])
     if program.data.world is None:
         return {}
-    played = (fresh_sessions(program, trained.run, trial.config, greedy) for greedy in (False, True))
+    played = (fresh_sessions(program, run, trial.config, greedy) for greedy in (False, True))
     return {place: np.asarray(sessions.items) for place, sessions in enumerate(played)}
 
 
