@@ -33,7 +33,7 @@ from ialp_jax.worlds.types import Observation, limits
 pytestmark = pytest.mark.usefixtures("batched_keys")
 HYPER = CalQLHyper(learning_rate=5e-3, discount=0.9, conservatism=0.5, target_rate=0.02)
 REFERENCES = np.array([0.672866, 0.832217, 0.648131, 0.0])
-"""V of M4's behaviour, from related.md."""
+"""V of M4's behaviour."""
 
 
 @lru_cache

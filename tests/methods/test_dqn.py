@@ -8,7 +8,8 @@ from small_optima import ITEMS, NETWORK, OPTIMUM, PAYS, greedy_reward, scene, wo
 from tiny_runs import in_world, tiny_params
 
 from ialp_jax.learning.experience import Experience
-from ialp_jax.methods.named.dqn import DQNConfig, DQNHyper, DQNLearner, exploring_actor, q_loss, values_at
+from ialp_jax.methods.learners.action_values import exploring_actor, q_loss, values_at
+from ialp_jax.methods.named.dqn import DQNConfig, DQNHyper, DQNLearner
 from ialp_jax.worlds.types import Observation, Situation, limits
 
 pytestmark = pytest.mark.usefixtures("batched_keys")

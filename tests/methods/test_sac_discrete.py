@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_optima import OPTIMUM, PAYS, greedy_reward, scene, world_of
-from tabular_network import NETWORK, backed_up, experience, largest, m4_rows, table_params
+from tabular_network import NETWORK, experience, largest, m4_rows, soft_optimum, table_params
 from tiny_runs import tiny_network, tiny_params
 
-from ialp_jax.methods.named.sac_discrete import SACConfig, SACHyper, SACLearner, sac_loss, soft_sums
+from ialp_jax.methods.learners.soft import soft_sums
+from ialp_jax.methods.named.sac_discrete import CRITICS, SACConfig, SACHyper, SACLearner, sac_loss
 from ialp_jax.worlds.types import Observation, limits
 
 pytestmark = pytest.mark.usefixtures("batched_keys")
@@ -29,15 +30,17 @@ def parts(policy, first, second=None, temperature=0.2):
 def test_the_soft_values_golden_number():
     """pi = (.2, .3, .5), Q = (1, 2, 3), alpha = .2."""
     params = parts([[0.2, 0.3, 0.5]] * 4, np.array([[0.5, 1.5, 2.5]] * 4))
-    sums = soft_sums(NETWORK, params["actor"], params, STATE, limits(jnp.zeros((1, 0), jnp.int32)))
+    critics = [params[name] for name in CRITICS]
+    sums = soft_sums(NETWORK, params["actor"], critics, STATE, limits(jnp.zeros((1, 0), jnp.int32)))
     assert float(sums.value(0.2)[0]) == pytest.approx(2.505931, abs=5e-7)
     assert int(sums.items[0]) == 3
 
 
 def test_the_lower_critic_counts_item_by_item_and_excluded_items_do_not():
     params = parts([[0.2, 0.3, 0.5]] * 4, np.array([[1.0, 5.0, 9.0]] * 4), np.array([[4.0, 2.0, 9.0]] * 4))
-    sums = soft_sums(NETWORK, params["actor"], params, STATE, limits(jnp.array([[2]])))
-    assert float(sums.lowest[0]) == pytest.approx(0.4 * 1.5 + 0.6 * 2.5, rel=1e-5)
+    critics = [params[name] for name in CRITICS]
+    sums = soft_sums(NETWORK, params["actor"], critics, STATE, limits(jnp.array([[2]])))
+    assert float(sums.action_value[0]) == pytest.approx(0.4 * 1.5 + 0.6 * 2.5, rel=1e-5)
     assert float(sums.entropy[0]) == pytest.approx(-0.4 * np.log(0.4) - 0.6 * np.log(0.6), rel=1e-5)
     assert int(sums.items[0]) == 2
 
@@ -61,7 +64,7 @@ def test_blocks_of_the_catalogue_sum_to_the_whole_and_so_do_their_slopes():
         return jnp.sum(jnp.exp(log_probs) * (lowest - 0.2 * log_probs))
 
     def blocked(actor):
-        sums = soft_sums(network, actor, {"first": first, "second": second}, window, lists)
+        sums = soft_sums(network, actor, [first, second], window, lists)
         return jnp.sum(sums.value(0.2)), sums.items
 
     (value, counted), slope = jax.jit(jax.value_and_grad(blocked, has_aux=True))(actor)
@@ -74,16 +77,10 @@ def test_blocks_of_the_catalogue_sum_to_the_whole_and_so_do_their_slopes():
 
 @pytest.mark.parametrize("temperature", [0.2, 1.0])
 def test_the_gradient_is_zero_at_the_soft_optimum(temperature):
-    """M4: Q = R + gamma P V with V = alpha log sum exp(Q / alpha), pi = softmax(Q / alpha); but for the temperature's own."""
-    values = np.zeros(4)
-    for _ in range(500):
-        weights = np.exp(backed_up(values) / temperature)
-        values = np.append(
-            temperature * np.log(weights.sum(axis=1))[:3], 0.0
-        )  # what is absorbing pays nothing
-    policy = weights / weights.sum(axis=1, keepdims=True)
-    best = parts(policy, backed_up(values) - 0.5, temperature=temperature)
-    other = parts(policy[:, ::-1], backed_up(values), temperature=temperature)
+    """M4; but for the temperature's own."""
+    values, policy = soft_optimum(temperature)
+    best = parts(policy, values - 0.5, temperature=temperature)
+    other = parts(policy[:, ::-1], values, temperature=temperature)
     hyper = SACHyper(discount=0.9, entropy_share=0.5, effective_items=50.0)
     slope = jax.jit(jax.grad(lambda at, lagging: sac_loss(at, lagging, NETWORK, m4_rows(), hyper)[0]))
     found, elsewhere = slope(best, best), slope(other, best)

@@ -73,6 +73,17 @@ def backed_up(values):
     return REWARDS + 0.9 * TRANSITIONS @ np.asarray(values)
 
 
+def soft_optimum(temperature):
+    """Q = R + gamma P V with V = alpha log sum exp(Q / alpha), and pi = softmax(Q / alpha); [4, 3] each, by iteration."""
+    values = np.zeros(STATES)
+    for _ in range(500):
+        weights = np.exp(backed_up(values) / temperature)
+        values = np.append(
+            temperature * np.log(weights.sum(axis=1))[:LIVING], 0.0
+        )  # what is absorbing pays nothing
+    return backed_up(values), weights / weights.sum(axis=1, keepdims=True)
+
+
 def largest(gradients):
     """The largest entry of a tree of gradients, in size."""
     return max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(gradients))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.learning.experience import Experience
@@ -75,6 +75,20 @@ class LoggedSessions(RecordedSessions):
         earlier = jnp.arange(self.action.shape[1])[None] < turn[:, None]
         before = jnp.where(earlier, self.action[session], num_items)
         return jnp.concatenate([self.window.items[session, 0], before], axis=1)
+
+
+def paid_in_logs(logged: LoggedSessions, numbers: Int[Array, "B"], turns: int) -> Float[Array, "B L"]:
+    """Rewards of the logged turns of these numbers and of the `turns` - 1 that follow them in their sessions."""
+    session, turn = logged.turns[numbers, 0][:, None], logged.turns[numbers, 1][:, None]
+    later = turn + jnp.arange(turns, dtype=jnp.int32)[None]
+    reward = logged.reward[session, jnp.minimum(later, logged.reward.shape[1] - 1)]
+    return jnp.where(later < logged.length[session], reward, 0.0)
+
+
+def discounted(paid: Float[Array, "*s L"], discount: Float[Array, ""] | float) -> Float[Array, "*s"]:
+    """Discounted sums of what was paid in L turns."""
+    powers: Float[Array, "L"] = discount ** jnp.arange(paid.shape[-1], dtype=jnp.float32)
+    return paid @ powers
 
 
 def turns_of(length: Int[np.ndarray, "S"]) -> Int[np.ndarray, "R 2"]:

@@ -3,11 +3,13 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ialp_jax.learning.experience import Experience
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.catalogue import head_statistics
+from ialp_jax.serving.shares import share_count, total
 from ialp_jax.worlds.types import Observation
 
 
@@ -24,6 +26,16 @@ def action_statistics(
     query = network.query(params, features)
     plan = network.loss_plan(query.shape[0])
     return head_statistics(plan, query, *network.catalogue(params), rows.action, rows.limits)
+
+
+def liked_mean(
+    values: Float[Array, "R"], feedback: Float[Array, "R"], liked: Float[Array, ""] | float
+) -> Float[Array, ""]:
+    """Mean of the values over the rows whose feedback is at least `liked`; 0 where there is none."""
+    counted = (feedback >= liked).astype(jnp.float32)
+    # Over all devices' rows; by D, because the loss of D devices is the mean of theirs.
+    count = jnp.maximum(total(jnp.sum(counted)), 1.0) / share_count()
+    return jnp.sum(counted * values) / count
 
 
 def value_and_action_value(

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from ialp_jax.learning.critics import one_step_target
 from ialp_jax.learning.experience import Experience, experience_of
 from ialp_jax.learning.row_losses import window_features
+from ialp_jax.learning.watched import apart, value_scale
 from ialp_jax.methods.base import Data
 from ialp_jax.methods.learners.lagging import LaggingOffline, LaggingOnline, LaggingState, ReplayConfig
 from ialp_jax.methods.learners.offline import OfflineState
@@ -58,6 +59,30 @@ def double_q_goal(
     best = jax.lax.stop_gradient(best_items(network, params, after, rows.limits_after()))
     next_value = values_at(network, target, window_features(network, target, after), best)
     return one_step_target(rows.reward, jax.lax.stop_gradient(next_value), rows.terminated, discount)
+
+
+def double_q_error(
+    params: dict,
+    target: dict,
+    network: Network,
+    features: Float[Array, "R h"],
+    rows: Experience,
+    discount: Float[Array, ""] | float,
+) -> tuple[Float[Array, ""], Float[Array, "R"]]:
+    """mean((y - Q(s, a))^2) / 2 with y of `double_q_goal`, and Q(s, a); `features` are those of the rows' windows."""
+    action_value = values_at(network, params, features, rows.action)
+    goal = double_q_goal(params, target, network, rows, discount)
+    return 0.5 * jnp.mean((goal - action_value) ** 2), action_value
+
+
+def q_loss(
+    params: dict, target: dict, network: Network, rows: Experience, hyper: Any
+) -> tuple[Float[Array, ""], dict[str, Array]]:
+    """Double Q-learning on rows [R]; (`double_q_error`, metrics). `hyper` has `discount`."""
+    features = window_features(network, params, rows.window)
+    loss, action_value = double_q_error(params, target, network, features, rows, hyper.discount)
+    told = value_scale(values_at(network, params, apart(features), rows.action), rows.reward, hyper.discount)
+    return loss, {"loss": loss, "action_value": jnp.mean(action_value), **told}
 
 
 def exploring_actor(network: Network, params: dict, epsilon: Float[Array, ""] | float) -> Actor:

@@ -2,7 +2,7 @@
 
 The paper's formula is not available to us; two readings are built, the mixture (`named/a_ialp_ap_mixture.py`) and the value
 choice (`named/a_ialp_ap_value.py`). The executed item comes from the combination, so the online policy learns off-policy,
-by the clipped ratio pi_on / pi~.
+by the clipped ratio pi_on / pi~. Policy Expansion itself (`named/pex.py`) shares the choice by value with the second.
 """
 
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.losses import actor_critic_loss
@@ -27,12 +27,13 @@ from ialp_jax.methods.learners.feedback import (
     fit_feedback,
 )
 from ialp_jax.methods.learners.serving import ServingLearner, learning_key
+from ialp_jax.policies.actor import Flag
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.catalogue import HeadStatistics
 from ialp_jax.policies.encoders import Recall
 from ialp_jax.serving.rollout import Served, Serving
 from ialp_jax.serving.sessions import Actor
-from ialp_jax.serving.shares import average
+from ialp_jax.serving.shares import average, draw
 
 
 @struct.dataclass
@@ -96,6 +97,21 @@ def error_difference(
     by_online = network.feedback(online, recall.online.features, item[:, None])[:, 0]
     difference: Float[Array, "B"] = (by_online - feedback) ** 2 - (by_pretrained - feedback) ** 2
     return jax.lax.stop_gradient(difference)
+
+
+def chosen_by_value(
+    key: PRNGKeyArray,
+    offers: tuple[Int[Array, "B"], Int[Array, "B"]],
+    scores: tuple[Float[Array, "B"], Float[Array, "B"]],
+    greedy: Flag,
+) -> tuple[Int[Array, "B"], Float[Array, "B"]]:
+    """One of two offers each, and the probability of the first: softmax of their scores (arXiv 2302.00935).
+
+    Where greedy, the one of the higher score, and the second of equals.
+    """
+    preference = jax.nn.sigmoid(scores[0] - scores[1])
+    level = jnp.where(greedy, 0.5, draw(jax.random.uniform, key, preference.shape))
+    return jnp.where(level < preference, *offers), preference
 
 
 class Stepped(NamedTuple):

@@ -98,6 +98,19 @@ class ReplayConfig:
     """Turns of every user that are kept for replay."""
 
 
+@dataclass(frozen=True)
+@checked
+class MemoryConfig:
+    """What decides the program of a learner that replays its own turns and nothing else."""
+
+    gradient_steps: Count = 4
+    """Gradient steps after every rollout."""
+    rows: Count = 4
+    """Replayed turns of every user in each of them."""
+    kept_turns: Count = 512
+    """Turns of every user that are kept for replay."""
+
+
 @struct.dataclass
 class LaggingState:
     """Everything that changes while users are served."""
@@ -115,18 +128,26 @@ class ReplayLearner(ServingLearner, LaggingLoss):
     """Serves users, keeps what it did, and takes gradient steps on what is kept.
 
     Attributes:
-        config: has `gradient_steps` after every rollout and `kept_turns` of every user.
+        config: has `gradient_steps` after every rollout and `kept_turns` of every user; `rows` where it learns from its own
+            turns alone.
     """
 
     config: Any = None
 
     def experience(self, transitions: Transition) -> Experience:
-        """What is kept of a rollout."""
-        raise NotImplementedError
+        """What is kept of a rollout: here of one by `window_actor`, with the probabilities it drew by."""
+        extras: Any = transitions.extras
+        return experience_of(transitions, extras.window, extras.statistics.log_prob)
 
     def drawn(self, key: PRNGKeyArray, replay: Replay, data: Data) -> tuple[Experience, PRNGKeyArray]:
-        """Rows of one gradient step, and the key of its loss."""
-        raise NotImplementedError
+        """Rows of one gradient step, and the key of its loss: here replayed turns, for a loss that draws nothing."""
+        del data
+        return replay.sample(key, self.config.rows), key
+
+    def told(self, transitions: Transition) -> dict[str, Array]:
+        """Metrics of a rollout beside its reward: here none."""
+        del transitions
+        return {}
 
     def actor(self, run: LaggingState, hyper: Any, data: Data, greedy: Flag = False) -> Actor:
         """The policy that serves."""
@@ -153,14 +174,31 @@ class ReplayLearner(ServingLearner, LaggingLoss):
         parts, metrics = jax.lax.scan(step, (run.params, run.target, run.optimiser), keys)
         metrics = {name: jnp.mean(values) for name, values in metrics.items()}
         metrics["reward"] = average(jnp.mean(served.transitions.reward))
-        return LaggingState(*parts, served.serving, replay, learn_key), metrics
+        metrics |= average(self.told(served.transitions))
+        params, target, state = parts
+        return run.replace(  # type: ignore[attr-defined]
+            params=params, target=target, optimiser=state, serving=served.serving, replay=replay, learn_key=learn_key
+        ), metrics  # fmt: skip
 
 
 @dataclass(frozen=True)
-class LaggingOnline(ReplayLearner):
-    """Serves users by the policy, and goes on learning from them and from the logs."""
+class MixedReplayLearner(ReplayLearner):
+    """One whose every gradient step reads logged turns beside its own."""
 
     config: ReplayConfig = ReplayConfig()
+
+    def drawn(self, key: PRNGKeyArray, replay: Replay, data: Data) -> tuple[Experience, PRNGKeyArray]:
+        """Replayed and logged turns, and the key of the loss."""
+        assert data.logged is not None
+        online_key, logged_key, loss_key = jax.random.split(key, 3)
+        online = replay.sample(online_key, self.config.online_rows)
+        offline = data.logged.sample(logged_key, self.config.logged_rows, self.scene.num_items)
+        return joined(online, offline), loss_key
+
+
+@dataclass(frozen=True)
+class LaggingOnline(MixedReplayLearner):
+    """Serves users by the policy, and goes on learning from them and from the logs."""
 
     def init(
         self, key: PRNGKeyArray, hyper: Any, data: Data, start: tuple[tuple[dict, dict]]
@@ -169,19 +207,6 @@ class LaggingOnline(ReplayLearner):
         del hyper
         ((params, target),) = start
         return self.begin(key, params, target, window_actor(self.scene.network, params), data)
-
-    def experience(self, transitions: Transition) -> Experience:
-        """With the probabilities it drew by."""
-        extras: Any = transitions.extras
-        return experience_of(transitions, extras.window, extras.statistics.log_prob)
-
-    def drawn(self, key: PRNGKeyArray, replay: Replay, data: Data) -> tuple[Experience, PRNGKeyArray]:
-        """Replayed and logged turns."""
-        assert data.logged is not None
-        online_key, logged_key, loss_key = jax.random.split(key, 3)
-        online = replay.sample(online_key, self.config.online_rows)
-        offline = data.logged.sample(logged_key, self.config.logged_rows, self.scene.num_items)
-        return joined(online, offline), loss_key
 
     def actor(self, run: LaggingState, hyper: Any, data: Data, greedy: Flag = False) -> Actor:
         """The policy as it stands, on the window."""

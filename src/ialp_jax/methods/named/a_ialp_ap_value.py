@@ -16,7 +16,13 @@ from ialp_jax.learning.hyper import ActorCriticHyper
 from ialp_jax.learning.optimiser import optimiser
 from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Recipes, Rival, Stage, online_needs
 from ialp_jax.methods.families import PREFERENCES
-from ialp_jax.methods.learners.combination import Choice, begin_pair_feedback, off_policy_step, pair_actor
+from ialp_jax.methods.learners.combination import (
+    Choice,
+    begin_pair_feedback,
+    chosen_by_value,
+    off_policy_step,
+    pair_actor,
+)
 from ialp_jax.methods.learners.feedback import NO_FEEDBACK, FeedbackConfig, FeedbackState, gradient_alone
 from ialp_jax.methods.learners.serving import ServingLearner
 from ialp_jax.methods.options import Flat
@@ -26,7 +32,6 @@ from ialp_jax.policies.catalogue import ItemDistribution
 from ialp_jax.ranges import PositiveShare, Weight
 from ialp_jax.serving.rollout import Serving
 from ialp_jax.serving.sessions import Actor
-from ialp_jax.serving.shares import draw
 from ialp_jax.values import checked
 
 
@@ -176,9 +181,8 @@ def choose_by_value(  # type: ignore[no-untyped-def]
     offer_on, rival_on = online.sample(seed=second_key, sample_shape=(2,))
     offer_pre = greedy_or(greedy, pretrained.mode, offer_pre)
     offer_on = greedy_or(greedy, online.mode, offer_on)
-    preference = jax.nn.sigmoid(score(offer_pre) - score(offer_on))
-    level = jnp.where(greedy, 0.5, draw(jax.random.uniform, choice_key, preference.shape))
-    item = jnp.where(level < preference, offer_pre, offer_on)
+    offers = (offer_pre, offer_on)
+    item, _ = chosen_by_value(choice_key, offers, (score(offer_pre), score(offer_on)), greedy)
     rivals = (rival_pre, rival_on)
     first, second, value = pretrained.log_prob(item), online.statistics(item), score(item)
     by_pretrained = first + jax.nn.log_sigmoid(value - score(rivals[1]))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ialp_jax.learning.experience import Experience
 from ialp_jax.learning.optimiser import gradient_step, optimiser
-from ialp_jax.learning.row_losses import action_statistics, window_features
+from ialp_jax.learning.row_losses import action_statistics, liked_mean, window_features
 from ialp_jax.marks import Since
 from ialp_jax.methods.base import UNTRAINED, Budget, Card, Common, Data, Rival, Stage, online_needs
 from ialp_jax.methods.families import OFFLINE
@@ -20,7 +20,7 @@ from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.ranges import Rate, Share
-from ialp_jax.serving.shares import average, share_count, total
+from ialp_jax.serving.shares import average
 from ialp_jax.values import checked
 
 
@@ -44,9 +44,7 @@ def cloning_loss(
         network, params, window_features(network, params, rows.window), rows
     )
     imitated = (rows.feedback >= liked).astype(jnp.float32)
-    # Over all devices' rows; by D, because the loss of D devices is the mean of theirs.
-    count = jnp.maximum(total(jnp.sum(imitated)), 1.0) / share_count()
-    loss = -jnp.sum(imitated * log_prob) / count
+    loss = -liked_mean(log_prob, rows.feedback, liked)
     return loss, {"loss": loss, "entropy": jnp.mean(entropy), "imitated": jnp.mean(imitated)}
 
 

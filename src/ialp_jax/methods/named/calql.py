@@ -9,7 +9,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ialp_jax.learning.experience import Experience, joined
-from ialp_jax.learning.logged import LoggedSessions
+from ialp_jax.learning.logged import discounted, paid_in_logs
 from ialp_jax.learning.replay import Replay
 from ialp_jax.learning.row_losses import window_features
 from ialp_jax.methods.base import Card, Common, Data, Rival, Stage
@@ -18,8 +18,7 @@ from ialp_jax.methods.learners.action_values import (
     ExploringReplayConfig,
     GreedyOffline,
     GreedyOnline,
-    double_q_goal,
-    values_at,
+    double_q_error,
 )
 from ialp_jax.methods.learners.lagging import LaggingLoss, stages_from_logs
 from ialp_jax.methods.learners.offline import OfflineConfig
@@ -75,21 +74,12 @@ class FollowedTurn(Experience):
     def returns(self, discount: Float[Array, ""] | float) -> Float[Array, "*s"]:
         """V_ref: the discounted sum of what was paid. A session that was cut or goes on is worth no less, if no reward is
         negative."""
-        powers: Float[Array, "L"] = discount ** jnp.arange(self.paid.shape[-1], dtype=jnp.float32)
-        return self.paid @ powers
+        return discounted(self.paid, discount)
 
 
 def followed(rows: Experience, paid: Float[Array, "*s L"]) -> FollowedTurn:
     """The rows with what was paid from each on."""
     return FollowedTurn(**{one.name: getattr(rows, one.name) for one in fields(Experience)}, paid=paid)
-
-
-def paid_in_logs(logged: LoggedSessions, numbers: Int[Array, "B"], turns: int) -> Float[Array, "B L"]:
-    """Rewards of the logged turns of these numbers and of the `turns` - 1 that follow them in their sessions."""
-    session, turn = logged.turns[numbers, 0][:, None], logged.turns[numbers, 1][:, None]
-    later = turn + jnp.arange(turns, dtype=jnp.int32)[None]
-    reward = logged.reward[session, jnp.minimum(later, logged.reward.shape[1] - 1)]
-    return jnp.where(later < logged.length[session], reward, 0.0)
 
 
 def paid_in_replay(replay: Replay, slots: Int[Array, "B n"], turns: int) -> Float[Array, "B*n L"]:
@@ -145,11 +135,9 @@ def calql_loss(
     with y of `double_q_goal` and V_ref the return of the row's own session from there on. With V_ref below all Q it is CQL.
     """
     features = window_features(network, params, rows.window)
-    action_value = values_at(network, params, features, rows.action)
-    goal = double_q_goal(params, target, network, rows, hyper.discount)
+    error, action_value = double_q_error(params, target, network, features, rows, hyper.discount)
     reference = rows.returns(hyper.discount)
     penalty = jnp.mean(calibrated_penalty(network, params, features, rows, reference))
-    error = 0.5 * jnp.mean((goal - action_value) ** 2)
     metrics = {
         "action_value_loss": error,
         "penalty": penalty,

@@ -15,8 +15,7 @@ from ialp_jax.methods.learners.action_values import (
     ExploringReplayConfig,
     GreedyOffline,
     GreedyOnline,
-    double_q_goal,
-    values_at,
+    double_q_error,
 )
 from ialp_jax.methods.learners.lagging import LaggingLoss, stages_from_logs
 from ialp_jax.methods.learners.offline import OfflineConfig
@@ -54,10 +53,9 @@ def cql_loss(
     tiles over what may be recommended. So it also clones: where rewards are far below alpha, little else is left.
     """
     features = window_features(network, params, rows.window)
-    action_value = values_at(network, params, features, rows.action)
-    goal = double_q_goal(params, target, network, rows, hyper.discount)
+    error, action_value = double_q_error(params, target, network, features, rows, hyper.discount)
     log_prob, entropy = action_statistics(network, params, features, rows)
-    error, penalty = 0.5 * jnp.mean((goal - action_value) ** 2), -jnp.mean(log_prob)
+    penalty = -jnp.mean(log_prob)
     metrics = {
         "action_value_loss": error,
         "penalty": penalty,

@@ -9,13 +9,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ialp_jax.learning.experience import Experience, experience_of
 from ialp_jax.learning.optimiser import remaining
-from ialp_jax.learning.replay import Replay
-from ialp_jax.learning.row_losses import window_features
-from ialp_jax.learning.watched import apart, value_scale
 from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Rival, Stage
 from ialp_jax.methods.families import VALUE_BASED
-from ialp_jax.methods.learners.action_values import double_q_goal, exploring_actor, values_at
-from ialp_jax.methods.learners.lagging import LaggingState, ReplayLearner
+from ialp_jax.methods.learners.action_values import exploring_actor, q_loss
+from ialp_jax.methods.learners.lagging import LaggingState, MemoryConfig, ReplayLearner
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 from ialp_jax.policies.actor import Flag
@@ -47,27 +44,11 @@ class DQNHyper:
 
 @dataclass(frozen=True)
 @checked
-class DQNConfig:
+class DQNConfig(MemoryConfig):
     """What decides the program."""
 
     gradient_steps: Count = 8
     """Gradient steps after every rollout."""
-    rows: Count = 4
-    """Replayed turns of every user in each of them."""
-    kept_turns: Count = 512
-    """Turns of every user that are kept for replay."""
-
-
-def q_loss(
-    params: dict, target: dict, network: Network, rows: Experience, hyper: DQNHyper
-) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """Half the squared error of Q(s, a) to `double_q_goal` (arXiv 1509.06461, eq. 4)."""
-    features = window_features(network, params, rows.window)
-    action_value = values_at(network, params, features, rows.action)
-    goal = double_q_goal(params, target, network, rows, hyper.discount)
-    loss = 0.5 * jnp.mean((goal - action_value) ** 2)
-    told = value_scale(values_at(network, params, apart(features), rows.action), rows.reward, hyper.discount)
-    return loss, {"loss": loss, "action_value": jnp.mean(action_value), **told}
 
 
 @dataclass(frozen=True)
@@ -86,15 +67,10 @@ class DQNLearner(ReplayLearner):
         """Without propensities, which nothing here reads."""
         return experience_of(transitions, transitions.extras, jnp.zeros(transitions.reward.shape))
 
-    def drawn(self, key: PRNGKeyArray, replay: Replay, data: Data) -> tuple[Experience, PRNGKeyArray]:
-        """Replayed turns; the loss draws nothing."""
-        del data
-        return replay.sample(key, self.config.rows), key
-
     def loss(
         self, params: dict, target: dict, network: Network, rows: Experience, hyper: Any, key: PRNGKeyArray
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
-        """`q_loss`."""
+        """`q_loss` (arXiv 1509.06461, eq. 4)."""
         del key
         return q_loss(params, target, network, rows, hyper)
 

@@ -3,15 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-import jax
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ialp_jax.learning.critics import advantage_weight, expectile_loss, one_step_target
 from ialp_jax.learning.experience import Experience
-from ialp_jax.learning.row_losses import action_statistics, value_and_action_value, window_features
-from ialp_jax.learning.watched import apart, value_scale
+from ialp_jax.learning.implicit import implicit_regressions
+from ialp_jax.learning.row_losses import action_statistics
 from ialp_jax.methods.base import Card, Common, Rival, Stage
 from ialp_jax.methods.families import OFFLINE
 from ialp_jax.methods.learners.lagging import (
@@ -52,32 +50,12 @@ def iql_loss(
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
     """The three regressions of IQL (arXiv 2110.06169, eq. 5 to 7) on rows [R]; (loss, metrics).
 
-        L_V = mean(L2_tau(Q^(s, a) - V(s)))    L_Q = mean((r + gamma (1 - terminated) V(s') - Q(s, a))^2) / 2
-        L_pi = -mean(min(exp(beta (Q^(s, a) - V(s))), 100) log pi(a|s))
-
-    with Q^ of the lagging copy. No sum over the catalogue enters the values.
+    `implicit_regressions` of V and Q, and L_pi = -mean(min(exp(beta (Q^(s, a) - V(s))), 100) log pi(a|s)).
     """
-    features = window_features(network, params, rows.window)
-    value, action_value = value_and_action_value(network, params, features, rows.action)
-    lagging = network.action_value(target, window_features(network, target, rows.window), rows.action)
-    next_value = network.value(params, window_features(network, params, rows.window_after()))
-    lagging, next_value = jax.lax.stop_gradient((lagging, next_value))
-    goal = one_step_target(rows.reward, next_value, rows.terminated, hyper.discount)
-    advantage = jax.lax.stop_gradient(lagging - value)
-    log_prob, entropy = action_statistics(network, params, features, rows)
-    weight = advantage_weight(advantage, hyper.inverse_temperature)
-    losses = {
-        "value_loss": jnp.mean(expectile_loss(lagging - value, hyper.expectile)),
-        "action_value_loss": 0.5 * jnp.mean((goal - action_value) ** 2),
-        "policy_loss": -jnp.mean(weight * log_prob),
-    }
-    metrics = {
-        **losses,
-        "value": jnp.mean(value),
-        "weight_of_imitation": jnp.mean(weight),
-        "entropy": jnp.mean(entropy),
-        **value_scale(network.value(params, apart(features)), rows.reward, hyper.discount),
-    }
+    fitted = implicit_regressions(params, target, network, rows, hyper)
+    log_prob, entropy = action_statistics(network, params, fitted.features, rows)
+    losses = {**fitted.losses, "policy_loss": -jnp.mean(fitted.weight * log_prob)}
+    metrics = {**losses, **fitted.told, "entropy": jnp.mean(entropy)}
     return sum(losses.values(), jnp.float32(0.0)), metrics
 
 

@@ -1,36 +1,24 @@
 """Soft Actor-Critic over the catalogue: two critics, a policy of a wanted entropy, replay of windows; learns online."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
-import jax
-import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from ialp_jax.learning.critics import one_step_target
-from ialp_jax.learning.experience import Experience, experience_of
-from ialp_jax.learning.replay import Replay
-from ialp_jax.learning.row_losses import window_features
-from ialp_jax.methods.base import UNTRAINED, Card, Common, Data, Rival, Stage
+from ialp_jax.learning.experience import Experience
+from ialp_jax.methods.base import UNTRAINED, Card, Common, Rival, Stage
 from ialp_jax.methods.families import ACTOR_CRITIC
-from ialp_jax.methods.learners.action_values import values_at
-from ialp_jax.methods.learners.lagging import LaggingState, ReplayLearner
+from ialp_jax.methods.learners.lagging import MemoryConfig
+from ialp_jax.methods.learners.soft import SoftLearner, soft_losses, soft_sums
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
-from ialp_jax.policies.actor import Flag
 from ialp_jax.policies.actor_critic import Network
-from ialp_jax.policies.catalogue import catalogue_distribution
-from ialp_jax.policies.window import window_actor
-from ialp_jax.ranges import Count, Rate, Share, at_least
-from ialp_jax.serving.sessions import Actor, Transition
+from ialp_jax.ranges import Rate, Share, at_least
 from ialp_jax.values import checked
-from ialp_jax.worlds.types import Limits, Observation
 
 CRITICS = ("first", "second")
-"""Names of the critics among the parameters; "actor" and "log_temperature" stand beside them."""
-LEAST = -1e20
-"""Log-probabilities below it are those of items that may not be recommended."""
+"""Names of the critics among the parameters."""
 
 
 @struct.dataclass
@@ -55,150 +43,40 @@ class SACHyper:
 
 @dataclass(frozen=True)
 @checked
-class SACConfig:
+class SACConfig(MemoryConfig):
     """What decides the program."""
-
-    gradient_steps: Count = 4
-    """Gradient steps after every rollout."""
-    rows: Count = 4
-    """Replayed turns of every user in each of them."""
-    kept_turns: Count = 512
-    """Turns of every user that are kept for replay."""
-
-
-@struct.dataclass
-class SoftSums:
-    """Sums over what may be recommended, for R rows.
-
-    Attributes:
-        lowest: sum of pi(a) min(Q1(a), Q2(a)).
-        entropy: of pi, in nats.
-        items: how many may be recommended.
-    """
-
-    lowest: Float[Array, "R"]
-    entropy: Float[Array, "R"]
-    items: Int[Array, "R"]
-
-    def value(self, temperature: Float[Array, ""] | float) -> Float[Array, "R"]:
-        """Soft V = sum of pi (min Q - alpha log pi)."""
-        return self.lowest + temperature * self.entropy
-
-
-def soft_sums(network: Network, actor: dict, critics: dict, window: Observation, limits: Limits) -> SoftSums:
-    """The sums in blocks of the catalogue, forward and backward; gradients flow to the actor alone.
-
-    Args:
-        network: of the actor and of each critic, which share no parameters.
-        actor: parameters whose policy head is pi.
-        critics: parameters of `CRITICS`, whose policy heads are Q (`values_at`).
-        window: windows [R, H].
-        limits: what may be recommended, [R] rows.
-    """
-    critics = jax.lax.stop_gradient({name: critics[name] for name in CRITICS})
-    query = network.query(actor, window_features(network, actor, window))
-    plan = replace(network.loss_plan(query.shape[0]), implementation="blocked")
-    policy = catalogue_distribution(plan, query, *network.catalogue(actor), limits)
-    features = {name: window_features(network, one, window) for name, one in critics.items()}
-    queries = {name: network.query(one, features[name]) for name, one in critics.items()}
-    values = {name: network.value(one, features[name]) for name, one in critics.items()}
-
-    @jax.checkpoint
-    def of_block(block: Int[Array, ""]) -> tuple[Array, Array]:
-        ids, log_probs = policy.log_probs(block)
-
-        def scores(name: str) -> Float[Array, "R M"]:
-            items, bias = network.catalogue(critics[name])
-            return values[name][:, None] + queries[name] @ items[ids].T + bias[ids][None]
-
-        lowest = jnp.minimum(*(scores(name) for name in CRITICS))
-        counted = jnp.sum(log_probs > LEAST, axis=1, dtype=jnp.int32)
-        return jnp.sum(jnp.exp(log_probs) * lowest, axis=1), counted
-
-    lowest, items = jax.lax.map(of_block, jnp.arange(policy.blocks, dtype=jnp.int32))
-    return SoftSums(jnp.sum(lowest, axis=0), policy.entropy(), jnp.sum(items, axis=0))
 
 
 def sac_loss(
     params: dict, target: dict, network: Network, rows: Experience, hyper: SACHyper
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """The losses of discrete SAC (Christodoulou 2019, arXiv 1910.07207, eq. 10 to 12) on rows [R]; (loss, metrics).
+    """Discrete SAC's (Christodoulou 2019, arXiv 1910.07207, eq. 10 to 12) `soft_losses` on rows [R]; (loss, metrics).
 
-        y = r + gamma (1 - terminated) sum_b pi(b|s') (min Q^(s', b) - alpha log pi(b|s'))
-        L_Q = mean((y - Q1(s, a))^2 + (y - Q2(s, a))^2) / 2
-        L_pi = mean(sum_b pi(b|s) (alpha log pi(b|s) - min Q(s, b)))
-        L_alpha = alpha mean(H(pi(.|s)) - c log min(K, items that may be recommended))
-
-    with Q^ of the lagging copies. The sums are exact.
+    Q is the lower of the two critics, item by item, for the goal and for the policy.
     """
-    temperature = jnp.exp(params["log_temperature"])
-    held = jax.lax.stop_gradient(temperature)
-    after = soft_sums(network, params["actor"], target, rows.window_after(), rows.limits_after())
-    next_value = jax.lax.stop_gradient(after.value(held))
-    goal = one_step_target(rows.reward, next_value, rows.terminated, hyper.discount)
-    first, second = (
-        values_at(network, params[name], window_features(network, params[name], rows.window), rows.action)
-        for name in CRITICS
-    )
-    now = soft_sums(network, params["actor"], params, rows.window, rows.limits)
-    most = jnp.minimum(hyper.effective_items, jnp.maximum(now.items, 1).astype(jnp.float32))
-    surplus = jax.lax.stop_gradient(now.entropy) - hyper.entropy_share * jnp.log(most)
-    losses = {
-        "action_value_loss": 0.5 * jnp.mean((goal - first) ** 2 + (goal - second) ** 2),
-        "policy_loss": -jnp.mean(now.value(held)),
-        "temperature_loss": temperature * jnp.mean(surplus),
-    }
-    metrics = {
-        **losses,
-        "action_value": jnp.mean(first),
-        "entropy": jnp.mean(now.entropy),
-        "temperature": held,
-    }
-    return sum(losses.values(), jnp.float32(0.0)), metrics
+    now, later = ([params_of[name] for name in CRITICS] for params_of in (params, target))
+    after = soft_sums(network, params["actor"], later, rows.window_after(), rows.limits_after())
+    sums = soft_sums(network, params["actor"], now, rows.window, rows.limits)
+    return soft_losses(params, now, network, rows, hyper, sums, after)
 
 
 @dataclass(frozen=True)
-class SACLearner(ReplayLearner):
+class SACLearner(SoftLearner):
     """Serves users by its policy and learns from what it remembers of them."""
 
     config: SACConfig = SACConfig()
 
-    def init(self, key: PRNGKeyArray, hyper: SACHyper, data: Data, start: tuple[dict]) -> LaggingState:
-        """Opens B sessions with an empty memory; the critics start apart, but for the items' embeddings."""
-        (actor,) = start
-        width = data.users_world.initial_items.shape[1]
-        keys = jax.random.split(jax.random.fold_in(key, 2), len(CRITICS))
-        params = {"actor": actor, "log_temperature": jnp.log(jnp.float32(hyper.temperature))}
-        for name, one in zip(CRITICS, keys, strict=True):
-            params[name] = {**self.scene.network.init(one, width), "items": actor["items"]}
-        return self.begin(key, params, params, window_actor(self.scene.network, actor), data)
-
-    def experience(self, transitions: Transition) -> Experience:
-        """With the probabilities it drew by."""
-        extras: Any = transitions.extras
-        return experience_of(transitions, extras.window, extras.statistics.log_prob)
-
-    def drawn(self, key: PRNGKeyArray, replay: Replay, data: Data) -> tuple[Experience, PRNGKeyArray]:
-        """Replayed turns; the loss draws nothing."""
-        del data
-        return replay.sample(key, self.config.rows), key
+    @property
+    def critics(self) -> tuple[str, ...]:
+        """Two."""
+        return CRITICS
 
     def loss(
         self, params: dict, target: dict, network: Network, rows: Experience, hyper: Any, key: PRNGKeyArray
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
-        """`sac_loss`."""
+        """`sac_loss`, which draws nothing."""
         del key
         return sac_loss(params, target, network, rows, hyper)
-
-    def actor(self, run: LaggingState, hyper: Any, data: Data, greedy: Flag = False) -> Actor:
-        """Samples from its policy, or takes the mode."""
-        del hyper, data
-        return window_actor(self.scene.network, run.params["actor"], greedy)
-
-    def product(self, run: LaggingState) -> dict:
-        """Its policy's parameters."""
-        actor: dict = run.params["actor"]
-        return actor
 
 
 @register("sac_discrete")
