@@ -1,5 +1,6 @@
 """Lists the methods, or shows one: its options, stages, needs and where it is from."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -63,22 +64,41 @@ def _section(entry: "Registered") -> list[str]:
     from ialp_jax.study.stages import stages_of
 
     config, card = StudyConfig(methods=(entry.name,)), entry.card
-    stages = " -> ".join(
-        f"{stage.name} ({', '.join(sorted(need.label for need in stage.needs))})"
-        for stage in stages_of(entry, config)
-    )
+    stages = " -> ".join(_stage(stage, config) for stage in stages_of(entry, config))
     source = f" From {card.paper}." if card.paper else ""
     lines = [
         f"### `{entry.name}`{' *' if card.default else ''}: {card.title}",
         "",
-        f"{card.meaning[0].upper()}{card.meaning[1:]}.{source} Stages and what they read: {stages}.",
+        f"{card.meaning[0].upper()}{card.meaning[1:]}.{source} File: `{_file(entry)}`. Stages and what they read: {stages}.",
         "",
+        *_description(entry),
     ]
     own = f"--methods.{entry.name.replace('_', '-')}."
     options = [
         f"`{option.split('.', 2)[2]}` {value}" for option, value in _options(config) if option.startswith(own)
     ]
     return [*lines, ", ".join(options), ""] if options else lines
+
+
+def _stage(stage: Any, config: Any) -> str:
+    """Its name, what it reads, and its updates where they are its own; else the study's stream gives their number."""
+    from ialp_jax.methods.base import Budget
+    from ialp_jax.study.stages import learner_of
+
+    read = sorted(need.label for need in stage.needs)
+    own = [f"{learner_of(stage, 1, config).updates:,} updates"] if stage.budget is Budget.NONE else []
+    return f"{stage.name} ({', '.join(read + own)})"
+
+
+def _file(entry: "Registered") -> str:
+    """Where the method is, from the package's folder."""
+    return entry.options.__module__.replace(".", "/") + ".py"
+
+
+def _description(entry: "Registered") -> list[str]:
+    """What its class says: what it is, and what was decided where sources are silent; a line per paragraph."""
+    paragraphs = (inspect.getdoc(entry.options) or "").split("\n\n")
+    return [line for text in paragraphs for line in (" ".join(text.split()), "")]
 
 
 def _options(config: Any) -> list[tuple[str, str]]:
@@ -128,7 +148,8 @@ def _show(reference: str, console: Console) -> None:
 
     entry, config = get(reference), StudyConfig(methods=(reference,))
     console.print(f"[bold]{entry.name}[/bold]: {escape(entry.card.meaning)}", highlight=False)
-    console.print(escape((entry.options.__doc__ or "").strip()), highlight=False)
+    for line in _description(entry):
+        console.print(escape(line), highlight=False)
     if entry.card.paper:
         console.print(f"from {escape(entry.card.paper)}", highlight=False)
     stages = Table(
