@@ -109,6 +109,10 @@ FAULTS = {
         [("@struct.dataclass\nclass Means", COUNTED[0]), ("run.paid + paid", COUNTED[1])],
         "test_runs_side_by_side_equal_single_ones", "running_means: a run beside others, .* differs .*paid",
     ),
+    "each device counts its own users": (
+        [("paid = total((", "paid = ((")], "test_devices_that_share_its_users_change_nothing",
+        r"running_means: what two devices that share its users leave differs .*product\.1",
+    ),
     "one seed for all": (
         [("self.open(key, ", "self.open(jax.random.key(0), ")], "test_different_seeds_differ", "runs of two seeds are the same",
     ),

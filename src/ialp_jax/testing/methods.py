@@ -99,6 +99,24 @@ class MethodTests:
                 f"{stage.name}: a run beside others, with numbers of its own, differs from the same run alone in {names}"
             )
 
+    def test_devices_that_share_its_users_change_nothing(self) -> None:
+        """Two devices, each with half of the users and of the logged turns, leave what one leaves.
+
+        But for learners that say of themselves that they draw by row (`LaggingLoss.draws_by_row`), while they serve.
+        """
+        if jax.device_count() < 2:
+            pytest.skip("there is one device: update JAX's jax_num_cpu_devices to 2 before it starts")
+        for stage in self.trial.own_stages:
+            learner = self.trial.program(stage, [0]).learner
+            if stage in self._serving() and getattr(learner, "draws_by_row", False):
+                continue
+            product = jax.vmap(learner.product)
+            runs = self.trial.alone(stage), self.trial.shared(stage, devices=2)
+            one, two = ({"product": product(trained.run), "metrics": trained.metrics} for trained in runs)
+            assert not (names := apart(one, two, 1e-3, 1e-4)), (
+                f"{stage.name}: what two devices that share its users leave differs from what one leaves in {names}"
+            )
+
     def test_every_swept_number_changes_something(self) -> None:
         """Another value of an option that is a number changes what its stage leaves or serves."""
         for stage in self.trial.own_stages:

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array
 from rich.console import Console
 
@@ -23,6 +24,7 @@ from ialp_jax.study.stages import Program, Runs, own_numbers, program_of, stage_
 from ialp_jax.testing.tiny import FEW_ITEMS, SMALL, paying_inputs, small_inputs, tiny_config
 from ialp_jax.training.checkpoint import CheckpointStore
 from ialp_jax.training.loop import Trained, train
+from ialp_jax.training.mesh import MeshConfig, make_mesh
 from ialp_jax.training.progress import step_bar
 
 _TRAINED: dict[tuple[Any, ...], Trained] = {}
@@ -89,12 +91,14 @@ class Trial:
         return program_of(stage, self.inputs, self.config, Runs(np.asarray(seeds, np.int32), numbers),
                           lambda source: self._products(source, seeds))  # fmt: skip
 
-    def run(self, program: Program, until: int | None = None, folder: Path | None = None) -> Trained:
+    def run(
+        self, program: Program, until: int | None = None, folder: Path | None = None, mesh: Mesh | None = None
+    ) -> Trained:
         """Trains for `until` updates, or all (`updates_of`); goes on from what an earlier call has left in `folder`."""
         until = min(until or program.learner.updates, self.updates_of(program))
         with tempfile.TemporaryDirectory() as fresh, step_bar("", Console(quiet=True)) as watch:
             return train(program.learner, program.start, program.hyper, program.data, self.config.loop,
-                         CheckpointStore(folder or Path(fresh), "trial"), watch, program.hyper_axis, until)  # fmt: skip
+                         CheckpointStore(folder or Path(fresh), "trial"), watch, program.hyper_axis, until, mesh)  # fmt: skip
 
     def alone(self, stage: Stage, seed: int = 0, until: int | None = None) -> Trained:
         """One run, by itself, with the stage's numbers; kept."""
@@ -126,6 +130,12 @@ class Trial:
         """How many updates a whole trial has; what serves nobody gets no more than a few times those that serve."""
         updates = program.learner.updates
         return updates if program.learner.steps else min(updates, 4 * self.config.online.updates)
+
+    def shared(self, stage: Stage, devices: int) -> Trained:
+        """What `alone` with seed 0 trains, its users shared by so many devices."""
+        online = self.config.online
+        mesh = make_mesh(MeshConfig(run=1, user=devices), 1, online.users, online.pool)
+        return self.run(self.program(stage, [0]), mesh=mesh)
 
     def together(self, stages: Sequence[Stage], seeds: Sequence[int], until: int | None = None) -> Trained:
         """Runs of stages that differ in numbers only, side by side in one program, as a sweep runs them."""

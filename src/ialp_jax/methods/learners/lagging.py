@@ -4,7 +4,7 @@ A method gives the loss; what is drawn, stepped and served is the same for all o
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,14 @@ class LaggingHyper(StepHyper, Protocol):
 
 
 class LaggingLoss:
-    """What a method gives: a loss of rows, with everything it needs at hand."""
+    """What a method gives: a loss of rows, with everything it needs at hand.
+
+    Attributes:
+        draws_by_row: whether it draws something for every row. Replayed and logged rows of two devices stand in another
+            order than those of one, so that other rows get a draw: what they leave is then equal in distribution alone.
+    """
+
+    draws_by_row: ClassVar[bool] = False
 
     def loss(
         self, params: dict, target: dict, network: Network, rows: Experience, hyper: Any, key: PRNGKeyArray

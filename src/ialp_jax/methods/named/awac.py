@@ -86,6 +86,8 @@ def awac_loss(
 class AWACLoss(LaggingLoss):
     """AWAC's losses, for logged rows and for replayed ones."""
 
+    draws_by_row = True
+
     def loss(
         self,
         params: dict,

@@ -87,6 +87,8 @@ def shrink_loss(
 class ShrinkLoss(LaggingLoss):
     """Its loss, for logged rows and for replayed ones."""
 
+    draws_by_row = True
+
     def loss(
         self,
         params: dict,
