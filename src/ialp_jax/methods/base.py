@@ -259,13 +259,15 @@ class Common(Protocol):
 class Method(Protocol):
     """The registered class: a frozen dataclass of options.
 
-    `builds_on` names the methods whose options decide its stages too; a command line then offers them. `recipes`, which
-    may be left out, are options that an environment may ask for by their common name.
+    `builds_on` names the methods whose options decide its stages too; a command line then offers them. Two may be left out:
+    `recipes` are options that an environment may ask for by their common name, `unread` groups of options of methods that
+    it builds on which decide nothing of it, as "iql.online": no sweep may search them.
     """
 
     card: ClassVar[Card]
     builds_on: ClassVar[tuple[str, ...]]
     recipes: ClassVar[Recipes]
+    unread: ClassVar[tuple[str, ...]]
 
     def stages(self, study: Common) -> tuple[Stage, ...]:
         """Its stages in the order of training; the last one is measured."""

@@ -69,6 +69,8 @@ def register(name: str) -> Callable[[Class], Class]:
             options.builds_on = ()  # type: ignore[attr-defined]
         if not hasattr(options, "recipes"):
             options.recipes = {}  # type: ignore[attr-defined]
+        if not hasattr(options, "unread"):
+            options.unread = ()  # type: ignore[attr-defined]
         _registered[name] = Registered(name, options)
         return options
 

@@ -33,7 +33,8 @@ def affects(method: str, config: "StudyConfig", name: str) -> bool:
     stages = stages_of(entry, config)
     budgets = {stage.budget for stage in stages}
     if name.startswith("methods."):
-        return True  # a study has the options of its method and of those that it builds on, and no others
+        # A study has the options of its method and of those that it builds on, and no others.
+        return not any(name.startswith(f"methods.{part}.") for part in entry.options.unread)
     if name == "loop.checkpoint_seconds":
         return False  # it is when run states are saved
     if name == "evaluation.fixed_share":

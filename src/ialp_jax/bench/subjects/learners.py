@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from ialp_jax.methods.base import Budget, Stage
+from ialp_jax.methods.base import Budget, Stage, Untrained
 from ialp_jax.methods.needs import Need
 from ialp_jax.methods.options import options_of
 from ialp_jax.methods.registry import Registered, get, names
@@ -53,5 +53,7 @@ def taught_stage() -> Stage:
 
 def _is_made_up(stage: Stage) -> bool:
     """Whether all that a stage reads can be made up: a world, what is kept apart, parameters of the shared network."""
-    made_up = all(need.imagines_users or need in (Need.USERS, Need.LIKENESS) for need in stage.needs)
-    return made_up and stage.fitted is None
+    reads = all(need.imagines_users or need in (Need.USERS, Need.LIKENESS) for need in stage.needs)
+    # What a stage on logs leaves is more than parameters, or other ones.
+    starts = all(isinstance(start, Untrained) or _is_made_up(start) for start in stage.after)
+    return reads and starts and stage.fitted is None

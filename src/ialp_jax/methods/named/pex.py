@@ -189,6 +189,7 @@ class PEX:
         ),
     )  # fmt: skip
     builds_on: ClassVar[tuple[str, ...]] = ("iql",)
+    unread: ClassVar[tuple[str, ...]] = ("iql.online",)
 
     def stages(self, study: Common) -> tuple[Stage, ...]:
         """IQL's gradient steps on the logs, then online learning beside its policy."""

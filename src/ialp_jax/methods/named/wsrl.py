@@ -117,6 +117,7 @@ class WSRL:
         ),
     )  # fmt: skip
     builds_on: ClassVar[tuple[str, ...]] = ("calql",)
+    unread: ClassVar[tuple[str, ...]] = ("calql.online",)
 
     def stages(self, study: Common) -> tuple[Stage, ...]:
         """Cal-QL's gradient steps on the logs, then online learning that reads users alone."""
