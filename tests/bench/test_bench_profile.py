@@ -109,7 +109,7 @@ def test_command_profiles_and_grows(tmp_path, monkeypatch, batched_keys, capsys)
         monkeypatch.setitem(bench.QUICK_EFFORT, name, value)
     bench.run(["--quick", "--repeat-seconds", "0.005", "--repeats", "1", "--shape.population", "8", "--device", "cpu",
                "--what", "environment", "--users", "8", "--items", "40", "--profile", "--largest", "head_logsumexp",
-               "--memory-gb", "0.03", "--out", str(tmp_path)])  # fmt: skip
+               "--memory-gb", "0.03", "--longest-call", "1000", "--out", str(tmp_path)])  # fmt: skip
     found = json.loads((tmp_path / "bench.json").read_text())
     (point,) = found["points"]
     simulated = [
