@@ -1,9 +1,12 @@
-"""A small dataset in which two kinds of users choose two kinds of items."""
+"""A small dataset in which two kinds of users choose two kinds of items, and factors of nobody's choices."""
 
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
 from ialp_jax.data.dataset import Dataset
+from ialp_jax.recommenders.fold_in import OfflineFactors
+from ialp_jax.worlds.fit.factorisation import shared_equations
 
 
 def items_dataset(feedback="implicit", users=24, items=15, without=None):
@@ -31,4 +34,18 @@ def items_dataset(feedback="implicit", users=24, items=15, without=None):
         }),
         interactions=frame if without is None else frame.filter(~without), known_ratings=None,
         rating_range=(1.0, 5.0) if feedback == "explicit" else (0.0, 1.0), statements=(),
+    )  # fmt: skip
+
+
+def random_offline_factors(items, rank, seed=0):
+    """Factors that no logs stand behind, with the equations that belong to them."""
+    generator = np.random.default_rng(seed)
+    item = jnp.asarray(generator.normal(size=(items, rank)), jnp.float32)
+    offset = jnp.asarray(generator.normal(size=items), jnp.float32)
+    features = jnp.concatenate([item, jnp.ones((items, 1))], axis=1)
+    unobserved = jnp.float32(0.05)
+    gram, pull = shared_equations(features, offset, jnp.float32(1.0), unobserved)
+    return OfflineFactors(
+        item, offset, jnp.zeros(rank + 1), gram, pull, unobserved,
+        base_weight=jnp.float32(1.0), grade_weight=jnp.float32(1.0), base_target=jnp.float32(1.0), target_span=jnp.float32(0.0),
     )  # fmt: skip

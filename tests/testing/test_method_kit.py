@@ -8,6 +8,7 @@ from marked_blocks import marked_block
 
 from ialp_jax.testing import MethodTests
 from ialp_jax.testing.references import located
+from ialp_jax.testing.trial import apart
 
 pytestmark = pytest.mark.usefixtures("batched_keys")
 SOUND = marked_block("docs/adding-a-method.md", "method")
@@ -37,6 +38,13 @@ def sound(tmp_path_factory):
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_sound_method_passes(sound, check):
     getattr(sound, check)()
+
+
+def test_a_trial_of_no_updates_is_the_start(sound):
+    """What is asked of a method before it has learnt anything is asked then."""
+    (stage,) = sound.trial.own_stages
+    untouched, begun = sound.trial.alone(stage, until=0).run, sound.trial.program(stage, [0]).start()
+    assert not apart(untouched, begun, 0.0, 0.0) and apart(sound.trial.alone(stage).run, begun, 0.0, 0.0)
 
 
 def test_a_file_lies_beside_the_test_or_where_pytest_was_started(tmp_path, monkeypatch):

@@ -95,7 +95,8 @@ class Trial:
         self, program: Program, until: int | None = None, folder: Path | None = None, mesh: Mesh | None = None
     ) -> Trained:
         """Trains for `until` updates, or all (`updates_of`); goes on from what an earlier call has left in `folder`."""
-        until = min(until or program.learner.updates, self.updates_of(program))
+        most = self.updates_of(program)
+        until = most if until is None else min(until, most)
         with tempfile.TemporaryDirectory() as fresh, step_bar("", Console(quiet=True)) as watch:
             return train(program.learner, program.start, program.hyper, program.data, self.config.loop,
                          CheckpointStore(folder or Path(fresh), "trial"), watch, program.hyper_axis, until, mesh)  # fmt: skip

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, Protocol
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from ialp_jax.policies.actor import Flag
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.catalogue import catalogue_distribution
 from ialp_jax.policies.window import window_actor
+from ialp_jax.ranges import Rate, Share, at_least
 from ialp_jax.serving.sessions import Actor
 from ialp_jax.worlds.types import Limits, Observation
 
@@ -35,20 +36,24 @@ Reading = Callable[[Network, Sequence[dict], Observation], Sequence[Float[Array,
 """What the heads of each of several critics read of windows [R, H]."""
 
 
-class SoftHyper(Protocol):
-    """The numbers of the losses."""
+@struct.dataclass
+class SoftHyper:
+    """Numbers of Soft Actor-Critic, whatever its critics."""
 
-    @property
-    def discount(self) -> Any:
-        """gamma."""
-
-    @property
-    def entropy_share(self) -> Any:
-        """c: the wanted entropy is this share of that of a uniform choice among K items."""
-
-    @property
-    def effective_items(self) -> Any:
-        """K: that many items, or all that may be recommended where they are fewer."""
+    learning_rate: Rate = 1e-3
+    """Step size of Adam, for the critics, the policy and its temperature."""
+    discount: Share = 0.95
+    """gamma."""
+    temperature: Rate = 0.2
+    """alpha at the start: what a nat of entropy is worth, in units of the reward."""
+    entropy_share: Share = 0.89
+    """c: the wanted entropy is this share of that of a uniform choice among K items."""
+    effective_items: Annotated[float, at_least(1)] = 50.0
+    """K: that many items, or all that may be recommended where they are fewer."""
+    target_rate: Share = 0.01
+    """Share by which the lagging critics follow in every gradient step."""
+    gradient_norm: Rate = 10.0
+    """Gradients of all parts together are scaled down to at most this global norm."""
 
 
 @struct.dataclass

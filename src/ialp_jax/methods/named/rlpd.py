@@ -16,12 +16,12 @@ from ialp_jax.learning.row_losses import window_features
 from ialp_jax.methods.base import UNTRAINED, Card, Common, Rival, Stage
 from ialp_jax.methods.families import OFFLINE
 from ialp_jax.methods.learners.lagging import MixedReplayLearner, ReplayConfig
-from ialp_jax.methods.learners.soft import Reading, SoftLearner, soft_losses, soft_sums
+from ialp_jax.methods.learners.soft import Reading, SoftHyper, SoftLearner, soft_losses, soft_sums
 from ialp_jax.methods.needs import Need
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 from ialp_jax.policies.actor_critic import Network
-from ialp_jax.ranges import Rate, Share, at_least
+from ialp_jax.ranges import at_least
 from ialp_jax.values import checked
 from ialp_jax.worlds.types import Observation
 
@@ -30,23 +30,8 @@ SUBSET = 2
 
 
 @struct.dataclass
-class RLPDHyper:
+class RLPDHyper(SoftHyper):
     """Numbers of RL with prior data."""
-
-    learning_rate: Rate = 1e-3
-    """Step size of Adam, for the critics, the policy and its temperature."""
-    discount: Share = 0.95
-    """gamma."""
-    temperature: Rate = 0.2
-    """alpha at the start: what a nat of entropy is worth, in units of the reward."""
-    entropy_share: Share = 0.89
-    """c: the wanted entropy is this share of that of a uniform choice among K items."""
-    effective_items: Annotated[float, at_least(1)] = 50.0
-    """K: that many items, or all that may be recommended where they are fewer."""
-    target_rate: Share = 0.01
-    """Share by which the lagging critics follow in every gradient step."""
-    gradient_norm: Rate = 10.0
-    """Gradients of all parts together are scaled down to at most this global norm."""
 
 
 @dataclass(frozen=True)
