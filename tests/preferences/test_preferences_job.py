@@ -129,6 +129,37 @@ def test_an_altered_shard_is_refused(make_dataset, tmp_path):
         _run(make_dataset(), SpyJudge(), tmp_path / "job")
 
 
+def test_a_flipped_bit_in_a_shard_of_an_unfinished_job_is_named_and_judged_anew(make_dataset, tmp_path):
+    expected, _ = _run(make_dataset(), SpyJudge(), tmp_path / "whole")
+    job = tmp_path / "job"
+    with pytest.raises(RuntimeError, match="taken away"):
+        _run(make_dataset(), SpyJudge(calls=2), job)
+    shard = job / "shard-000001.parquet"
+    judged = shard.read_bytes()
+    for place in range(0, len(judged), 97):  # some of these bits parquet itself does not miss
+        flipped = bytearray(judged)
+        flipped[place] ^= 1
+        shard.write_bytes(flipped)
+        with pytest.raises(InputError, match=r"shard-000001.parquet.*altered"):
+            _run(make_dataset(), SpyJudge(), job)
+    shard.unlink()
+    judge = SpyJudge()
+    table, _ = _run(make_dataset(), judge, job)
+    assert {request.state for request in judge.requests} == set(range(5, 10))
+    np.testing.assert_array_equal(table.score, expected.score)
+    assert _bytes(job) == _bytes(tmp_path / "whole") and not list(job.glob(".shard*"))
+
+
+def test_shards_of_versions_that_noted_no_hashes_are_kept(make_dataset, tmp_path):
+    with pytest.raises(RuntimeError, match="taken away"):
+        _run(make_dataset(), SpyJudge(calls=2), tmp_path)
+    for note in tmp_path.glob(".shard-*.sha256"):
+        note.unlink()
+    judge = SpyJudge()
+    _run(make_dataset(), judge, tmp_path)
+    assert min(request.state for request in judge.requests) == 10
+
+
 @pytest.mark.parametrize(
     "answer",
     [

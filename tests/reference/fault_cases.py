@@ -198,8 +198,10 @@ CASES = [
 
 def main(names):
     """Tries the works of these names, all if there are none, and says of each how many faults ended how."""
-    rows, wrong = [], 0
-    for case in [case for case in (*CASES, *WHOLE) if case.name in names or not names]:
+    rows, wrong, works = [], 0, {case.name: case for case in (*CASES, *WHOLE)}
+    if strange := [name for name in names if name not in works]:
+        sys.exit(f"there is no work named {', '.join(strange)}; there are: {', '.join(works)}")
+    for case in map(works.get, names or works):
         begun, tried = time.monotonic(), []
         with tempfile.TemporaryDirectory() as folder:
             for outcome in outcomes(case, Path(folder) / "case"):

@@ -53,6 +53,11 @@ def test_the_command_tries_all_works_or_those_that_are_named_and_counts_how_they
     assert " 3 boundaries    3 faults    1 the same    1 refused" in said[-2]
 
 
+def test_a_work_that_there_is_not_is_refused():
+    with pytest.raises(SystemExit, match="no work named preference; there are: json, arrays"):
+        fault_cases.main(["json", "preference"])
+
+
 def wrong(case, folder):
     """The faults that are found wrong in a case, each an operation's kind and what happened there."""
     return {(one.operation.split()[0], one.fault) for one in outcomes(case, folder) if not one.well}

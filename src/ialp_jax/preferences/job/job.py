@@ -26,6 +26,7 @@ from ialp_jax.artifacts import (
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.durable import remove_leftovers
 from ialp_jax.preferences.job.directory import difference, set_aside
+from ialp_jax.preferences.job.hashes import forget_hashes, note_hash, require_as_judged
 from ialp_jax.preferences.job.progress import JobProgress
 from ialp_jax.preferences.job.requests import FOLDER, Requests
 from ialp_jax.preferences.job.shards import shard_frame
@@ -140,8 +141,10 @@ def judge_shard(job: Job, judge: Judge, shard: int) -> pl.DataFrame:
     """
     asked = [job.requests.make(state) for state in job.states_of(shard)]
     frame = shard_frame(asked, judge.judge(asked), judge.info.name)
-    with atomic_path(shard_path(job.directory, shard)) as temporary:
+    path = shard_path(job.directory, shard)
+    with atomic_path(path) as temporary:
         frame.write_parquet(temporary)
+        note_hash(path, temporary)
     return frame
 
 
@@ -152,13 +155,20 @@ def judge_shards(job: Job, judge: Judge, shards: Sequence[int], progress: JobPro
 
 
 def finish_job(job: Job) -> PreferenceTable | None:
-    """Writes the manifest once every shard is there and returns the table; None if some are missing."""
+    """Writes the manifest once every shard is there and returns the table; None if some are missing.
+
+    Raises:
+        InputError: if a shard was altered after it was judged.
+    """
     if job.missing(range(job.num_shards)):
         return None
     if not (job.directory / MANIFEST).exists():
+        require_as_judged(shard_path(job.directory, shard) for shard in range(job.num_shards))
         config = {key: value for key, value in job.record.items() if key != "users"}
         write_manifest(job.directory, KIND, config | judged_totals(job.directory), {"dataset": job.record["dataset"]},
                        job.record["statements"])  # fmt: skip
+    with writing(job.directory):
+        forget_hashes(job.directory)
     return PreferenceTable.load(job.directory)
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Int
 
 from ialp_jax.artifacts import InputError, atomic_path, read_json, read_manifest
 from ialp_jax.preferences.job.directory import difference
+from ialp_jax.preferences.job.hashes import require_as_judged
 from ialp_jax.preferences.job.job import Job, finish_job
 from ialp_jax.preferences.job.merge_requests import merged_requests
 from ialp_jax.preferences.job.requests import FOLDER, Requests
@@ -96,6 +97,7 @@ def _copy_shard(shard: Path, target: Path, origins: dict[str, Path], record: dic
             raise InputError(f"it differs from {origins[shard.name]}, which judges the same states of the same job",
                              file=shard, fix="delete the one you do not trust and merge again")  # fmt: skip
         return
+    require_as_judged([shard])
     read_shard(shard, record["num_items"], len(record["users"]))
     shutil.copyfile(shard, target)
     origins[shard.name] = shard
