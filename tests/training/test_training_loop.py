@@ -227,6 +227,34 @@ def test_a_process_is_crowded_by_its_share_of_the_mappings_it_may_have(monkeypat
         assert crowded() == expected
 
 
+@pytest.mark.parametrize(
+    ("flags", "backend", "expected"),
+    [
+        ("", "cpu", {"xla_backend_optimization_level": 2}),
+        ("--xla_cpu_max_isa=AVX2", "cpu", {"xla_backend_optimization_level": 2}),
+        ("--xla_backend_optimization_level=3", "cpu", None),
+        ("", "gpu", None),
+        ("", "tpu", None),
+    ],
+)
+def test_the_compiler_need_not_try_its_hardest_on_a_cpu_unless_told(monkeypatch, flags, backend, expected):
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    assert device.compiler_options() == expected
+
+
+def test_the_compiler_takes_the_options_it_is_told(monkeypatch):
+    shapes = jax.eval_shape(lambda: guarded(start())), jax.ShapeDtypeStruct((), jnp.float32), DATA
+    quick = compile_chunk(Walk(), CHUNK, None, *shapes)
+    monkeypatch.delenv("XLA_FLAGS")
+    thorough = compile_chunk(Walk(), CHUNK, None, *shapes)
+    assert thorough is not quick
+    ends = [
+        program(guarded(start()), jnp.float32(1.0), DATA)[0].run.position for program in (quick, thorough)
+    ]
+    np.testing.assert_allclose(*ends, rtol=1e-5)
+
+
 @pytest.mark.parametrize(("updates", "until"), [(5, None), (8, 3)])
 def test_updates_that_do_not_fill_chunks_are_refused(tmp_path, updates, until):
     odd = SimpleNamespace(updates=updates)

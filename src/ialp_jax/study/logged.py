@@ -16,6 +16,7 @@ from ialp_jax.learning.logged import LoggedSessions, turns_of
 from ialp_jax.policies.logging import logging_actor
 from ialp_jax.ranges import Count, PositiveShare, Weight, at_least
 from ialp_jax.serving.recording import RecordedSessions, record_sessions
+from ialp_jax.training.device import compiler_options
 from ialp_jax.values import checked
 from ialp_jax.worlds.simulator import Simulator
 from ialp_jax.worlds.types import Observation
@@ -54,7 +55,8 @@ def recorded_sessions(
     """
     theirs = world.replace(session_users=jnp.asarray(offline, jnp.int32))  # type: ignore[attr-defined]
     actor = logging_actor(jnp.asarray(popularity), config.exponent, config.floor)
-    play = jax.jit(lambda key, world: record_sessions(key, actor, simulator, world, config.sessions))
+    record = lambda key, world: record_sessions(key, actor, simulator, world, config.sessions)  # noqa: E731
+    play = jax.jit(record, compiler_options=compiler_options())
     stored = jax.tree.map(np.asarray, play(jax.random.key(config.seed), theirs))
     padded = np.arange(stored.action.shape[1]) >= stored.length[:, None]
     action = np.where(padded, world.num_items, stored.action).astype(np.int32)

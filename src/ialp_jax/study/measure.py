@@ -19,6 +19,7 @@ from ialp_jax.serving.play import PlayedSessions, play
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.inputs import Inputs
 from ialp_jax.study.stages import Program, learner_of
+from ialp_jax.training.device import compiler_options
 from ialp_jax.training.loop import Trained, seed_keys
 from ialp_jax.worlds.departure import REASONS
 
@@ -176,7 +177,9 @@ def _compiled_play(learner: Learner, sessions: int, hyper_axis: int | None) -> C
         actor = learner.actor(run, hyper, data.hidden(), greedy)
         return play(key, actor, learner.scene.simulator, data.users_world, sessions, data.likeness)
 
-    return jax.jit(jax.vmap(one_run, in_axes=(0, 0, hyper_axis, None, None)))
+    return jax.jit(
+        jax.vmap(one_run, in_axes=(0, 0, hyper_axis, None, None)), compiler_options=compiler_options()
+    )
 
 
 def _catalogue_metrics(played: PlayedSessions, inputs: Inputs) -> dict[str, list[float]]:

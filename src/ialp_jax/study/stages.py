@@ -20,6 +20,7 @@ from ialp_jax.study.calibrated import reads_recorded
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.factors import reads_factors
 from ialp_jax.study.inputs import Inputs
+from ialp_jax.training.device import compiler_options
 from ialp_jax.training.loop import seed_keys
 from ialp_jax.worlds.simulator import Simulator
 
@@ -173,7 +174,8 @@ def untrained_params(inputs: Inputs, config: StudyConfig, seeds: Int[np.ndarray,
 
 @lru_cache(maxsize=16)
 def _compiled_untrained(network: Network, length: int) -> Callable[..., dict]:
-    return jax.jit(jax.vmap(lambda key, vectors: network.init(key, length, vectors), in_axes=(0, None)))
+    starts = jax.vmap(lambda key, vectors: network.init(key, length, vectors), in_axes=(0, None))
+    return jax.jit(starts, compiler_options=compiler_options())
 
 
 def check_chunks(config: StudyConfig) -> None:
@@ -243,4 +245,5 @@ def product_like(stage: Stage, inputs: Inputs, config: StudyConfig, runs: Runs) 
 @lru_cache(maxsize=32)
 def _compiled_init(learner: Learner, hyper_axis: int | None) -> Callable[..., Any]:
     """`learner.init` over runs; equal learners share the program."""
-    return jax.jit(jax.vmap(learner.init, in_axes=(0, hyper_axis, None, 0)))
+    starts = jax.vmap(learner.init, in_axes=(0, hyper_axis, None, 0))
+    return jax.jit(starts, compiler_options=compiler_options())

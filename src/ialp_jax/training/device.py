@@ -11,6 +11,7 @@ from jax.stages import Compiled
 
 _COMPILED: list[float] = []
 CROWDED = 0.5  # of the mappings a process may have: running what was compiled takes more of them
+COMPILER_LEVEL = {"xla_backend_optimization_level": 2}  # XLA's own is 3: as fast, a fifth longer to compile
 USABLE = 0.8  # of the memory that is free: allocators round up, and others live here too
 
 
@@ -53,6 +54,15 @@ def split_cpu() -> None:
     if not said and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         cores = int(os.environ.get("NPROC", len(os.sched_getaffinity(0))))
         jax.config.update("jax_num_cpu_devices", cores)
+
+
+def compiler_options() -> dict[str, str | bool | int | float] | None:
+    """What XLA is told of a program that may be the first and last of its kind: on a CPU, not to try its hardest.
+
+    None, its own settings, on accelerators and where XLA_FLAGS says a level.
+    """
+    said = any(name in os.environ.get("XLA_FLAGS", "") for name in COMPILER_LEVEL)
+    return None if said or jax.default_backend() != "cpu" else dict(COMPILER_LEVEL)
 
 
 def compile_seconds() -> float:

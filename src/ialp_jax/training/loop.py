@@ -19,7 +19,7 @@ from ialp_jax.health import is_watched
 from ialp_jax.marks import Yardstick
 from ialp_jax.ranges import Count, Weight
 from ialp_jax.training.checkpoint import CheckpointStore
-from ialp_jax.training.device import crowded
+from ialp_jax.training.device import compiler_options, crowded
 from ialp_jax.training.distributed import agreed, gathered
 from ialp_jax.training.guard import Guard, Guarded, divergences, guard_of, guarded, guarded_update
 from ialp_jax.training.mesh import Layout, on_mesh
@@ -214,7 +214,7 @@ def _compiled(
     jitted = (
         jax.jit(program, donate_argnums=0) if mesh is None else on_mesh(program, mesh, shapes[0], hyper_axis)
     )
-    return jitted.lower(*shapes).compile()
+    return jitted.lower(*shapes).compile(compiler_options())
 
 
 def _chunk_program(learner: Program, chunk: int, hyper_axis: int | None) -> Any:

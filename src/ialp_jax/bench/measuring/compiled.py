@@ -10,7 +10,7 @@ from jax.stages import Compiled
 
 from ialp_jax.bench.measuring.program import Program, Tree
 from ialp_jax.bench.measuring.tracing import traced_flops
-from ialp_jax.training.device import Memory, memory_of, sharing
+from ialp_jax.training.device import Memory, compiler_options, memory_of, sharing
 from ialp_jax.training.mesh import Layout, on_mesh
 
 Call = Callable[[Tree, Tree], tuple[Tree, Tree]]
@@ -67,11 +67,11 @@ def compile_program(program: Program) -> Ready:
     state = jax.eval_shape(program.start, key, data)
     begun = time.perf_counter()
     if program.mesh is None:
-        compiled = jax.jit(program.step, donate_argnums=0).lower(state, data).compile()
+        compiled = jax.jit(program.step, donate_argnums=0).lower(state, data).compile(compiler_options())
         call: Call = compiled
     else:
         shared = on_mesh(lambda runs, _, world: program.step(runs, world), program.mesh, state, None)
-        compiled = shared.lower(state, (), data).compile()
+        compiled = shared.lower(state, (), data).compile(compiler_options())
         call = lambda state, data: compiled(state, (), data)  # noqa: E731
     taken = time.perf_counter() - begun
     return Ready(
