@@ -22,6 +22,7 @@ from ialp_jax.preferences.job.plan import plan_job
 from ialp_jax.preferences.judges import JudgeInfo, build_judge
 from ialp_jax.preferences.quality import per_state
 from ialp_jax.preferences.quality.agreement import agreement
+from ialp_jax.preferences.quality.beside import auc_beside, comparisons, losses
 from ialp_jax.preferences.quality.calibration import calibration, equal_mass
 from ialp_jax.preferences.quality.evaluation import evaluate_table
 from ialp_jax.preferences.quality.figure import write_figure
@@ -199,6 +200,37 @@ def test_a_judge_that_knows_the_answers(make_dataset, tmp_path):
     assert found.states == 16 and found.pairs == 16 * 26 and found.label_mass is None
 
 
+def test_a_table_is_compared_with_popularity_and_the_content_judge_user_by_user(make_dataset, tmp_path):
+    dataset = make_dataset()
+    directory = _write(tmp_path / "t", dataset, lambda user, item, _: (user * 7 + item) % 11 / 10)
+    found, pairs = evaluate_table(directory, dataset), judged_pairs(directory, dataset)
+    pairs = pairs.with_columns(content=pl.Series(content_scores(dataset, pairs)))
+    for over, other in ((found.over_popularity, "popularity"), (found.over_content, "content")):
+        paired = per_state.auc(pairs, "score") - per_state.auc(pairs, other)
+        assert over == per_state.state_mean(paired) and abs(over.mean) > 0.05 and over.states == 16
+    of_popularity, of_content = comparisons(found)
+    assert "less that of popularity on the same pairs is +0." in of_popularity
+    assert "less that of the content judge" in of_content
+    alone = evaluate_table(directory, dataset, content=False)
+    assert alone.over_content is None and comparisons(alone) == [of_popularity]
+    against = _write(tmp_path / "against", dataset, lambda *pair: 1.0 - float(pair[2]))
+    worst = evaluate_table(against, dataset)
+    assert losses(found) == [of_content] and losses(worst) == comparisons(worst) and len(losses(worst)) == 2
+
+
+@pytest.mark.parametrize(
+    ("over", "verdict"),
+    [
+        (per_state.StateMean(0.1, 0.01, 0.2, 9), "+0.100 [+0.010, +0.200]: clearly better"),
+        (per_state.StateMean(-0.1, -0.2, -0.01, 9), "-0.100 [-0.200, -0.010]: clearly worse"),
+        (per_state.StateMean(0.1, 0.0, 0.2, 9), "+0.100 [+0.000, +0.200]: not clearly different"),
+        (per_state.StateMean(0.1, None, None, 1), "+0.100: one user does not tell"),
+    ],
+)
+def test_a_difference_is_called_clear_where_its_interval_is(over, verdict):
+    assert auc_beside(over, "popularity").endswith(f"is {verdict}")
+
+
 def test_a_judge_that_says_the_same_of_everything(make_dataset, tmp_path):
     dataset = make_dataset()
     found = evaluate_table(_write(tmp_path / "t", dataset, lambda *_: 0.5), dataset, content=False)
@@ -263,6 +295,7 @@ def test_label_mass_and_rejected_pairs(make_dataset, tmp_path):
     assert (found.rejected, found.pairs) == (lost, 16 * 26 - lost)
     assert found.label_mass.pairs == found.pairs and found.label_mass.low == pytest.approx(0.6)
     assert 0.85 < found.label_mass.mean < 0.88
+    assert found.label_mass.labels == found.label_mass.answers == ()  # nobody says what was asked for
     assert found.judge.auc.mean == 1
 
 

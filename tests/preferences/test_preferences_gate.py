@@ -20,12 +20,12 @@ def _mean(value):
     return StateMean(value, value - 0.01, value + 0.01, 50)
 
 
-def _quality(auc=0.7, distinct=0.9, position_bias=0.0, mass=0.9, rejected=0):
-    found = [NOTHING if value is None else _mean(value) for value in (auc, position_bias)]
-    scores = ScoreQuality(found[0], NOTHING, None, NOTHING, _mean(-0.9), found[1], distinct)
+def _quality(auc=0.7, distinct=0.9, position_bias=0.0, mass=0.9, rejected=0, over=0.0, personal=None):
+    found = [NOTHING if value is None else _mean(value) for value in (auc, position_bias, personal)]
+    scores = ScoreQuality(found[0], NOTHING, found[2], NOTHING, _mean(-0.9), found[1], distinct)
     label_mass = None if mass is None else LabelMass(mass, 0.0, 100)
     return TableQuality("0", "test", "none", True, False, 50, 1000, rejected, {}, label_mass, scores, scores, None,
-                        NOTHING, Calibration(0.0, 0.0, 0.1, 0.09, ()), None, ())  # fmt: skip
+                        _mean(over), None, NOTHING, Calibration(0.0, 0.0, 0.1, 0.09, ()), None, ())  # fmt: skip
 
 
 FAILURES = {
@@ -34,6 +34,11 @@ FAILURES = {
     "distinct": ({"distinct": 0.01}, "0.01, below 0.05"),
     "rejected": ({"rejected": 250}, "0.2, above 0.05"),
     "position-bias": ({"position_bias": -0.8}, "0.8, above 0.5"),
+    "popularity-loss": (
+        {"over": -0.233, "personal": 0.509},
+        "-0.233 [-0.243, -0.223]: clearly worse, and its personal part is not clearly better than chance (AUC less item "
+        "means 0.509 [0.499, 0.519])",
+    ),
 }
 
 
@@ -48,10 +53,36 @@ def test_one_failure_one_sentence_with_both_numbers_and_a_flag_that_mends_it(nam
     measured, told = FAILURES[name]
     (sentence,) = check_gate(_quality(**measured), GateConfig())
     assert told in sentence and f"(--gate.{name})" in sentence and sentence.endswith(".")
-    value = "1" if name in ("rejected", "position-bias") else "0"
+    value = "1" if name in ("rejected", "position-bias", "popularity-loss") else "0"
     flag = re.search(r"\((--[\w.-]+)\)", sentence)[1]
     config = tyro.cli(Evaluate, args=["table", flag, value]).gate
     assert check_gate(_quality(**measured), config) == []
+
+
+@pytest.mark.parametrize(
+    ("over", "personal", "allowed", "passes"),
+    [
+        (-0.009, None, 0.0, True),  # the interval holds 0
+        (-0.011, None, 0.0, False),
+        (-0.011, 0.511, 0.0, True),  # a personal part that is clear of chance is worth more than its AUC says
+        (-0.011, 0.509, 0.0, False),
+        (-0.2, None, 0.19, True),
+        (-0.2, None, 0.18, False),
+        (0.2, None, 0.0, True),
+    ],
+)
+def test_a_table_below_popularity_needs_a_personal_part(over, personal, allowed, passes):
+    quality = _quality(over=over, personal=personal)
+    assert (check_gate(quality, GateConfig(popularity_loss=allowed)) == []) == passes
+
+
+def test_a_judge_that_does_not_keep_to_its_labels_is_quoted():
+    mass = LabelMass(0.008, 0.004, 1920, ("yes", "no"), (("No", 0.63), ("This", 0.18)))
+    (sentence,) = check_gate(replace(_quality(), label_mass=mass), GateConfig())
+    assert sentence == (
+        "The mean label mass is 0.008, below 0.5 (--gate.label-mass). "
+        'Asked for "yes" or "no", it most often answered "No" (63%), "This" (18%).'
+    )
 
 
 def test_thresholds_themselves_pass():

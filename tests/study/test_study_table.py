@@ -47,12 +47,19 @@ def test_a_good_table_is_taken_as_it_is_with_its_costs_and_quality(dataset, tmp_
         "plain",
         "The language model imagined-9b judged the preferences (spy).",
     )
-    assert "imagined-9b" in said and "this table 1.000" in said and "popularity" in said
+    assert "imagined-9b" in said and "this table 1.000" in said
+    assert "The table's AUC less that of popularity on the same pairs is +0." in said
     assert found.gate() == {"passed": True, "failures": []} and found.record()["path"].endswith("table")
     quality = json.loads(json.dumps(found.quality))
     assert quality_digest(quality)["judge_auc"]["mean"] == 1.0
     assert quality_table(quality)["columns"] == ["this table", "content judge", "popularity"]
+    assert quality_table(quality)["rows"][1][0] == "this table's AUC less theirs, same pairs"
+    assert quality_digest(quality)["auc_over_popularity"]["low"] > 0
     assert ("gate", "passed") in quality_facts(quality, found.gate())
+    for name in ("over_popularity", "over_content"):  # a table that a version before measured
+        del quality[name]
+    assert quality_table(quality)["rows"][1][0] == "AUC without item means"
+    assert quality_digest(quality)["auc_over_popularity"] is None
 
 
 def test_equal_questions_with_other_answers_are_another_table(dataset, tmp_path):

@@ -5,6 +5,8 @@ from typing import Any
 from ialp_jax.report.tables import cell, number
 
 COLUMNS = {"judge": "this table", "content": "content judge", "popularity": "popularity"}
+RIVALS = ("content", "popularity")
+"""Columns whose AUC is taken from the table's, pair by pair; tables measured by versions before have no such numbers."""
 MEASURES = {
     "auc": "AUC",
     "personal_auc": "AUC without item means",
@@ -22,6 +24,7 @@ def quality_digest(quality: dict[str, Any] | None) -> dict[str, Any] | None:
     mass = quality["label_mass"]
     return {
         **aucs,
+        **{f"auc_over_{name}": quality.get(f"over_{name}") for name in RIVALS},
         "judge_personal_auc": quality["judge"]["personal_auc"],
         "label_mass": None if mass is None else mass["mean"],
         "calibration_error": quality["calibration"]["error"],
@@ -37,6 +40,9 @@ def quality_table(quality: dict[str, Any] | None) -> dict[str, Any]:
         (label, [_with_interval(quality[name][measure]) for name in present])
         for measure, label in MEASURES.items()
     ]
+    if "over_popularity" in quality:
+        less = [_with_interval(quality[f"over_{name}"]) if name in RIVALS else "" for name in present]
+        rows.insert(1, ("this table's AUC less theirs, same pairs", less))
     rows.append(
         ("different scores of a user's pairs", [f"{quality[name]['distinct']:.0%}" for name in present])
     )

@@ -13,6 +13,7 @@ from ialp_jax.artifacts import InputError, fingerprint, plain, read_manifest
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.preferences.job.job import run_job
 from ialp_jax.preferences.judges import build_judge, judge_module
+from ialp_jax.preferences.quality.beside import comparisons, losses
 from ialp_jax.preferences.quality.evaluation import TableQuality, evaluate_table
 from ialp_jax.preferences.quality.gate import check_gate, require_gate
 from ialp_jax.preferences.states import user_states
@@ -70,7 +71,7 @@ def finished_table(
     _print_quality(quality, console)
     require_gate(quality, config.gate, directory)
     failures = check_gate(quality, config.gate, "--preferences.gate")
-    for statement in _warnings(table, dataset, failures):
+    for statement in [*losses(quality), *_warnings(table, dataset, failures)]:
         console.print(f"[yellow]{escape(statement)}[/yellow]")
         table = replace(table, statements=(*table.statements, statement))
     content = fingerprint(manifest.fingerprint, manifest.files)
@@ -137,6 +138,8 @@ def _print_quality(quality: TableQuality, console: Console) -> None:
         if found is not None
     )
     console.print(f"AUC against held-out feedback: {shown}", highlight=False)
+    for sentence in comparisons(quality):
+        console.print(sentence, highlight=False)
 
 
 def _warnings(table: PreferenceTable, dataset: Dataset, failures: Sequence[str]) -> list[str]:

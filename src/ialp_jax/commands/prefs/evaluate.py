@@ -16,6 +16,7 @@ from ialp_jax.environments.logs import Logs
 from ialp_jax.folders import require_writable
 from ialp_jax.preferences.job.requests import FOLDER, Requests
 from ialp_jax.preferences.quality.agreement import Agreement, agreement
+from ialp_jax.preferences.quality.beside import comparisons
 from ialp_jax.preferences.quality.evaluation import evaluate_table
 from ialp_jax.preferences.quality.figure import write_figure
 from ialp_jax.preferences.quality.gate import GateConfig, check_gate
@@ -59,6 +60,8 @@ def run(arguments: Sequence[str]) -> None:
         console.print(_agreement_line(found, asked.against), highlight=False, markup=False)
     for statement in table.statements:
         console.print(statement, style="dim", highlight=False, markup=False)
+    for sentence in comparisons(quality):
+        console.print(sentence, highlight=False, markup=False)
     failures = check_gate(quality, asked.gate)
     for failure in failures:
         console.print(failure, style="red", highlight=False, markup=False)

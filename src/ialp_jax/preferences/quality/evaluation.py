@@ -22,6 +22,10 @@ from ialp_jax.preferences.table import KIND, PreferenceTable
 FEWEST_STATES = 10
 """An AUC without item means over fewer states says nothing."""
 
+COMMONEST = 3
+ANSWER_LENGTH = 20
+"""Answers shown where a judge does not keep to its labels, and their letters."""
+
 
 @dataclass(frozen=True)
 class LabelMass:
@@ -31,11 +35,15 @@ class LabelMass:
         mean: in [0, 1].
         low: 5th percentile.
         pairs: where it is known.
+        labels: that were asked for; none where the judge was asked for more than one word.
+        answers: the commonest beginnings of what it answered instead or as well, with their shares.
     """
 
     mean: float
     low: float
     pairs: int
+    labels: tuple[str, ...] = ()
+    answers: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,8 @@ class TableQuality:
         judge: the table's scores.
         popularity: the number of other offline users who met the item, as a score.
         content: the content judge's scores on the same pairs; None where it was not asked.
+        over_popularity: AUC of the table less that of popularity, on the same pairs of each state.
+        over_content: the same less the content judge's; None where it was not asked.
         held_out_popularity: Spearman correlation of held-out interactions with popularity: how much of it is
             no bias.
         calibration: the table's scores as probabilities of a held-out interaction. The base rate is that of
@@ -118,6 +128,8 @@ class TableQuality:
     judge: ScoreQuality
     popularity: ScoreQuality
     content: ScoreQuality | None
+    over_popularity: StateMean
+    over_content: StateMean | None
     held_out_popularity: StateMean
     calibration: Calibration
     content_calibration: Calibration | None
@@ -148,10 +160,12 @@ def evaluate_table(directory: Path, dataset: Dataset, *, content: bool = True) -
         table=read_manifest(directory, KIND).fingerprint,
         judge_name=info.name, judge_model=info.model, is_llm=info.is_llm, test_double=info.test_double,
         states=table.num_states, pairs=table.num_judgements, rejected=table.rejected, costs=dict(table.costs),
-        label_mass=_label_mass(pairs),
+        label_mass=_label_mass(pairs, tuple(info.settings.get("labels", ()))),
         judge=_score_quality(pairs, "score"),
         popularity=_score_quality(pairs, "popularity", personal=False),
         content=None if asked is None else _score_quality(pairs, "content"),
+        over_popularity=_auc_over(pairs, "popularity"),
+        over_content=None if asked is None else _auc_over(pairs, "content"),
         held_out_popularity=state_mean(per_state.spearman(pairs, "relevant", "popularity")),
         calibration=calibration(pairs["score"].to_numpy(), relevant),
         content_calibration=None if asked is None else calibration(asked, relevant),
@@ -184,11 +198,19 @@ def _score_quality(pairs: pl.DataFrame, scores: str, *, personal: bool = True) -
     )
 
 
-def _label_mass(pairs: pl.DataFrame) -> LabelMass | None:
-    known = pairs["mass"].drop_nulls().to_numpy()
+def _auc_over(pairs: pl.DataFrame, other: str) -> StateMean:
+    return state_mean(per_state.auc(pairs, "score") - per_state.auc(pairs, other))
+
+
+def _label_mass(pairs: pl.DataFrame, labels: tuple[str, ...]) -> LabelMass | None:
+    answered = pairs.drop_nulls("mass")
+    known = answered["mass"].to_numpy()
     if not known.size:
         return None
-    return LabelMass(float(known.mean()), float(np.quantile(known, 0.05)), known.size)
+    begun = answered["raw"].str.slice(0, ANSWER_LENGTH) if labels else pl.Series("raw", [], dtype=pl.String)
+    counts = begun.value_counts(sort=True).head(COMMONEST)
+    answers = tuple((answer, count / known.size) for answer, count in counts.iter_rows())
+    return LabelMass(float(known.mean()), float(np.quantile(known, 0.05)), known.size, labels, answers)
 
 
 def _by_popularity(pairs: pl.DataFrame) -> tuple[PopularityBin, ...]:

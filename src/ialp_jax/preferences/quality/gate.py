@@ -6,7 +6,8 @@ from pathlib import Path
 from tyro.conf import FlagConversionOff
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.preferences.quality.evaluation import TableQuality
+from ialp_jax.preferences.quality.beside import CHANCE, auc_beside, interval
+from ialp_jax.preferences.quality.evaluation import LabelMass, TableQuality
 from ialp_jax.ranges import Share
 from ialp_jax.values import checked
 
@@ -28,6 +29,9 @@ class GateConfig:
     position_bias: Share = 0.5
     """Highest absolute Spearman correlation of a user's scores with the order in which the items were asked about,
     popularity held fixed."""
+    popularity_loss: Share = 0.0
+    """Most by which the AUC may be clearly below popularity's on the same pairs (the whole interval is) where no part of
+    it is clearly personal: such a table says less than counting the logs. 1 asks for nothing."""
     enforce: FlagConversionOff[bool] = True
     """Stop where the table fails; otherwise go on and say so."""
 
@@ -45,7 +49,8 @@ def check_gate(quality: TableQuality, config: GateConfig, flag: str = "--gate") 
     rejected = quality.rejected / (quality.rejected + quality.pairs)
     failures = []
     if mass is not None and mass < config.label_mass:
-        failures.append(_low("The mean label mass", mass, config.label_mass, f"{flag}.label-mass"))
+        low = _low("The mean label mass", mass, config.label_mass, f"{flag}.label-mass")
+        failures.append(low + _answered(quality.label_mass))
     if auc is None and config.auc > 0:
         failures.append(f"The AUC cannot be measured, as no user has both a judged item with held-out feedback and "
                         f"one without; {config.auc:g} is needed ({flag}.auc).")  # fmt: skip
@@ -59,7 +64,19 @@ def check_gate(quality: TableQuality, config: GateConfig, flag: str = "--gate") 
     if position is not None and abs(position) > config.position_bias:
         what = "The absolute Spearman correlation of scores and the order asked, popularity held fixed,"
         failures.append(_high(what, abs(position), config.position_bias, f"{flag}.position-bias"))
+    if behind_popularity(quality, config.popularity_loss):
+        failures.append(f"{auc_beside(quality.over_popularity, 'popularity')}, and its personal part is not clearly better "
+                        f"than chance (AUC less item means {interval(quality.judge.personal_auc)}): counting the logs says "
+                        f"more ({flag}.popularity-loss).")  # fmt: skip
     return failures
+
+
+def behind_popularity(quality: TableQuality, allowed: float) -> bool:
+    """Whether a table ranks clearly worse than popularity, by more than `allowed`, and not clearly by persons."""
+    personal = quality.judge.personal_auc
+    is_personal = personal is not None and personal.low is not None and personal.low > CHANCE
+    high = quality.over_popularity.high
+    return high is not None and high < -allowed and not is_personal
 
 
 def require_gate(
@@ -75,6 +92,15 @@ def require_gate(
         raise InputError(f"the preference table is not good enough. {' '.join(failures)}".rstrip("."),
                          file=directory, fix="look at it (ialp prefs show, ialp prefs evaluate) and judge with another "
                          f"model, or go on regardless with {flag}.enforce False (make: GATE=0)")  # fmt: skip
+
+
+def _answered(mass: LabelMass | None) -> str:
+    """What was asked for and what came, where one word was asked for."""
+    if mass is None or not mass.labels:
+        return ""
+    asked = " or ".join(f'"{label}"' for label in mass.labels)
+    answers = ", ".join(f'"{answer}" ({share:.0%})' for answer, share in mass.answers)
+    return f" Asked for {asked}, it most often answered {answers}."
 
 
 def _low(what: str, measured: float, least: float, flag: str) -> str:

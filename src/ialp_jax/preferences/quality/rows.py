@@ -5,6 +5,7 @@ from collections.abc import Callable
 from rich.table import Table
 from rich.text import Text
 
+from ialp_jax.preferences.quality.beside import interval
 from ialp_jax.preferences.quality.evaluation import TableQuality
 from ialp_jax.preferences.quality.gate import GateConfig
 from ialp_jax.preferences.quality.per_state import StateMean
@@ -45,9 +46,14 @@ def _ranking_rows(quality: TableQuality, gate: GateConfig) -> list[tuple[str, ..
         found = [missing if one is None else getattr(one, name) or missing for one in columns]
         return [*map(shown, found), needed]
 
+    lead = [
+        "-" if over is None else interval(over, signed=True)
+        for over in (quality.over_popularity, quality.over_content)
+    ]
     distinct = ["-" if one is None else f"{one.distinct:.0%}" for one in columns]
     return [
         ("AUC", *row("auc", f">= {gate.auc:g}")),
+        ("    judge's less its", "", *lead, f"not clearly < {0.0 - gate.popularity_loss:g}"),
         ("NDCG@10", *row("ndcg")),
         ("personal AUC", *row("personal_auc")),
         ("correlation, popularity", *row("popularity", shown=_correlation)),
@@ -75,11 +81,7 @@ def _judge_rows(quality: TableQuality, gate: GateConfig) -> list[tuple[str, ...]
 
 
 def _interval(found: StateMean) -> str:
-    if found.mean is None:
-        return "-"
-    return (
-        f"{found.mean:.3f}" if found.low is None else f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
-    )
+    return "-" if found.mean is None else interval(found)
 
 
 def _correlation(found: StateMean) -> str:
