@@ -8,7 +8,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-IDS = {"yes": 7, "no": 9, "YEP": 7, "unlikely": (3, 4)}  # what /tokenize says
+IDS = {"yes": (7,), "Yes": (8,), "no": (9,), " No": (10,), "YEP": (7,)}  # what /tokenize says
 PROMPT_TOKENS = 100
 Rule = Callable[[str], Any]
 
@@ -44,9 +44,8 @@ def by_function(content: str) -> dict[str, Any]:
 
 
 def token_ids(label: str) -> list[int]:
-    """Of a label, as `IDS` has it."""
-    ids = IDS[label]
-    return list(ids) if isinstance(ids, tuple) else [ids]
+    """Of a label, as `IDS` has it; two of any other."""
+    return list(IDS.get(label, (3, 4)))
 
 
 class Server(ThreadingHTTPServer):

@@ -1,6 +1,7 @@
 """Prompts as token ids, with a toy tokenizer: a letter a token, chat marks one token each."""
 
 import re
+import string
 
 import jinja2
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.prompting.estimate import computed_tokens, kv_bytes
-from ialp_jax.preferences.prompting.layout import label_ids, make_layout, single_labels
+from ialp_jax.preferences.prompting.layout import label_ids, label_tokens, make_layout, single_labels
+from ialp_jax.preferences.prompting.spellings import bare, spellings
 
 MARKS = {"<s>": 1, "<u>": 2, "<a>": 3}
 
@@ -83,6 +85,25 @@ def test_labels_must_be_single_and_distinct_behind_the_header():
     assert single_labels(layout, "ABC", 2) == ["A", "B"]
     with pytest.raises(InputError, match="only 3 of the letters"):
         single_labels(layout, "ABC", 4)
+
+
+def test_a_label_is_every_token_that_spells_it_behind_the_header():
+    words = ("yes", "Yes", " YES", "no", "No")
+    layout = make_layout(Letters(words=words), "Be short.", 8)
+    assert label_tokens(layout, ["yes", "no"]) == [[10, 11, 12], [13, 14]]
+    assert label_tokens(layout, ["YES", "No"]) == [[10, 11, 12], [13, 14]]  # however it is given
+    with pytest.raises(InputError, match=r"'maybe' is not a single token .* however it is spelled"):
+        label_tokens(layout, ["yes", "maybe"])
+    with pytest.raises(InputError, match="not distinct words"):
+        label_tokens(layout, ["no", " No"])
+
+
+@given(st.text(string.ascii_letters + " ", min_size=1, max_size=8))
+def test_spellings_are_one_label(label):
+    ways = spellings(label)
+    assert ways[0] == label and len(set(ways)) == len(ways)
+    assert {bare(way) for way in ways} == {bare(label)}
+    assert {f" {bare(label).upper()}", bare(label)} <= set(ways)
 
 
 def test_a_label_that_melts_into_the_header_is_no_single_token():

@@ -284,15 +284,16 @@ def test_a_job_stops_at_its_cap_and_goes_on_with_a_higher_one_to_the_same_bytes(
 
 
 def test_a_vllm_server_is_asked_for_the_labels_by_id(server):
-    logs = {"token_id:1": 0.5, "token_id:7": 0.03, "token_id:9": 1e-4, "yes": 0.3}
+    spelled = {"token_id:7": 0.03, "token_id:8": 0.01, "token_id:9": 1e-4, "token_id:10": 2e-4}
+    logs = {"token_id:1": 0.5, **spelled, "yes": 0.3}
     server.rule = lambda content: completion(logs)
     judge = judge_of(server, server="vllm")
     (judgement,) = judge.judge([request_of(0, 3)])
     np.testing.assert_allclose(
-        np.exp([judgement.log_yes, judgement.log_no]), [[0.03] * 3, [1e-4] * 3], rtol=1e-5
+        np.exp([judgement.log_yes, judgement.log_no]), [[0.04] * 3, [3e-4] * 3], rtol=1e-5
     )
     for body in server.bodies:
-        assert body["logprob_token_ids"] == [7, 9] and body["logprobs"] and "top_logprobs" not in body
+        assert body["logprob_token_ids"] == [7, 8, 9, 10] and body["logprobs"] and "top_logprobs" not in body
         assert body["return_tokens_as_token_ids"] and body["chat_template_kwargs"] == {
             "enable_thinking": False
         }

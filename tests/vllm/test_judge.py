@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from asked import HOSTILE, INJECTION, PLAIN, Reference, make_requests
+from scipy.special import logsumexp
 from tiny_models import make_model
 
 from ialp_jax.artifacts import InputError
@@ -13,7 +14,7 @@ from ialp_jax.preferences.job.shards import shard_frame
 from ialp_jax.preferences.judges.vllm import Config, build
 from ialp_jax.preferences.prompting import listwise
 from ialp_jax.preferences.prompting.estimate import Assumptions, estimate_job
-from ialp_jax.preferences.prompting.layout import encode, label_ids
+from ialp_jax.preferences.prompting.layout import encode, label_ids, label_tokens
 
 TITLES = [*PLAIN, *HOSTILE.values()]
 
@@ -26,10 +27,13 @@ def asked_of(requests):
 def test_pointwise_is_transformers(family, request, judge_of):
     folder, requests = request.getfixturevalue(family), make_requests(TITLES)
     judge, reference = judge_of(folder, requests), Reference(folder)
-    labels = label_ids(judge.layout, ("yes", "no"))
+    labels = label_tokens(judge.layout, ("yes", "no"))
+    assert len(labels[0]) > 1 < len(labels[1])  # several spellings, so that their sum says something
     scores = []
     for one, judgement in zip(asked_of(requests), judge.judge(asked_of(requests)), strict=True):
-        expected = reference.log_p(judge.prompts(one), labels)
+        expected = np.stack(
+            [logsumexp(reference.log_p(judge.prompts(one), tokens), axis=1) for tokens in labels], axis=1
+        )
         np.testing.assert_allclose(
             np.stack([judgement.log_yes, judgement.log_no], axis=1), expected, atol=2e-5
         )

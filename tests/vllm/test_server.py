@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.special import logsumexp
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.judges.base import JudgeContext, JudgeRequest
 from ialp_jax.preferences.judges.openai import Config, OpenAIJudge, build
 from ialp_jax.preferences.prompting import prompts
+from ialp_jax.preferences.prompting.spellings import spellings
 
 CONTEXT = JudgeContext("games", "implicit")
 ITEMS = ("Space Trader", "Silver Band", "Night City", "Größe 漢字", "Iron Castle", "The Long Road", "B", "")
@@ -102,7 +104,16 @@ def by_transformers(folder: Path, pairs: list[tuple[str, str]], **template: bool
 def test_labels_by_id_are_those_of_transformers(url, qwen):
     tokenizer = AutoTokenizer.from_pretrained(qwen)
     logs = by_transformers(qwen, PAIRS, enable_thinking=False)
-    log_yes, log_no = (logs[:, tokenizer.convert_tokens_to_ids(word)] for word in ("yes", "no"))
+    spelled = [
+        [
+            ids[0]
+            for way in spellings(word)
+            if len(ids := tokenizer.encode(way, add_special_tokens=False)) == 1
+        ]
+        for word in ("yes", "no")
+    ]
+    assert min(map(len, spelled)) > 1
+    log_yes, log_no = (logsumexp(logs[:, tokens], axis=1) for tokens in spelled)
     p_yes = 1 / (1 + np.exp(log_no - log_yes))
     assert np.ptp(p_yes) > 0.1  # the prompt matters, so that equality says something
     judgements = server_judge(url, server="vllm").judge(REQUESTS)

@@ -17,7 +17,7 @@ from ialp_jax.data.synthetic import SyntheticConfig, generate
 from ialp_jax.preferences.candidates import CandidateConfig
 from ialp_jax.preferences.job.plan import plan_job
 from ialp_jax.preferences.prompting import prompts
-from ialp_jax.preferences.prompting.layout import label_ids
+from ialp_jax.preferences.prompting.layout import label_tokens
 from ialp_jax.preferences.prompting.model_files import NOTE
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
@@ -141,5 +141,8 @@ def test_vllm_serves_it_and_the_table_says_what_it_is(dataset, trained, judge_of
     assert note["settings"]["epochs"] == 2 and len(note["curve"]) == 2
     asked = [requests.make(state) for state in range(requests.num_states)]
     for one, judgement in zip(asked, judge.judge(asked), strict=True):
-        expected = reference.log_p(judge.prompts(one), label_ids(judge.layout, ("yes", "no")))
+        spelled = label_tokens(judge.layout, ("yes", "no"))
+        expected = np.stack(
+            [logsumexp(reference.log_p(judge.prompts(one), tokens), axis=1) for tokens in spelled], axis=1
+        )
         np.testing.assert_allclose(np.stack([judgement.log_yes, judgement.log_no], 1), expected, atol=5e-5)

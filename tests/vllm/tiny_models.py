@@ -89,7 +89,7 @@ def make_model(folder: Path, family: Family, seed: int = 0, single_labels: bool 
         folder: is made where it does not exist.
         family: of its architecture, tokenizer and template.
         seed: of its weights.
-        single_labels: whether "yes" is one token; "no" always is.
+        single_labels: whether "yes" and other spellings of the labels are one token each; "no" always is.
     """
     tokenizer = _tokenizer(family, single_labels)
     assert (len(tokenizer.encode("yes", add_special_tokens=False)) == 1) == single_labels
@@ -122,7 +122,7 @@ def _tokenizer(family: Family, single_labels: bool) -> PreTrainedTokenizerFast:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    labels = "yes\n\nno\n" if single_labels else "\n\nno\n"
+    labels = "yes\n\nYes\n\nno\n No\n" if single_labels else "\n\nno\n"
     core.train_from_iterator([TEXT + 20 * labels], trainer)
     if family == "qwen":  # as Qwen3's own: tokens, but not special ones
         core.add_tokens([AddedToken(word, normalized=False) for word in ("<think>", "</think>")])

@@ -34,9 +34,10 @@ from ialp_jax.preferences.judges.base import (
     JudgeRequest,
 )
 from ialp_jax.preferences.prompting import prompts
-from ialp_jax.preferences.prompting.label_logprobs import UnreadableError, bare, read_by_id, read_by_text
+from ialp_jax.preferences.prompting.label_logprobs import UnreadableError, read_by_id, read_by_text
 from ialp_jax.preferences.prompting.pair_answers import Answer, judgement_of
 from ialp_jax.preferences.prompting.server_errors import KEY, explained, said
+from ialp_jax.preferences.prompting.spellings import bare, spellings
 from ialp_jax.preferences.prompting.spending import Spending
 from ialp_jax.ranges import Count, Rate, Weight, at_least
 from ialp_jax.values import checked
@@ -56,7 +57,8 @@ class Config:
     base_url: str = OPENAI
     """The server's address up to and including /v1. Another address is another judge: its shards are its own."""
     server: Literal["openai", "vllm"] = "openai"
-    """openai: labels are sought in the 20 most probable tokens; vllm: read exactly, by token id."""
+    """openai: labels are sought in the 20 most probable tokens; vllm: read exactly, by token id. Either way a label is the sum
+    of its spellings in upper or lower case, with a space before or without."""
     labels: tuple[str, str] = ("yes", "no")
     """For "likes it" and against it; each must be one token of the model."""
     revision: str = ""
@@ -97,10 +99,10 @@ class Config:
 
 @dataclass(frozen=True)
 class Form:
-    """How this server is asked for the labels: parameters of every request, and token ids if it goes by them."""
+    """How this server is asked for the labels: parameters of every request, and each label's token ids if it goes by them."""
 
     options: dict[str, Any]
-    label_ids: Sequence[int] = ()
+    label_ids: Sequence[Sequence[int]] = ()
 
 
 class OpenAIJudge:
@@ -179,7 +181,7 @@ class OpenAIJudge:
         if self._config.server == "vllm":
             ids = await self._tokenize(client)
             extra = {
-                "logprob_token_ids": ids,
+                "logprob_token_ids": [token for spelled in ids for token in spelled],
                 "return_tokens_as_token_ids": True,
                 "chat_template_kwargs": {"enable_thinking": False},
             }
@@ -193,25 +195,33 @@ class OpenAIJudge:
                              'with logprobs; for vLLM (0.20 or newer) set server to "vllm"')  # fmt: skip
         return form
 
-    async def _tokenize(self, client: openai.AsyncOpenAI) -> list[int]:
-        """Token ids of the labels, from vLLM's own endpoint beside /v1."""
-        url = self._config.base_url.rstrip("/").removesuffix("/v1") + "/tokenize"
-        ids = []
+    async def _tokenize(self, client: openai.AsyncOpenAI) -> list[list[int]]:
+        """Ids of the single tokens that spell each label, from vLLM's own endpoint beside /v1."""
+        ids: list[list[int]] = []
         for label in self._config.labels:
-            body = {"model": self._config.model, "prompt": label, "add_special_tokens": False}
-            try:
-                reply: Any = await client.post(url, cast_to=object, body=body)
-            except openai.APIError as error:
-                raise self._explained(error) from error
-            tokens = reply.get("tokens") if isinstance(reply, dict) else None
-            if not isinstance(tokens, list) or len(tokens) != 1 or type(tokens[0]) is not int:
-                raise InputError(f"the label {label!r} is not one token of {self._config.model!r} ({tokens!s:.80})",
-                                 column="labels", fix="choose labels that are, such as Yes and No")  # fmt: skip
-            ids.extend(tokens)
-        if len(set(ids)) < len(ids):
+            answers = [await self._tokens_of(client, way) for way in spellings(label)]
+            single = sorted({tokens[0] for tokens in answers if len(tokens) == 1})
+            if not single:
+                raise InputError(f"the label {label!r} is not one token of {self._config.model!r} ({answers[0]!s:.80}), however "
+                                 "it is spelled", column="labels", fix="choose labels that are, such as Yes and No")  # fmt: skip
+            ids.append(single)
+        if set(ids[0]) & set(ids[1]):
             raise InputError(f"the labels {self._config.labels} are the same token", column="labels",
                              fix="choose labels that differ")  # fmt: skip
         return ids
+
+    async def _tokens_of(self, client: openai.AsyncOpenAI, text: str) -> list[int]:
+        url = self._config.base_url.rstrip("/").removesuffix("/v1") + "/tokenize"
+        body = {"model": self._config.model, "prompt": text, "add_special_tokens": False}
+        try:
+            reply: Any = await client.post(url, cast_to=object, body=body)
+        except openai.APIError as error:
+            raise self._explained(error) from error
+        tokens = reply.get("tokens") if isinstance(reply, dict) else None
+        if not isinstance(tokens, list) or not all(type(token) is int for token in tokens):
+            raise InputError(f"{url} answers, but not with token ids ({tokens!s:.80})", column="server",
+                             fix="set server to openai for a server that is not vLLM")  # fmt: skip
+        return tokens
 
     async def _ask(self, client: openai.AsyncOpenAI, form: Form, state_text: str, item_text: str) -> Answer:
         """One completion, read and paid for."""
@@ -267,6 +277,8 @@ def build(context: JudgeContext, config: Config) -> OpenAIJudge:
     )
     settings = {name: getattr(config, name)
                 for name in ("base_url", "server", "labels", "temperature", "max_tokens", "seed")}  # fmt: skip
+    if config.server == "vllm":
+        settings |= {"spellings": "all"}  # versions before took one token for each label
     info = JudgeInfo(
         name="openai",
         is_llm=not config.test_double,

@@ -8,6 +8,7 @@ head has two rows instead of a vocabulary; it gives the ratio only, no label mas
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -20,9 +21,15 @@ from ialp_jax.preferences.judges.base import (
     Usage,
 )
 from ialp_jax.preferences.prompting import listwise, prompts
-from ialp_jax.preferences.prompting.layout import Layout, label_ids, make_layout, single_labels
+from ialp_jax.preferences.prompting.layout import (
+    Layout,
+    label_ids,
+    label_tokens,
+    make_layout,
+    single_labels,
+)
 from ialp_jax.preferences.prompting.model_files import ModelFiles, find_model
-from ialp_jax.preferences.prompting.vllm_engine import engine_version, start_engine
+from ialp_jax.preferences.prompting.vllm_engine import engine_version, prepare_process, start_engine
 from ialp_jax.preferences.prompting.vllm_outputs import (
     classify_judgement,
     pointwise_judgement,
@@ -49,7 +56,8 @@ class Config:
     mode: Literal["pointwise", "list", "classify"] = "pointwise"
     """One prompt per pair, one per group of candidates, or a reranker's head."""
     labels: tuple[str, str] = ("yes", "no")
-    """The answers for and against; each must be one token."""
+    """The answers for and against. Each is the sum of the single tokens that spell it, in upper or lower case, with a space
+    before or without; mode classify takes the one token that it is as it stands."""
     list_size: Annotated[int, at_least(2)] = 20
     """Mode list: candidates in a prompt."""
     permutations: Count = 4
@@ -84,10 +92,11 @@ def build(context: JudgeContext, config: Config) -> "VLLMJudge":
     """Looks at the model's files; the engine starts when the first request comes.
 
     Raises:
-        InputError: if there is no such model.
+        InputError: if there is no such model, or no vLLM.
     """
+    prepare_process(config.deterministic)
     files = find_model(config.model, config.revision)
-    longest = files.config.get("max_position_embeddings") or config.max_model_len
+    longest = files.language_config.get("max_position_embeddings") or config.max_model_len
     config = replace(config, max_model_len=min(config.max_model_len, longest))
     return VLLMJudge(context, config, files)
 
@@ -131,8 +140,8 @@ class VLLMJudge:
 
     def _pointwise(self, requests: Sequence[JudgeRequest]) -> list[Judgement]:
         asked = [self.prompts(request) for request in requests]
-        labels = self._label_ids
-        outputs = self._generate([prompt for some in asked for prompt in some], labels)
+        outputs = self._generate([prompt for some in asked for prompt in some], self._read_tokens)
+        labels = self._label_tokens
         return [pointwise_judgement([next(outputs) for _ in some], some, labels) for some in asked]
 
     def _classify(self, requests: Sequence[JudgeRequest]) -> list[Judgement]:
@@ -149,7 +158,7 @@ class VLLMJudge:
 
     def _list(self, requests: Sequence[JudgeRequest]) -> list[Judgement]:
         asked = [self._list_prompts(request) for request in requests]
-        letters = label_ids(self.layout, self._letters)
+        letters = self._read_tokens
         outputs = self._generate([prompt for some, _ in asked for prompt in some], letters)
         answered = [([next(outputs) for _ in some], some, groups) for some, groups in asked]
         return [
@@ -206,12 +215,20 @@ class VLLMJudge:
         return [prompt for prompt in asked if self._fits(prompt)]
 
     @cached_property
-    def _label_ids(self) -> list[int]:
-        return label_ids(self.layout, self._config.labels)
+    def _label_tokens(self) -> list[list[int]]:
+        return label_tokens(self.layout, self._config.labels)
 
     @cached_property
     def _letters(self) -> list[str]:
         return single_labels(self.layout, LETTERS, self._config.list_size)
+
+    @property
+    def _read_tokens(self) -> list[int]:
+        """Ids of the tokens whose probabilities are read; refused where the model has none for a label."""
+        mode = self._config.mode
+        if mode == "pointwise":
+            return list(chain.from_iterable(self._label_tokens))
+        return label_ids(self.layout, self._letters if mode == "list" else self._config.labels)
 
     @property
     def _hub_revision(self) -> str | None:
@@ -220,7 +237,7 @@ class VLLMJudge:
     @cached_property
     def _engine(self) -> Any:
         """The engine; the labels are checked before anything heavy is loaded."""
-        ids = label_ids(self.layout, self._letters) if self._config.mode == "list" else self._label_ids
+        ids = self._read_tokens
         # By the tokens that were checked: a label's text alone may be another token.
         names = self.layout.tokenizer.convert_ids_to_tokens(ids)
         return start_engine(self._config, self.files, self._hub_revision, names)
@@ -239,6 +256,8 @@ def _info(context: JudgeContext, config: Config, files: ModelFiles) -> JudgeInfo
         )
     else:
         settings |= {"labels": list(config.labels)}
+        if config.mode == "pointwise":
+            settings |= {"spellings": "all"}
         how = f"P({config.labels[0]} | {config.labels[0]} or {config.labels[1]}) for one candidate at a time"
     who = {
         "general": f"The language model {files.name} judged",

@@ -116,7 +116,7 @@ def estimate_job(
         states=requests.num_states, pairs=int(requests.pairs().sum()), calls=calls,
         prompt_tokens=round(total * scale), computed_tokens=round(computed * scale),
         longest=max((len(prompt) for shard in prompts for prompt in shard), default=0), sampled=sampled,
-        weights=size * BYTES[dtype], kv_cache=largest * kv_bytes(files.config, BYTES[dtype]),
+        weights=size * BYTES[dtype], kv_cache=largest * kv_bytes(files.language_config, BYTES[dtype]),
         # The engine takes prompts in while the GPU computes: the slower of the two decides.
         seconds=max(arithmetic, calls / assumed.prompts_per_second),
     )  # fmt: skip
@@ -142,7 +142,12 @@ def computed_tokens(prompts: Iterable[Sequence[int]], block: int) -> int:
 
 
 def kv_bytes(config: dict[str, Any], width: int) -> int:
-    """Bytes that one token takes in the cache: keys and values of every layer; `width` bytes a number."""
+    """Bytes that one token takes in the cache: keys and values of every layer; `width` bytes a number.
+
+    Args:
+        config: of the model's language part (`ModelFiles.language_config`).
+        width: of a number.
+    """
     heads = config["num_attention_heads"]
     head = config.get("head_dim") or config["hidden_size"] // heads
     return 2 * config["num_hidden_layers"] * (config.get("num_key_value_heads") or heads) * head * width

@@ -1,8 +1,8 @@
 """Two labels' log-probabilities, read from the first token of a chat completion.
 
-By token id they are exact. By text they come from the most probable tokens alone: a label's probability is the
-sum over all listed tokens that are the label but for upper or lower case and surrounding space, and a label that
-is not listed is taken at the most it can be as one token.
+A label's probability is the sum over the tokens that spell it, whatever their case and the space around them. By token
+id they are exact. By text they come from the most probable tokens alone, and a label that is not listed is taken at the
+most it can be as one token.
 """
 
 import math
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ialp_jax.preferences.judges.base import REJECTED
+from ialp_jax.preferences.prompting.spellings import bare
 
 IMPOSSIBLE = -9999.0
 """What servers write for a log-probability of minus infinity."""
@@ -26,9 +27,9 @@ class UnreadableError(ValueError):
     """An answer says nothing about the labels; the message says why."""
 
 
-def bare(text: str) -> str:
-    """What two tokens of the same label have in common."""
-    return text.strip().lower()
+def total_log(logs: Sequence[float]) -> float:
+    """Log of the sum of probabilities, from their logs; minus infinity over none."""
+    return float(reduce(np.logaddexp, logs, -math.inf))
 
 
 def unlisted_bound(listed: Sequence[float]) -> float:
@@ -43,19 +44,23 @@ def unlisted_bound(listed: Sequence[float]) -> float:
     return min(*listed, math.log(rest))
 
 
-def read_by_id(choice: Any, label_ids: Sequence[int]) -> tuple[str, list[float]]:
-    """What was answered, and the log-probability of each token id, from vLLM's `token_id:N` names.
+def read_by_id(choice: Any, label_ids: Sequence[Sequence[int]]) -> tuple[str, list[float]]:
+    """What was answered, and the log-probability of each label, from vLLM's `token_id:N` names.
+
+    Args:
+        choice: of a completion.
+        label_ids: the tokens that spell each label.
 
     Raises:
         UnreadableError: if one is not there, or all are impossible.
     """
     said, listed = _first_token(choice)
     by_name = dict(listed)
-    logs = [by_name.get(f"token_id:{token}") for token in label_ids]
-    found = [log for log in logs if log is not None]
-    if len(found) < len(logs) or max(found) <= IMPOSSIBLE:
-        raise UnreadableError(f"the server gave the labels no log-probabilities, the answer was {said}")
-    return said, found
+    logs = [[by_name.get(f"token_id:{token}") for token in tokens] for tokens in label_ids]
+    listed_logs = [[log for log in some if log is not None] for some in logs]
+    if logs == listed_logs and max(map(max, listed_logs)) > IMPOSSIBLE:
+        return said, [total_log(some) for some in listed_logs]
+    raise UnreadableError(f"the server gave the labels no log-probabilities, the answer was {said}")
 
 
 def read_by_text(choice: Any, labels: Sequence[str]) -> tuple[str, list[float]]:
@@ -65,11 +70,7 @@ def read_by_text(choice: Any, labels: Sequence[str]) -> tuple[str, list[float]]:
         UnreadableError: if no label is listed.
     """
     said, listed = _first_token(choice)
-    # Over nothing the sum is minus infinity.
-    logs = [
-        float(reduce(np.logaddexp, (log for token, log in listed if bare(token) == bare(label)), -math.inf))
-        for label in labels
-    ]
+    logs = [total_log([log for token, log in listed if bare(token) == bare(label)]) for label in labels]
     if max(logs) <= IMPOSSIBLE:
         raise UnreadableError(f"neither label is among the most probable tokens, the answer was {said}")
     bound = unlisted_bound([log for _, log in listed])

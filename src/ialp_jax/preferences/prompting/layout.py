@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import jinja2
 
 from ialp_jax.artifacts import InputError
+from ialp_jax.preferences.prompting.spellings import bare, spellings
 
 MARK = "IALPTEXT"  # stands for the user's message while the chat format is taken apart
 DATE = "01 Jan 2026"
@@ -121,20 +122,46 @@ def _conversation(tokenizer: Tokenizer, system: str) -> str:
     return text if system in text else tokenizer.apply_chat_template(alone, **options)
 
 
+def label_tokens(layout: Layout, labels: Sequence[str]) -> list[list[int]]:
+    """Ids of all single tokens that spell each label right after the assistant's header (`spellings`).
+
+    Raises:
+        InputError: if no spelling of a label is a single token there, or two labels are the same word.
+    """
+    if len({bare(label) for label in labels}) < len(labels):
+        raise InputError(f"the labels {', '.join(labels)} are not distinct words", column="labels",
+                         fix="choose labels that differ")  # fmt: skip
+    return [_spelled(layout, label) for label in labels]
+
+
+def _spelled(layout: Layout, label: str) -> list[int]:
+    tokens = [token for way in spellings(label) if (token := _single_token(layout, way)) is not None]
+    if not tokens:
+        raise InputError(f"the label {label!r} is not a single token after the model's chat template, however it is spelled",
+                         column="labels", fix="choose labels that are, such as --labels Yes No")  # fmt: skip
+    return sorted(set(tokens))
+
+
+def _single_token(layout: Layout, label: str) -> int | None:
+    """The token that a label is right after the assistant's header; None if it is no single one there."""
+    end = encode(layout.tokenizer, layout.tail_text, data=False)
+    answered = encode(layout.tokenizer, layout.tail_text + label, data=False)
+    return answered[-1] if len(answered) == len(end) + 1 and answered[:-1] == end else None
+
+
 def label_ids(layout: Layout, labels: Sequence[str]) -> list[int]:
-    """Ids of the tokens that answer with each label, right after the assistant's header.
+    """Ids of the tokens that answer with each label as it stands, right after the assistant's header.
 
     Raises:
         InputError: if a label is not exactly one token there, or two labels are the same one.
     """
-    end = encode(layout.tokenizer, layout.tail_text, data=False)
     ids = []
     for label in labels:
-        answered = encode(layout.tokenizer, layout.tail_text + label, data=False)
-        if len(answered) != len(end) + 1 or answered[:-1] != end:
+        token = _single_token(layout, label)
+        if token is None:
             raise InputError(f"the label {label!r} is not a single token after the model's chat template",
                              column="labels", fix="choose labels that are, such as --labels Yes No")  # fmt: skip
-        ids.append(answered[-1])
+        ids.append(token)
     if len(set(ids)) < len(ids):
         raise InputError(f"the labels {', '.join(labels)} are not distinct tokens", column="labels",
                          fix="choose labels that differ")  # fmt: skip

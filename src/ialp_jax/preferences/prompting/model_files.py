@@ -37,18 +37,42 @@ class ModelFiles:
     config: dict[str, Any]
     on_hub: bool = False
 
+    @property
+    def language_config(self) -> dict[str, Any]:
+        """Settings of the part that reads and writes text, what its family leaves out by default included.
+
+        Models of several kinds of input keep them apart (`text_config`).
+
+        Raises:
+            InputError: if the installed library does not know such a model.
+        """
+        from transformers import AutoConfig
+
+        try:
+            config = AutoConfig.from_pretrained(self.path, revision=self.revision if self.on_hub else None)
+        except ValueError as error:
+            kind = self.config.get("model_type")
+            raise InputError(f"this version of transformers knows no model of type {kind!r}", file=self.path,
+                             column="model_type", fix="use another model, or a newer vLLM with its transformers") from error  # fmt: skip
+        settings: dict[str, Any] = config.get_text_config().to_dict()
+        return settings
+
 
 def find_model(model: str, revision: str | None) -> ModelFiles:
     """Looks at a model's folder, or asks the hub for the exact commit of a name.
 
     Raises:
-        InputError: if there is neither, or the folder's note is malformed.
+        InputError: if there is neither, it is no Hugging Face model, or the folder's note is malformed.
     """
     if not model:
         raise InputError("no model was given", column="model", fix="give a folder or a hub name, MODEL=...")
     folder = Path(model)
+    if folder.is_file():
+        raise _no_model(folder, [folder])
     if not folder.is_dir():
         return _on_hub(model, revision)
+    if not (folder / "config.json").exists():
+        raise _no_model(folder, sorted(folder.iterdir()))
     files = {str(path.relative_to(folder)): hash_file(path)
              for path in sorted(folder.rglob("*")) if path.is_file()}  # fmt: skip
     note: dict[str, Any] = read_json(folder / NOTE) if (folder / NOTE).exists() else {}
@@ -59,6 +83,16 @@ def find_model(model: str, revision: str | None) -> ModelFiles:
     config = read_json(folder / "config.json")
     return ModelFiles(folder.resolve().name, str(folder), fingerprint(files), kind,
                       note.get("statement", ""), config)  # fmt: skip
+
+
+def _no_model(place: Path, files: list[Path]) -> InputError:
+    """Why a place is no model's folder."""
+    if any(path.suffix == ".gguf" for path in files):
+        return InputError("it is a GGUF model, packed for llama.cpp", file=place, column="model",
+                          fix="give the folder of the Hugging Face model it was made from, or serve it "
+                          "with llama.cpp and judge with openai --base-url ...")  # fmt: skip
+    return InputError("it is no folder of a Hugging Face model: there is no config.json", file=place, column="model",
+                      fix="give a folder with config.json, the weights as .safetensors and the tokenizer's files")  # fmt: skip
 
 
 def _on_hub(model: str, revision: str | None) -> ModelFiles:

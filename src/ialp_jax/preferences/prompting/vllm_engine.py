@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ialp_jax.artifacts import InputError
@@ -9,6 +10,33 @@ from ialp_jax.preferences.prompting.model_files import ModelFiles
 
 if TYPE_CHECKING:  # the judge imports this file
     from ialp_jax.preferences.judges.vllm import Config
+
+NO_COMPILING = "TORCH_COMPILE_DISABLE"
+
+
+def prepare_process(deterministic: bool) -> None:
+    """Settings of the process that vLLM and PyTorch read when they are imported; what the caller has set stays.
+
+    On a CPU nothing is compiled by PyTorch: the first log-probabilities would cost 20 s, and a C++ compiler. It reads that
+    when it is first imported, which a tokenizer does long before the engine starts.
+
+    Args:
+        deterministic: whether the engine runs in this process.
+
+    Raises:
+        InputError: if vLLM is not installed in this environment.
+    """
+    _, on_cpu = engine_version()
+    quiet = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1"}
+    if deterministic:
+        quiet["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    if on_cpu:
+        quiet[NO_COMPILING] = "1"
+    for name, value in quiet.items():
+        os.environ.setdefault(name, value)
+    # Where somebody has imported PyTorch before, the variable comes too late.
+    if on_cpu and os.environ[NO_COMPILING] == "1" and (read := sys.modules.get("torch._dynamo.config")):
+        read.disable = True  # type: ignore[attr-defined]
 
 
 def start_engine(config: "Config", files: ModelFiles, revision: str | None, labels: list[str]) -> Any:
@@ -20,16 +48,9 @@ def start_engine(config: "Config", files: ModelFiles, revision: str | None, labe
         revision: its commit where it is on the hub; None for a folder.
         labels: tokens of the two labels, the one in favour first; read in mode classify.
     """
-    _, on_cpu = engine_version()
-    quiet = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1"}
-    if config.deterministic:
-        quiet["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    if on_cpu:  # else the first log-probabilities cost 20 s of compiling, and a C++ compiler
-        quiet["TORCH_COMPILE_DISABLE"] = "1"
-    for name, value in quiet.items():  # read when vllm is imported
-        os.environ.setdefault(name, value)
     from vllm import LLM
 
+    _, on_cpu = engine_version()
     memory = (
         {} if config.kv_cache_gib is None else {"kv_cache_memory_bytes": round(config.kv_cache_gib * 2**30)}
     )

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy.special import expit
 
 from ialp_jax.preferences.judges.base import REJECTED, Judgement, Usage
-from ialp_jax.preferences.prompting.label_logprobs import IMPOSSIBLE, NO_NUMBERS
+from ialp_jax.preferences.prompting.label_logprobs import IMPOSSIBLE, NO_NUMBERS, total_log
 
 
 def usage_of(outputs: Sequence[Any], asked: Sequence[list[int]]) -> Usage:
@@ -33,10 +33,18 @@ def token_log_p(output: Any, tokens: Sequence[int]) -> Float[np.ndarray, " T"]:
     return np.array([found[token].logprob for token in tokens])
 
 
-def pointwise_judgement(outputs: list[Any], asked: list[list[int]], labels: list[int]) -> Judgement:
-    """One prompt per item, answered by one of two label tokens, the one in favour first."""
+def pointwise_judgement(
+    outputs: list[Any], asked: list[list[int]], labels: Sequence[Sequence[int]]
+) -> Judgement:
+    """One prompt per item, answered by one of two labels, each the sum of the tokens that spell it; in favour first."""
     log_p = np.array(
-        [[math.nan] * 2 if output is None else token_log_p(output, labels) for output in outputs]
+        [
+            [
+                math.nan if output is None else total_log(token_log_p(output, tokens).tolist())
+                for tokens in labels
+            ]
+            for output in outputs
+        ]
     )
     raw = [too_long(prompt) if output is None else output.outputs[0].text
            for output, prompt in zip(outputs, asked, strict=True)]  # fmt: skip
