@@ -52,7 +52,7 @@ sweep: $(VENV)/installed $(if $(filter 1 true yes,$(RAY)),$(VENV)/installed-ray)
 prefs: model-given $(VENV)/installed $(VLLM_VENV)/installed
 	$(BIN)/ialp prefs plan $(ENV) --out $(PREFS_OUT) $(if $(DATA),--data $(DATA)) $(PLAN_ARGS)
 	$(VLLM_BIN)/ialp prefs judge $(PREFS_OUT) vllm --model $(MODEL) $(if $(filter 1 true yes,$(DRY_RUN)),--dry-run) \
-	  $(if $(REPLICAS),--replicas $(REPLICAS)) $(JUDGE_ARGS)
+	  $(if $(filter 0 false no,$(GATE)),--probe 0) $(if $(REPLICAS),--replicas $(REPLICAS)) $(JUDGE_ARGS)
 	$(if $(filter 1 true yes,$(DRY_RUN)),,$(BIN)/ialp prefs evaluate $(PREFS_OUT) $(if $(DATA),--data $(DATA)) \
 	  $(if $(filter 0 false no,$(GATE)),--gate.enforce False))
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from asked import Reference
 from rich.console import Console
+from scipy.special import logsumexp
 
 from ialp_jax.artifacts import read_json
 from ialp_jax.data.build import DataConfig

@@ -13,6 +13,7 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.command_line import read, without
 from ialp_jax.folders import claimed
 from ialp_jax.preferences.job.job import STATES_PER_SHARD, Job, finish_job, judge_shards, open_job
+from ialp_jax.preferences.job.probe import probe
 from ialp_jax.preferences.job.progress import JobProgress
 from ialp_jax.preferences.job.requests import FOLDER, Requests
 from ialp_jax.preferences.job.sharing import (
@@ -45,6 +46,9 @@ class Judging(Generic[Settings]):
     """For the estimate."""
     states_per_shard: Count = STATES_PER_SHARD
     """States judged between two writes: what an interruption can cost."""
+    probe: Annotated[int, at_least(0)] = 16
+    """Pairs asked about before the first shard of a process: a model that does not keep to its labels is told before it is paid
+    for. 0 for none; actors of Ray never ask."""
     replicas: Count = 1
     """Engines that share the job by ranges of states, each with GPUs of its own."""
     engine: Literal["local", "ray"] = "local"
@@ -94,9 +98,13 @@ def run(arguments: Sequence[str]) -> None:
 def _judge(
     job: Job, judge: Any, name: str, asked: Judging, arguments: Sequence[str], console: Console
 ) -> None:
-    missing = job.missing(job.part(asked.rank, asked.world))
+    part = job.part(asked.rank, asked.world)
+    missing = job.missing(part)
     if not missing:
         return
+    here = asked.engine == "local" and asked.replicas == 1
+    if here and len(missing) == len(part):
+        probe(job, judge, missing, asked.probe, console)
     gpus_each = getattr(asked.settings, "tensor_parallel", 0)
     with JobProgress(f"judging ({name})", job.pairs_in(missing), console) as progress:
         if asked.engine == "ray":

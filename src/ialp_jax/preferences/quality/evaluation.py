@@ -15,16 +15,13 @@ from ialp_jax.artifacts import InputError, read_manifest
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.preferences.job.judged_pairs import content_scores, judged_pairs
 from ialp_jax.preferences.quality import per_state
+from ialp_jax.preferences.quality.answers import ANSWER_LENGTH, COMMONEST
 from ialp_jax.preferences.quality.calibration import BINS, Calibration, calibration, equal_mass
 from ialp_jax.preferences.quality.per_state import StateMean, state_mean
 from ialp_jax.preferences.table import KIND, PreferenceTable
 
 FEWEST_STATES = 10
 """An AUC without item means over fewer states says nothing."""
-
-COMMONEST = 3
-ANSWER_LENGTH = 20
-"""Answers shown where a judge does not keep to its labels, and their letters."""
 
 
 @dataclass(frozen=True)

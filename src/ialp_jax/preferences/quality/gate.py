@@ -6,6 +6,7 @@ from pathlib import Path
 from tyro.conf import FlagConversionOff
 
 from ialp_jax.artifacts import InputError
+from ialp_jax.preferences.quality.answers import LEAST_MASS, in_words
 from ialp_jax.preferences.quality.beside import CHANCE, auc_beside, interval
 from ialp_jax.preferences.quality.evaluation import LabelMass, TableQuality
 from ialp_jax.ranges import Share
@@ -17,7 +18,7 @@ from ialp_jax.values import checked
 class GateConfig:
     """What a table must reach."""
 
-    label_mass: Share = 0.5
+    label_mass: Share = LEAST_MASS
     """Least mean probability of the answers the judge was asked for, where it is known; below, it answered
     something else."""
     auc: Share = 0.55
@@ -96,11 +97,7 @@ def require_gate(
 
 def _answered(mass: LabelMass | None) -> str:
     """What was asked for and what came, where one word was asked for."""
-    if mass is None or not mass.labels:
-        return ""
-    asked = " or ".join(f'"{label}"' for label in mass.labels)
-    answers = ", ".join(f'"{answer}" ({share:.0%})' for answer, share in mass.answers)
-    return f" Asked for {asked}, it most often answered {answers}."
+    return f" {in_words(mass.labels, mass.answers)}" if mass is not None and mass.labels else ""
 
 
 def _low(what: str, measured: float, least: float, flag: str) -> str:
