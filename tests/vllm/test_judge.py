@@ -15,6 +15,7 @@ from ialp_jax.preferences.judges.vllm import Config, build
 from ialp_jax.preferences.prompting import listwise
 from ialp_jax.preferences.prompting.estimate import Assumptions, estimate_job
 from ialp_jax.preferences.prompting.layout import encode, label_ids, label_tokens
+from ialp_jax.preferences.prompting.model_files import find_model, parameters
 
 TITLES = [*PLAIN, *HOSTILE.values()]
 
@@ -163,15 +164,20 @@ def test_a_random_model_says_that_it_is_a_test_double(qwen, judge_of):
 
 def test_what_the_folder_says_of_the_model_is_what_the_table_says(qwen, tmp_path):
     for kind, is_llm, words in (
-        ("general", True, "The language model folder judged"),
-        ("trained_on_logs", False, "folder, a small model trained on logs and not a general LLM, judged"),
+        ("general", True, "The language model folder (SIZE, float32) judged"),
+        (
+            "trained_on_logs",
+            False,
+            "folder (SIZE, float32), a small model trained on logs and not a general LLM, judged",
+        ),
     ):
         shutil.copytree(qwen, tmp_path / kind / "folder")
         note = tmp_path / kind / "folder" / "ialp_model.json"
         note.write_text(json.dumps({"kind": kind, "statement": "Said so."}))
-        info = build(make_requests(PLAIN).context, Config(model=str(note.parent))).info
+        info = build(make_requests(PLAIN).context, Config(model=str(note.parent), dtype="float32")).info
         assert info.is_llm == is_llm and not info.test_double
-        assert info.statement.startswith(words) and info.statement.endswith("Said so.")
+        size = f"{parameters(find_model(str(qwen), None)) / 1e6:.3g} M parameters"
+        assert info.statement.startswith(words.replace("SIZE", size)) and info.statement.endswith("Said so.")
         note.write_text(json.dumps({"kind": "wise"}))
         with pytest.raises(InputError, match="'wise'"):
             build(make_requests(PLAIN).context, Config(model=str(note.parent)))

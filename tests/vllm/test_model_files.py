@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from asked import PLAIN, make_requests
@@ -9,8 +10,9 @@ from transformers import Gemma3Config
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.judges.vllm import Config, build
+from ialp_jax.preferences.prompting import vllm_engine
 from ialp_jax.preferences.prompting.estimate import Assumptions, estimate_job, kv_bytes
-from ialp_jax.preferences.prompting.model_files import find_model
+from ialp_jax.preferences.prompting.model_files import find_model, parameters, size_in_words
 
 CONTEXT = 640
 
@@ -64,3 +66,36 @@ def test_a_place_without_a_model_is_named(tmp_path):
     for place in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(InputError, match=r"no folder of a Hugging Face model: there is no config\.json"):
             find_model(str(place), None)
+
+
+def test_the_statement_says_how_large_the_model_is_and_what_it_computes_in(qwen, tmp_path):
+    shutil.copytree(qwen, tmp_path / "small")
+    (tmp_path / "small" / "ialp_model.json").unlink()
+    context = make_requests(PLAIN).context
+    judge = build(context, Config(model=str(tmp_path / "small"), dtype="float32"))
+    number = parameters(judge.files)
+    assert 0 < number < 1e6
+    assert judge.info.statement.startswith(
+        f"The language model small ({number / 1e6:.3g} M parameters, float32) judged through vLLM"
+    )
+    packed = replace(
+        judge.files, config=judge.files.config | {"quantization_config": {"quant_method": "awq"}}
+    )
+    assert size_in_words(packed) == "weights quantised by awq"
+    assert size_in_words(replace(judge.files, on_hub=True)) == ""
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("fpu avx2 avx512f", "float32"), ("avx2 avx512_bf16", "auto"), ("asimd bf16", "auto"), (None, "auto")],
+)
+def test_a_cpu_without_bfloat16_computes_in_float32_unless_told(monkeypatch, tmp_path, flags, expected):
+    if flags is not None:
+        (tmp_path / "cpuinfo").write_text(f"flags\t\t: {flags}\n")
+    known = vllm_engine._has_bfloat16(tmp_path / "cpuinfo")
+    monkeypatch.setattr(vllm_engine, "_has_bfloat16", lambda: known)
+    monkeypatch.setattr(vllm_engine, "engine_version", lambda: ("1", True))
+    assert vllm_engine.chosen_dtype("auto") == expected
+    assert vllm_engine.chosen_dtype("bfloat16") == "bfloat16"
+    monkeypatch.setattr(vllm_engine, "engine_version", lambda: ("1", False))
+    assert vllm_engine.chosen_dtype("auto") == "auto"  # a GPU

@@ -28,8 +28,14 @@ from ialp_jax.preferences.prompting.layout import (
     make_layout,
     single_labels,
 )
-from ialp_jax.preferences.prompting.model_files import ModelFiles, find_model
-from ialp_jax.preferences.prompting.vllm_engine import engine_version, prepare_process, start_engine
+from ialp_jax.preferences.prompting.model_files import ModelFiles, find_model, size_in_words
+from ialp_jax.preferences.prompting.vllm_engine import (
+    Dtype,
+    chosen_dtype,
+    engine_version,
+    prepare_process,
+    start_engine,
+)
 from ialp_jax.preferences.prompting.vllm_outputs import (
     classify_judgement,
     pointwise_judgement,
@@ -65,8 +71,9 @@ class Config:
     candidates than a prompt."""
     seed: Annotated[int, at_least(0)] = 0
     """Mode list: of the orders."""
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """Precision of weights and activations; auto is the model's own, float16 for a float32 model."""
+    dtype: Dtype = "auto"
+    """Precision of weights and activations; auto is the model's own, float16 for a float32 model, and float32 on a CPU
+    without instructions for bfloat16."""
     max_model_len: Count = 4096
     """Longest prompt in tokens, the model's own limit at most; a longer one is rejected."""
     block_size: Count = 32
@@ -97,7 +104,9 @@ def build(context: JudgeContext, config: Config) -> "VLLMJudge":
     prepare_process(config.deterministic)
     files = find_model(config.model, config.revision)
     longest = files.language_config.get("max_position_embeddings") or config.max_model_len
-    config = replace(config, max_model_len=min(config.max_model_len, longest))
+    config = replace(
+        config, max_model_len=min(config.max_model_len, longest), dtype=chosen_dtype(config.dtype)
+    )
     return VLLMJudge(context, config, files)
 
 
@@ -259,9 +268,11 @@ def _info(context: JudgeContext, config: Config, files: ModelFiles) -> JudgeInfo
         if config.mode == "pointwise":
             settings |= {"spellings": "all"}
         how = f"P({config.labels[0]} | {config.labels[0]} or {config.labels[1]}) for one candidate at a time"
+    dtype = "its own precision" if config.dtype == "auto" else config.dtype
+    named = f"{files.name} ({', '.join(filter(None, (size_in_words(files), dtype)))})"
     who = {
-        "general": f"The language model {files.name} judged",
-        "trained_on_logs": f"{files.name}, a small model trained on logs and not a general LLM, judged",
+        "general": f"The language model {named} judged",
+        "trained_on_logs": f"{named}, a small model trained on logs and not a general LLM, judged",
         "test_double": f"TEST DOUBLE: {files.name}, a model of random weights, stood in for a language model",
     }["test_double" if test_double else files.kind]
     statement = f"{who} through vLLM ({how}). {files.statement}".strip()

@@ -137,3 +137,17 @@ def parameters(files: ModelFiles) -> int:
                     size *= length
                 total += size
     return total
+
+
+def size_in_words(files: ModelFiles) -> str:
+    """What a reader must know to judge a judge: how large the model is, or how its weights were packed.
+
+    "" where only the name tells: on a hub nothing more is asked for, and other files than .safetensors are not opened.
+    """
+    packed = files.config.get("quantization_config") or {}
+    if packed:
+        return f"weights quantised by {packed.get('quant_method', 'an unnamed method')}"
+    if files.on_hub or not any(Path(files.path).glob("*.safetensors")):
+        return ""
+    number = parameters(files)
+    return f"{number / 1e9:.1f} B parameters" if number >= 1e9 else f"{number / 1e6:.3g} M parameters"

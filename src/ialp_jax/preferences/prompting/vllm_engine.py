@@ -3,7 +3,8 @@
 import importlib.metadata
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.prompting.model_files import ModelFiles
@@ -11,7 +12,10 @@ from ialp_jax.preferences.prompting.model_files import ModelFiles
 if TYPE_CHECKING:  # the judge imports this file
     from ialp_jax.preferences.judges.vllm import Config
 
+Dtype = Literal["auto", "bfloat16", "float16", "float32"]
 NO_COMPILING = "TORCH_COMPILE_DISABLE"
+BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
+"""Flags of processors that compute in it."""
 
 
 def prepare_process(deterministic: bool) -> None:
@@ -37,6 +41,21 @@ def prepare_process(deterministic: bool) -> None:
     # Where somebody has imported PyTorch before, the variable comes too late.
     if on_cpu and os.environ[NO_COMPILING] == "1" and (read := sys.modules.get("torch._dynamo.config")):
         read.disable = True  # type: ignore[attr-defined]
+
+
+def chosen_dtype(dtype: Dtype) -> Dtype:
+    """The precision to compute in: float32 for `auto` on a CPU that has no instructions for bfloat16.
+
+    Most models are stored in bfloat16; without such instructions a CPU takes some ten times as long for it.
+    """
+    _, on_cpu = engine_version()
+    return "float32" if dtype == "auto" and on_cpu and not _has_bfloat16() else dtype
+
+
+def _has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this machine's processors say that they compute in bfloat16; what says nothing is taken to."""
+    words = set(cpuinfo.read_text(encoding="utf-8").split()) if cpuinfo.exists() else BFLOAT16
+    return bool(words & BFLOAT16)
 
 
 def start_engine(config: "Config", files: ModelFiles, revision: str | None, labels: list[str]) -> Any:
