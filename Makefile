@@ -4,7 +4,7 @@
 #   make sweep ENV=steam SPACE=experiments/sweeps/FILE [DATA=folder] [PREFS=folder] [PRESET=quick|full] [OUT=folder] [RAY=1] [ARGS=...]
 #   make check ENV=steam | make report OUT=runs/steam | make test | make test-fast | make test-part | make lint | make clean
 #   PYTHON=python3.12 VENV=.venv-3.12 with any of them: another interpreter, in an environment of its own
-#   make prefs ENV=steam MODEL=folder-or-hub-name [DATA=folder] [PREFS_OUT=folder] [DRY_RUN=1] [REPLICAS=n]
+#   make prefs ENV=steam MODEL=folder-or-hub-name [SERVER=http://host:port/v1] [DATA=folder] [PREFS_OUT=folder] [DRY_RUN=1] [REPLICAS=n]
 #              [PLAN_ARGS="--states 300"] [JUDGE_ARGS="--mode list"] [GATE=0]
 #   make train ENV=steam PREFS=folder | make train ENV=steam MODEL=... (judges first)
 #   make bench [QUICK=1] [DEVICE=cpu|gpu] [PEERS=1] [OUT=folder] [ARGS="--what a2c head --users 1024 --items 3000"]
@@ -49,9 +49,10 @@ sweep: $(VENV)/installed $(if $(filter 1 true yes,$(RAY)),$(VENV)/installed-ray)
 	  $(if $(OUT),--out $(OUT)) $(if $(filter 0 false no,$(GATE)),--preferences.gate.enforce False) \
 	  $(if $(filter 1 true yes,$(RAY)),--engine ray) $(ARGS)
 
-prefs: model-given $(VENV)/installed $(VLLM_VENV)/installed
+prefs: model-given $(VENV)/installed $(if $(SERVER),$(VENV)/installed-openai,$(VLLM_VENV)/installed)
 	$(BIN)/ialp prefs plan $(ENV) --out $(PREFS_OUT) $(if $(DATA),--data $(DATA)) $(PLAN_ARGS)
-	$(VLLM_BIN)/ialp prefs judge $(PREFS_OUT) vllm --model $(MODEL) $(if $(filter 1 true yes,$(DRY_RUN)),--dry-run) \
+	$(if $(SERVER),$(BIN)/ialp prefs judge $(PREFS_OUT) openai --base-url $(SERVER),$(VLLM_BIN)/ialp prefs judge $(PREFS_OUT) vllm) \
+	  --model $(MODEL) $(if $(filter 1 true yes,$(DRY_RUN)),--dry-run) \
 	  $(if $(filter 0 false no,$(GATE)),--probe 0) $(if $(REPLICAS),--replicas $(REPLICAS)) $(JUDGE_ARGS)
 	$(if $(filter 1 true yes,$(DRY_RUN)),,$(BIN)/ialp prefs evaluate $(PREFS_OUT) $(if $(DATA),--data $(DATA)) \
 	  $(if $(filter 0 false no,$(GATE)),--gate.enforce False))
@@ -113,6 +114,10 @@ $(VENV)/installed-peers: $(VENV)/installed
 # Ray, for `make sweep RAY=1`.
 $(VENV)/installed-ray: $(VENV)/installed
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e ".[ray]"
+	touch $@
+
+$(VENV)/installed-openai: $(VENV)/installed
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e ".[openai]"
 	touch $@
 
 vllm-env: $(VLLM_VENV)/installed
