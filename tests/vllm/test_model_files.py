@@ -52,6 +52,12 @@ def test_an_unknown_kind_of_model_is_named(nested):
     (nested / "config.json").write_text(json.dumps({"model_type": "of tomorrow"}))
     with pytest.raises(InputError, match=r"nested, .*transformers knows no model of type 'of tomorrow'"):
         build(make_requests(PLAIN).context, Config(model=str(nested)))
+    told = {
+        "model_type": "of tomorrow",
+        "text_config": {"num_attention_heads": 2, "max_position_embeddings": 99},
+    }
+    (nested / "config.json").write_text(json.dumps(told))
+    assert build(make_requests(PLAIN).context, Config(model=str(nested))).info.settings["max_model_len"] == 99
 
 
 def test_a_model_for_llama_cpp_is_called_one(tmp_path):

@@ -41,18 +41,22 @@ class ModelFiles:
     def language_config(self) -> dict[str, Any]:
         """Settings of the part that reads and writes text, what its family leaves out by default included.
 
-        Models of several kinds of input keep them apart (`text_config`).
+        Models of several kinds of input keep them apart (`text_config`). Of a family that transformers does not know, as an
+        engine may know it all the same, they are what the file says.
 
         Raises:
-            InputError: if the installed library does not know such a model.
+            InputError: if it is such a family, and the file leaves out how large the model is.
         """
         from transformers import AutoConfig
 
         try:
             config = AutoConfig.from_pretrained(self.path, revision=self.revision if self.on_hub else None)
         except ValueError as error:
+            told: dict[str, Any] = self.config.get("text_config", self.config)
+            if "num_attention_heads" in told:
+                return told
             kind = self.config.get("model_type")
-            raise InputError(f"this version of transformers knows no model of type {kind!r}", file=self.path,
+            raise InputError(f"this version of transformers knows no model of type {kind!r}, and config.json leaves out its size", file=self.path,
                              column="model_type", fix="use another model, or a newer vLLM with its transformers") from error  # fmt: skip
         settings: dict[str, Any] = config.get_text_config().to_dict()
         return settings
