@@ -4,6 +4,7 @@ import io
 import math
 import sys
 from contextlib import nullcontext
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -29,13 +30,18 @@ class Talker:
 
     def judge(self, requests):
         self.asked += requests
-        return [self._judge(number) for number in range(len(requests))]
+        ends = np.cumsum([0, *(len(request.items) for request in requests)])
+        return [self._judge(range(start, end)) for start, end in pairwise(ends)]
 
-    def _judge(self, number):
-        answer = self.answers[number % len(self.answers)]
-        score = np.float32(math.nan if answer.startswith("rejected") else 0.25)
-        logs = None if self.mass is None else np.log(np.array([[self.mass * 0.25], [self.mass * 0.75]]))
-        return Judgement(np.array([score]), [answer], *(() if logs is None else logs))
+    def _judge(self, places):
+        answers = [self.answers[place % len(self.answers)] for place in places]
+        scores = np.array(
+            [math.nan if answer.startswith("rejected") else 0.25 for answer in answers], np.float32
+        )
+        logs = (
+            () if self.mass is None else np.log([[self.mass * part] * len(answers) for part in (0.25, 0.75)])
+        )
+        return Judgement(scores, answers, *logs)
 
 
 @pytest.fixture
@@ -75,10 +81,16 @@ def test_one_that_does_not_is_refused_with_its_answers_and_the_way_on(probed):
     assert (
         "is 0.008" in told
         and '"No" (67%), "This" (33%)' in told
-        and "--labels Yes No" in told
+        and "--labels WORD WORD" in told
         and "--probe 0" in told
     )
     assert "the gate asks for 0.5" in told
+
+
+def test_where_states_are_few_more_of_their_items_are_asked(probed):
+    judge = Talker(0.9, ("yes", "no"))
+    assert "first 33 pairs" in probed(judge, pairs=32)  # of 11 states
+    assert {len(request.items) for request in judge.asked} == {3}
 
 
 def test_a_test_double_goes_on(probed):

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 
 import numpy as np
+from jaxtyping import Float
 from rich.console import Console
 
 from ialp_jax.artifacts import InputError
@@ -15,7 +15,7 @@ from ialp_jax.preferences.quality.answers import ANSWER_LENGTH, COMMONEST, LEAST
 
 
 def probe(job: Job, judge: Judge, shards: Sequence[int], pairs: int, console: Console) -> None:
-    """Asks about the first item of the first states, one each, and says how far the judge keeps to its labels.
+    """Asks about the first items of the first states, and says how far the judge keeps to its labels.
 
     Nothing is written, and no table counts these calls. Judges without labels of one word are not asked.
 
@@ -23,7 +23,7 @@ def probe(job: Job, judge: Judge, shards: Sequence[int], pairs: int, console: Co
         job: to be judged.
         judge: who will judge it.
         shards: of the job that are missing.
-        pairs: most that are asked.
+        pairs: about as many are asked.
         console: where it is said.
 
     Raises:
@@ -34,32 +34,37 @@ def probe(job: Job, judge: Judge, shards: Sequence[int], pairs: int, console: Co
     if not labels or not asked:
         return
     judgements = judge.judge(asked)
-    told = [one for one in judgements if not np.isnan(one.scores[0])]
-    masses = [_label_mass(one) for one in told if one.log_yes is not None]
-    if not masses:
+    masses = np.concatenate([_label_masses(one) for one in judgements])
+    answers = [answer for one in judgements for answer in one.raw]
+    told = np.flatnonzero(~np.isnan(masses))
+    if not told.size:
         return
-    counts = Counter(one.raw[0][:ANSWER_LENGTH] for one in told).most_common(COMMONEST)
-    mean = float(np.mean(masses))
-    answered = in_words(labels, [(answer, count / len(masses)) for answer, count in counts])
-    said = f"The label mass of the first {len(masses)} pairs is {mean:.3g}. {answered}"
+    counts = Counter(answers[place][:ANSWER_LENGTH] for place in told).most_common(COMMONEST)
+    mean = float(np.mean(masses[told]))
+    answered = in_words(labels, [(answer, count / told.size) for answer, count in counts])
+    said = f"The label mass of the first {told.size} pairs is {mean:.3g}. {answered}"
     if mean < LEAST_MASS and not judge.info.test_double:
         raise InputError(f"the model does not keep to the answers that it is asked for. {said.rstrip('.')}", column="labels",
-                         fix="choose labels among its answers (--labels Yes No), use another model, or go on regardless with "
+                         fix="choose labels among its answers (--labels WORD WORD), use another model, or go on regardless with "
                          f"--probe 0; the gate asks for {LEAST_MASS:g}")  # fmt: skip
     console.print(said, highlight=False, markup=False)
 
 
 def _first_pairs(job: Job, shards: Sequence[int], pairs: int) -> list[JudgeRequest]:
+    """The first states, with their first item each, or with as many as it takes where they are few."""
     counts = job.requests.pairs()
-    states = (state for shard in shards for state in job.states_of(shard) if counts[state])
-    return [_with_one_item(job.requests.make(state)) for state in islice(states, pairs)]
+    states = [state for shard in shards for state in job.states_of(shard) if counts[state]][:pairs]
+    each = -(-pairs // max(len(states), 1))
+    return [_cut(job.requests.make(state), each) for state in states]
 
 
-def _with_one_item(request: JudgeRequest) -> JudgeRequest:
-    return replace(request, items=request.items[:1], item_texts=request.item_texts[:1])
+def _cut(request: JudgeRequest, items: int) -> JudgeRequest:
+    return replace(request, items=request.items[:items], item_texts=request.item_texts[:items])
 
 
-def _label_mass(judgement: Judgement) -> float:
-    """Of the only pair."""
-    assert judgement.log_yes is not None and judgement.log_no is not None
-    return float(np.exp(judgement.log_yes[0]) + np.exp(judgement.log_no[0]))
+def _label_masses(judgement: Judgement) -> Float[np.ndarray, " K"]:
+    """Of each pair; NaN where it was rejected, or has none."""
+    if judgement.log_yes is None or judgement.log_no is None:
+        return np.full(len(judgement.raw), np.nan)
+    masses = np.exp(judgement.log_yes.astype(float)) + np.exp(judgement.log_no.astype(float))
+    return np.where(np.isnan(judgement.scores), np.nan, masses)
