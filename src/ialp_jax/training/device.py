@@ -56,7 +56,7 @@ def split_cpu() -> None:
         jax.config.update("jax_num_cpu_devices", cores)
 
 
-def compiler_options() -> dict[str, str | bool | int | float] | None:
+def compiler_options() -> dict[str, Any] | None:
     """What XLA is told of a program that may be the first and last of its kind: on a CPU, not to try its hardest.
 
     None, its own settings, on accelerators and where XLA_FLAGS says a level.
