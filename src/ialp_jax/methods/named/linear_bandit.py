@@ -1,30 +1,27 @@
 """LinUCB over all items: one linear model of the feedback on features of user and item, optimistic about what it does not know."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from ialp_jax.methods.base import Card, Common, Data, OfflineFit, Rival, Stage, online_needs
 from ialp_jax.methods.families import RECOMMENDERS
-from ialp_jax.methods.learners.serving import ServingLearner
+from ialp_jax.methods.learners.linear_feedback import LinearFeedbackLearner, LinearState
 from ialp_jax.methods.needs import Need
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 from ialp_jax.policies.actor import Flag
 from ialp_jax.ranges import Rate, Weight
-from ialp_jax.recommenders.calibration import answers
 from ialp_jax.recommenders.factors import FactorsConfig
 from ialp_jax.recommenders.fold_in import OfflineFactors, fit_fold_in, tastes
-from ialp_jax.recommenders.pair_features import item_features, lift, optimistic_scores
+from ialp_jax.recommenders.pair_features import item_features, optimistic_scores
 from ialp_jax.recommenders.ranking import ranking_actor
-from ialp_jax.recommenders.regression import Evidence, observed, prior
-from ialp_jax.serving.rollout import Serving
+from ialp_jax.recommenders.regression import Evidence
 from ialp_jax.serving.sessions import Actor
-from ialp_jax.serving.shares import average, total
 
 
 @struct.dataclass
@@ -39,67 +36,19 @@ class LinearBanditHyper:
     """Variance of the feedback around its prediction."""
 
 
-@struct.dataclass
-class LinearBanditState:
-    """What changes while it serves."""
-
-    evidence: Evidence
-    serving: Serving
-
-
 @dataclass(frozen=True)
-class LinearBanditLearner(ServingLearner):
-    """The item with the highest upper confidence bound; `config` says whether it starts from recorded sessions."""
+class LinearBanditLearner(LinearFeedbackLearner):
+    """The item with the highest upper confidence bound."""
 
-    config: bool = True
-
-    def init(
-        self, key: PRNGKeyArray, hyper: LinearBanditHyper, data: Data, start: tuple[()]
-    ) -> LinearBanditState:
+    def init(self, key: PRNGKeyArray, hyper: LinearBanditHyper, data: Data, start: tuple[()]) -> LinearState:
         """Starts from the prior, or from what recorded sessions answered."""
         del start
-        evidence = prior(jnp.zeros(2 * data.fitted.item.shape[1] + 3), hyper.prior_variance)
-        if self.config:
-            assert data.logged is not None
-            given = answers(data.fitted, data.logged)
-            evidence = evidence.and_also(
-                answered(data.fitted, given.taste, given.item, given.feedback, hyper.noise_variance)
-            )
-        actor = _acting(evidence, data.fitted, hyper.optimism)
-        return LinearBanditState(evidence, self.open(key, actor, data))
+        evidence = self.beforehand(hyper, data)
+        return LinearState(evidence, self.open(key, _acting(evidence, data.fitted, hyper.optimism), data))
 
-    def update(
-        self, run: LinearBanditState, hyper: LinearBanditHyper, data: Data
-    ) -> tuple[LinearBanditState, dict[str, Array]]:
-        """Serves `rollout` turns to every user, then learns from their answers."""
-        served = self.serve(run.serving, self.actor(run, hyper, data.hidden()), data)
-        now = served.transitions
-        taste: Any = now.extras
-        rows = taste.reshape(-1, taste.shape[-1]), now.action.ravel(), now.feedback.ravel()
-        evidence = run.evidence.and_also(total(answered(data.fitted, *rows, hyper.noise_variance)))
-        return LinearBanditState(evidence, served.serving), {"reward": average(jnp.mean(now.reward))}
-
-    def actor(
-        self, run: LinearBanditState, hyper: LinearBanditHyper, data: Data, greedy: Flag = False
-    ) -> Actor:
+    def actor(self, run: LinearState, hyper: LinearBanditHyper, data: Data, greedy: Flag = False) -> Actor:
         """As it explores now, or by the mean prediction."""
         return _acting(run.evidence, data.fitted, jnp.where(greedy, 0.0, hyper.optimism))
-
-    def product(self, run: LinearBanditState) -> Evidence:
-        """What is known of the weights."""
-        return run.evidence
-
-
-def answered(
-    factors: OfflineFactors,
-    taste: Float[Array, "R k"],
-    item: Int[Array, "R"],
-    feedback: Float[Array, "R"],
-    noise_variance: Float[Array, ""] | float,
-) -> Evidence:
-    """What R answers say of the weights."""
-    features = jax.vmap(lambda taste, item: lift(taste) @ item)(taste, item_features(factors)[item])
-    return observed(features, feedback, noise_variance)
 
 
 def _acting(evidence: Evidence, factors: OfflineFactors, optimism: Float[Array, ""] | float) -> Actor:
