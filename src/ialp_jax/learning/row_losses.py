@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 from ialp_jax.learning.experience import Experience
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.policies.catalogue import head_statistics
+from ialp_jax.policies.catalogue.products import rounded
 from ialp_jax.serving.shares import share_count, total
 from ialp_jax.worlds.types import Observation
 
@@ -26,6 +27,16 @@ def action_statistics(
     query = network.query(params, features)
     plan = network.loss_plan(query.shape[0])
     return head_statistics(plan, query, *network.catalogue(params), rows.action, rows.limits)
+
+
+def item_logits(
+    network: Network, params: dict, features: Float[Array, "R h"], items: Int[Array, "R Q"]
+) -> Float[Array, "R Q"]:
+    """The policy's logits of Q items a row, rounded as the catalogue head rounds them."""
+    query, (embeddings, bias) = network.query(params, features), network.catalogue(params)
+    matmul = network.module.config.matmul
+    products = jnp.sum(rounded(query, matmul)[:, None] * rounded(embeddings[items], matmul), axis=2)
+    return products + bias[items]
 
 
 def liked_mean(

@@ -33,7 +33,7 @@ from ialp_jax.learning.critics import advantage_weight, one_step_target
 from ialp_jax.learning.experience import Experience, rows_of
 from ialp_jax.learning.logged import LoggedSessions
 from ialp_jax.learning.optimiser import gradient_step, optimiser
-from ialp_jax.learning.row_losses import action_statistics, window_features
+from ialp_jax.learning.row_losses import action_statistics, item_logits, window_features
 from ialp_jax.learning.short_horizon import RatioUse, short_horizon_gain
 from ialp_jax.methods.base import UNTRAINED, Budget, Card, Common, Data, Rival, Stage, online_needs
 from ialp_jax.methods.families import OFFLINE
@@ -41,7 +41,6 @@ from ialp_jax.methods.learners.offline import FrozenWindow, OfflineConfig, Offli
 from ialp_jax.methods.needs import Need
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
-from ialp_jax.policies.actor_critic import Network
 from ialp_jax.ranges import Count, Rate, Share, Weight, at_least
 from ialp_jax.serving.shares import average
 from ialp_jax.values import checked
@@ -220,17 +219,9 @@ class SHPILearner(OfflineLearner):
         if self.config.oracle == "weighted":
             loss = weighted_loss(log_prob, gain, hyper.inverse_temperature)
         else:
-            logits = item_logits(network, params, features, rows.action)
+            logits = item_logits(network, params, features, rows.action[:, None])[:, 0]
             loss = 0.5 * jnp.mean((logits - hyper.inverse_temperature * gain) ** 2)
         return loss, {"loss": loss, "entropy": jnp.mean(entropy)}
-
-
-def item_logits(
-    network: Network, params: dict, features: Float[Array, "R h"], items: Int[Array, "R"]
-) -> Float[Array, "R"]:
-    """The policy's logit of one item a row."""
-    scores = network.feedback(params, features, items[:, None])[:, 0]
-    return network.module.config.sharpness * scores
 
 
 def following(
