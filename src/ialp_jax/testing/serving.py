@@ -10,13 +10,14 @@ from jaxtyping import Array, Int
 
 from ialp_jax.methods.base import Stage
 from ialp_jax.policies.fixed import RandomPolicy
+from ialp_jax.serving.likeness import Likeness
 from ialp_jax.serving.play import PlayedSessions
 from ialp_jax.serving.sessions import Actor
 from ialp_jax.study.measure import fresh_sessions
 from ialp_jax.study.stages import Program
 from ialp_jax.testing.trial import Trial, row
 from ialp_jax.worlds.simulator import Simulator, sample_noise
-from ialp_jax.worlds.types import Situation, TimeStep, limits
+from ialp_jax.worlds.types import Situation, TimeStep, limits, unpacked
 from ialp_jax.worlds.world import World
 
 USERS, DRAWS = 16, 8
@@ -83,8 +84,15 @@ def renumbered_choices(trial: Trial, stage: Stage) -> tuple[int, list[str]]:
 
 
 def renumbered(tree: Any, new: Int[np.ndarray, "N"]) -> Any:
-    """Item i is called new[i]: every axis with an entry per item, or one more for no item, is put into that order."""
+    """Item i is called new[i]: every axis with an entry per item, or one more for no item, is put into that order.
+
+    Of what is kept apart, an item's row has a bit per item.
+    """
     order = np.argsort(new)
+
+    def near(kept: Likeness) -> Likeness:
+        bits = np.asarray(unpacked(kept.near))[np.ix_(order, order)]
+        return kept.replace(near=jnp.asarray(np.packbits(bits, axis=1, bitorder="little")))  # type: ignore[attr-defined, no-any-return]
 
     def leaf(array: Array) -> Array:
         for axis, size in enumerate(array.shape):
@@ -93,7 +101,10 @@ def renumbered(tree: Any, new: Int[np.ndarray, "N"]) -> Any:
                 array = jnp.take(array, jnp.asarray(places), axis=axis)
         return array
 
-    return jax.tree.map(leaf, tree)
+    return jax.tree.map(
+        lambda part: near(part) if isinstance(part, Likeness) else leaf(part), tree,
+        is_leaf=lambda part: isinstance(part, Likeness),
+    )  # fmt: skip
 
 
 Turns = tuple[Situation, Array, TimeStep]
