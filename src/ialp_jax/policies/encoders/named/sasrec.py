@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from ialp_jax.policies.encoders.attention import attention_block, causal_mask
 from ialp_jax.policies.encoders.base import Embed, RereadingEncoder, register
 from ialp_jax.policies.encoders.inputs import interaction_features
 from ialp_jax.worlds.types import Observation
@@ -23,10 +24,7 @@ class SASRecEncoder(RereadingEncoder):
         present, length, width = carried.items != self.num_items, carried.items.shape[0], self.config.hidden
         inputs = nn.Dense(width)(jax.vmap(interaction_features)(embed(carried.items), carried.feedback))
         stream = inputs + self.param("position", nn.initializers.normal(0.02), (length, width))
-        # A padded slot sees itself, so that no row of the softmax is empty.
-        visible = jnp.tril(jnp.ones((length, length), bool)) & present[None, :] | jnp.eye(length, dtype=bool)
+        visible = causal_mask(present)
         for _ in range(self.layers):
-            normed = nn.LayerNorm()(stream)
-            stream = stream + nn.MultiHeadDotProductAttention(self.heads)(normed, mask=visible[None])
-            stream = stream + nn.Dense(width)(nn.relu(nn.Dense(width)(nn.LayerNorm()(stream))))
+            stream = attention_block(stream, visible, self.heads)
         return jnp.where(jnp.any(present), nn.LayerNorm()(stream)[-1], 0.0)
