@@ -80,11 +80,29 @@ def lowest(scores: Sequence[Float[Array, "*s"]]) -> Float[Array, "*s"]:
     return reduce(jnp.minimum, scores)
 
 
+def mean_of(scores: Sequence[Float[Array, "*s"]]) -> Float[Array, "*s"]:
+    """The mean of the critics."""
+    return reduce(jnp.add, scores) / len(scores)
+
+
 def features_of_each(
     network: Network, critics: Sequence[dict], window: Observation
 ) -> list[Float[Array, "R h"]]:
     """Each critic's features of windows [R, H]."""
     return [window_features(network, one, window) for one in critics]
+
+
+def stacked(critics: Sequence[dict]) -> dict:
+    """Their parameters as one tree, every leaf [E, ...]."""
+    tree: dict = jax.tree.map(lambda *leaves: jnp.stack(leaves), *critics)
+    return tree
+
+
+def features_side_by_side(
+    network: Network, critics: Sequence[dict], window: Observation
+) -> list[Float[Array, "R h"]]:
+    """Each critic's features of windows [R, H], by one program for all critics: it compiles as fast as that of one."""
+    return list(jax.vmap(lambda one: window_features(network, one, window))(stacked(critics)))
 
 
 def soft_sums(

@@ -3,20 +3,26 @@
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import Annotated, Any, ClassVar, Literal
 
 import jax
-import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ialp_jax.learning.experience import Experience
-from ialp_jax.learning.row_losses import window_features
 from ialp_jax.methods.base import UNTRAINED, Card, Common, Rival, Stage
 from ialp_jax.methods.families import OFFLINE
 from ialp_jax.methods.learners.lagging import MixedReplayLearner, ReplayConfig
-from ialp_jax.methods.learners.soft import Reading, SoftHyper, SoftLearner, soft_losses, soft_sums
+from ialp_jax.methods.learners.soft import (
+    Reading,
+    SoftHyper,
+    SoftLearner,
+    features_side_by_side,
+    mean_of,
+    soft_losses,
+    soft_sums,
+    stacked,
+)
 from ialp_jax.methods.needs import Need
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
@@ -45,19 +51,6 @@ class RLPDConfig(ReplayConfig):
     """Whether what the critics' heads read of a window has mean 0 and variance 1."""
 
 
-def stacked(critics: Sequence[dict]) -> dict:
-    """Their parameters as one tree, every leaf [E, ...]."""
-    tree: dict = jax.tree.map(lambda *leaves: jnp.stack(leaves), *critics)
-    return tree
-
-
-def features_side_by_side(
-    network: Network, critics: Sequence[dict], window: Observation
-) -> list[Float[Array, "R h"]]:
-    """Each critic's features of windows [R, H], by one program for all critics: it compiles as fast as that of one."""
-    return list(jax.vmap(lambda one: window_features(network, one, window))(stacked(critics)))
-
-
 def normalised_features(
     network: Network, critics: Sequence[dict], window: Observation
 ) -> list[Float[Array, "R h"]]:
@@ -74,11 +67,6 @@ def drawn_critics(key: PRNGKeyArray, critics: Sequence[dict]) -> list[dict]:
     places = jax.random.choice(key, len(critics), (SUBSET,), replace=False)
     all_of_them = stacked(critics)
     return [jax.tree.map(operator.itemgetter(place), all_of_them) for place in places]
-
-
-def mean_of(scores: Sequence[Float[Array, "*s"]]) -> Float[Array, "*s"]:
-    """The mean of the critics."""
-    return reduce(jnp.add, scores) / len(scores)
 
 
 def rlpd_loss(
