@@ -262,8 +262,8 @@ class AURO:
     learner below is discrete Soft Actor-Critic with an ensemble, where the paper has TD3: the goal takes the lowest of the
     critics, the policy their mean, and all of them learn from the same rows, so that their spread is that of their starts. It is
     small: with beta = 1 the guard was all but greedy in the mean, and learnt less than without it in a small world (.83 of the
-    optimum); with 10, chosen there, six seeds reach .96 to .98 in the mean and single ones .87. The
-    abstraction is off by default. It is an auxiliary loss on the policy's encoder: phi is what that makes of a window, at unit
+    optimum); with 10, chosen there, six seeds reach .96 to .98 in the mean and single ones .87.
+    The abstraction is off by default. It is an auxiliary loss on the policy's encoder: phi is what that makes of a window, at unit
     length, since J alone is unbounded below, and is not an input of its own; the value is the policy's mean Q; centres are those
     of the batch, not moving averages; J is divided by B^2. It is meant for worlds that drift, of which there are none here: no
     gain is to be expected of it. A reward is a turn's, not that of a user's return after the session.
