@@ -7,10 +7,10 @@ most it can be as one token.
 
 import math
 from collections.abc import Sequence
-from functools import reduce
 from typing import Any
 
 import numpy as np
+from scipy.special import logsumexp
 
 from ialp_jax.preferences.judges.base import REJECTED
 from ialp_jax.preferences.prompting.spellings import bare
@@ -28,8 +28,8 @@ class UnreadableError(ValueError):
 
 
 def total_log(logs: Sequence[float]) -> float:
-    """Log of the sum of probabilities, from their logs; minus infinity over none."""
-    return float(reduce(np.logaddexp, logs, -math.inf))
+    """Log of the sum of probabilities, from their logs; minus infinity over none, NaN where one is."""
+    return float(logsumexp(logs)) if len(logs) else -math.inf
 
 
 def unlisted_bound(listed: Sequence[float]) -> float:
