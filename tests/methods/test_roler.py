@@ -29,7 +29,7 @@ PLACES = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.6, 0.8]])
 """Directions of four recorded users."""
 
 
-def found(items, feedback, taste, wanted, catalogue=3, **config):
+def nearest_of(items, feedback, taste, wanted, catalogue=3, **config):
     """What the nearest records of one item say of one user; each user recorded one item."""
     start = np.searchsorted(items, np.arange(catalogue + 1))
     records = Records(
@@ -41,15 +41,15 @@ def found(items, feedback, taste, wanted, catalogue=3, **config):
 
 def test_one_neighbour_at_distance_zero_says_what_was_recorded():
     """Whatever the length of the taste; orthogonal tastes are a half apart, opposite ones 1."""
-    nearest = found([0, 0, 0], [0.3, 0.9, 0.6], [0.0, 5.0], 0, neighbours=1)
-    assert (float(nearest.feedback), float(nearest.distance), int(nearest.found)) == (
+    nearest = nearest_of([0, 0, 0], [0.3, 0.9, 0.6], [0.0, 5.0], 0, neighbours=1)
+    assert (float(nearest.feedback), float(nearest.distance), int(nearest.count)) == (
         pytest.approx(0.9),
         0.0,
         1,
     )
     assert float(shaped_feedback(nearest, jnp.float32(0.0), 7.0)) == pytest.approx(0.9)
     for taste, distance in (([1.0, 0.0], 0.0), ([0.0, 1.0], 0.5), ([-1.0, 0.0], 1.0), ([0.0, 0.0], 0.5)):
-        nearest = found([0, 1, 1], [0.3, 0.0, 0.0], taste, 0)
+        nearest = nearest_of([0, 1, 1], [0.3, 0.0, 0.0], taste, 0)
         assert float(nearest.distance) == pytest.approx(distance) and float(
             nearest.feedback
         ) == pytest.approx(0.3)
@@ -57,11 +57,11 @@ def test_one_neighbour_at_distance_zero_says_what_was_recorded():
 
 def test_without_a_penalty_it_is_the_mean_of_the_nearest_and_where_nobody_answered_the_worlds_own():
     items, feedback = [0, 0, 0, 0], [0.2, 0.8, 1.0, 0.4]
-    nearest = found(items, feedback, [1.0, 0.0], 0, neighbours=2)  # the first at 0 and the fourth at .2
+    nearest = nearest_of(items, feedback, [1.0, 0.0], 0, neighbours=2)  # the first at 0 and the fourth at .2
     assert float(shaped_feedback(nearest, jnp.float32(0.9), 0.0)) == pytest.approx(0.3)
     assert float(shaped_feedback(nearest, jnp.float32(0.9), 0.5)) == pytest.approx(0.3 - 0.5 * 0.1)
-    nobody = found(items, feedback, [1.0, 0.0], 2)
-    assert int(nobody.found) == 0 and float(nobody.distance) == 1.0
+    nobody = nearest_of(items, feedback, [1.0, 0.0], 2)
+    assert int(nobody.count) == 0 and float(nobody.distance) == 1.0
     assert float(shaped_feedback(nobody, jnp.float32(0.9), 0.0)) == pytest.approx(0.9)
     assert float(shaped_feedback(nobody, jnp.float32(0.9), 0.5)) == pytest.approx(0.4)
 
@@ -85,7 +85,7 @@ def test_neighbours_are_those_of_a_numpy_twin(neighbours, looked):
         theirs = np.flatnonzero(items == item)[:looked]
         distance = (1 - tastes[theirs] @ user / np.linalg.norm(user)) / 2
         chosen = np.argsort(distance)[:neighbours]
-        assert int(said.found[place]) == len(chosen)
+        assert int(said.count[place]) == len(chosen)
         mean, far = (feedback[theirs[chosen]].mean(), distance[chosen].mean()) if len(chosen) else (0.0, 1.0)
         assert float(said.feedback[place]) == pytest.approx(mean, abs=1e-6)
         assert float(said.distance[place]) == pytest.approx(far, abs=1e-5)

@@ -50,12 +50,12 @@ class Nearest:
     Attributes:
         feedback: their mean; 0 where there is none.
         distance: their mean distance, in [0, 1]; 1, the largest, where there is none.
-        found: how many there are, at most k.
+        count: how many there are, at most k.
     """
 
     feedback: Float[Array, "*s"]
     distance: Float[Array, "*s"]
-    found: Int[Array, "*s"]
+    count: Int[Array, "*s"]
 
 
 def directions(taste: Float[Array, "B k"]) -> Float[Array, "B k"]:
@@ -94,11 +94,11 @@ def nearest_records(
         distance = 0.5 * (1.0 - jnp.clip(records.direction[place] @ taste, -1.0, 1.0))
         nearness, chosen = jax.lax.top_k(jnp.where(recorded, -distance, -jnp.inf), most)
         counted = jnp.isfinite(nearness)
-        found = jnp.sum(counted, dtype=jnp.int32)
-        number = jnp.maximum(found, 1).astype(jnp.float32)
+        count = jnp.sum(counted, dtype=jnp.int32)
+        number = jnp.maximum(count, 1).astype(jnp.float32)
         feedback = jnp.sum(jnp.where(counted, records.feedback[place[chosen]], 0.0)) / number
         mean_distance = jnp.sum(jnp.where(counted, -nearness, 0.0)) / number
-        return Nearest(feedback, jnp.where(found > 0, mean_distance, 1.0), found)
+        return Nearest(feedback, jnp.where(count > 0, mean_distance, 1.0), count)
 
     nearest: Nearest = jax.lax.map(of_one, (direction, item), batch_size=QUERIES)
     return nearest

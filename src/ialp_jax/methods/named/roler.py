@@ -66,7 +66,7 @@ def shaped_feedback(
 
     `imagined` feedback stands in the place of the mean where nobody's answer to the item was recorded, at the largest distance.
     """
-    estimate = jnp.where(nearest.found > 0, nearest.feedback, imagined)
+    estimate = jnp.where(nearest.count > 0, nearest.feedback, imagined)
     return estimate - penalty * nearest.distance
 
 
@@ -147,7 +147,7 @@ class ShapedLearner(ServingLearner):
             value, (metrics, _) = actor_critic_loss(
                 params, network, now.recall, now.reached, now, now.extras.statistics, None, hyper
             )
-            told = {"distance": nearest.distance, "unrecorded": (nearest.found == 0).astype(jnp.float32)}
+            told = {"distance": nearest.distance, "unrecorded": (nearest.count == 0).astype(jnp.float32)}
             return value, (served, metrics | jax.tree.map(jnp.mean, told))
 
         gradients, (served, metrics) = jax.grad(loss, has_aux=True)(run.params)
