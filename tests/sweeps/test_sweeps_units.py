@@ -9,6 +9,7 @@ import pytest
 from flax import struct
 
 from ialp_jax import environments
+from ialp_jax.artifacts import InputError
 from ialp_jax.methods import get, names
 from ialp_jax.methods.base import Stage
 from ialp_jax.study.config import StudyConfig, preset
@@ -55,8 +56,16 @@ def another_value(config, name):
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
-        return 2 * value + 1
+        return next(number for number in (2 * value + 1, value - 1) if allowed(config, name, number))
     return next(number for number in (value / 2 + 0.1, 0.8 * value + 0.13) if number != value)
+
+
+def allowed(config, name, value):
+    """Whether the field's range has this value."""
+    try:
+        return bool(apply(config, {name: value}))
+    except InputError:
+        return False
 
 
 def buckets(method, config):

@@ -30,6 +30,14 @@ class PolicyValueHyper:
     """Gradients are scaled down to at most this global norm."""
 
 
+@struct.dataclass
+class ValueRate:
+    """What methods choose of it for itself alone."""
+
+    value_rate: Rate = 1e-3
+    """Step size of Adam on the reference's value."""
+
+
 @dataclass(frozen=True)
 class PolicyValueLearner(ServingLearner):
     """V by squared error on what the policy's sessions paid until they or the rollout ended, and on V itself afterwards."""

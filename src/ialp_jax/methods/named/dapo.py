@@ -22,7 +22,7 @@ from ialp_jax.methods.families import PREFERENCES
 from ialp_jax.methods.learners.actor_critic import ActorCriticState
 from ialp_jax.methods.learners.combination import PairRecall, pair_actor
 from ialp_jax.methods.learners.frozen import FrozenNetwork
-from ialp_jax.methods.learners.policy_value import PolicyValueHyper, PolicyValueLearner
+from ialp_jax.methods.learners.policy_value import PolicyValueHyper, PolicyValueLearner, ValueRate
 from ialp_jax.methods.learners.serving import ServingLearner
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
@@ -272,8 +272,8 @@ class DAPO:
     """Whose advantages are known."""
     hyper: Annotated[DapoHyper, Flat] = field(default_factory=DapoHyper)
     """Its numbers."""
-    value_rate: Rate = 1e-3
-    """Step size of Adam on the reference's value."""
+    reference: Annotated[ValueRate, Flat] = field(default_factory=ValueRate)
+    """Those of the reference's value."""
 
     card: ClassVar[Card] = Card(
         "DAPO", "iALP, improved by regression on the advantages of imagined copies, frozen", PREFERENCES, learns_online=False,
@@ -289,7 +289,7 @@ class DAPO:
         """iALP's pre-training, its value, the regression, then the policy as it is."""
         prior, numbers = study.method("ialp"), self.hyper
         first = prior.pretraining()
-        of_value = PolicyValueHyper(self.value_rate, numbers.discount, numbers.gradient_norm)
+        of_value = PolicyValueHyper(self.reference.value_rate, numbers.discount, numbers.gradient_norm)
         value = Stage("DAPO value", PolicyValueLearner, hyper=of_value, needs=first.needs, after=(first,),
                       budget=Budget.PRETRAIN, sharpness=first.sharpness)  # fmt: skip
         better = Stage("DAPO regression", ImprovementLearner, self.candidates, numbers, first.needs, (value,),
