@@ -169,10 +169,10 @@ def searched(
         )(keys, nodes)
         score, alive = steps.score.reshape(-1), steps.alive.reshape(-1)
         count = 1 if turn == config.depth - 1 else min(config.kept, score.size)
-        places, found = highest(keep_key, score, alive, count)
+        places, exists = highest(keep_key, score, alive, count)
         origin = jax.tree.map(lambda leaf, of=places // config.proposals: leaf[of], nodes)
         item, feedback = steps.item.reshape(-1)[places], steps.feedback.reshape(-1)[places]
-        nodes = origin.replace(first=item if turn == 0 else origin.first, score=score[places], alive=found)
+        nodes = origin.replace(first=item if turn == 0 else origin.first, score=score[places], alive=exists)
         if turn < config.depth - 1:
             nodes = jax.vmap(lambda node, *step: reached(node, step[0], step[1], known))(
                 nodes, item, feedback
