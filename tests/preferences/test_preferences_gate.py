@@ -8,6 +8,7 @@ import tyro
 
 from ialp_jax.artifacts import InputError
 from ialp_jax.commands.prefs.evaluate import Evaluate
+from ialp_jax.preferences.quality.answers import commonest
 from ialp_jax.preferences.quality.calibration import Calibration
 from ialp_jax.preferences.quality.evaluation import LabelMass, ScoreQuality, TableQuality
 from ialp_jax.preferences.quality.gate import GateConfig, check_gate, require_gate
@@ -83,6 +84,17 @@ def test_a_judge_that_does_not_keep_to_its_labels_is_quoted():
         "The mean label mass is 0.008, below 0.5 (--gate.label-mass). "
         'Asked for "yes" or "no", it most often answered "No" (63%), "This" (18%).'
     )
+
+
+def test_answers_are_counted_without_what_is_kept_around_them():
+    raw = [
+        "'The' (yes is not listed: log-probability at most -3.1)",
+        "'The' (no is not listed)",
+        "I'd say so",
+        "No",
+    ]
+    assert commonest(raw) == (("The", 0.5), ("I'd say so", 0.25), ("No", 0.25))
+    assert commonest(["a" * 50]) == (("a" * 20, 1.0),)
 
 
 def test_thresholds_themselves_pass():

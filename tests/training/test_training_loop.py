@@ -243,16 +243,20 @@ def test_the_compiler_need_not_try_its_hardest_on_a_cpu_unless_told(monkeypatch,
     assert device.compiler_options() == expected
 
 
-def test_the_compiler_takes_the_options_it_is_told(monkeypatch):
+def test_the_compiler_is_told(monkeypatch):
     shapes = jax.eval_shape(lambda: guarded(start())), jax.ShapeDtypeStruct((), jnp.float32), DATA
     quick = compile_chunk(Walk(), CHUNK, None, *shapes)
     monkeypatch.delenv("XLA_FLAGS")
     thorough = compile_chunk(Walk(), CHUNK, None, *shapes)
-    assert thorough is not quick
     ends = [
         program(guarded(start()), jnp.float32(1.0), DATA)[0].run.position for program in (quick, thorough)
     ]
     np.testing.assert_allclose(*ends, rtol=1e-5)
+    monkeypatch.setattr(device, "COMPILER_LEVEL", {"xla_no_such_option": 2})
+    with pytest.raises(
+        jax.errors.JaxRuntimeError, match="xla_no_such_option"
+    ):  # so what is told arrives there
+        compile_chunk(Walk(), CHUNK, None, *shapes)
 
 
 @pytest.mark.parametrize(("updates", "until"), [(5, None), (8, 3)])

@@ -57,7 +57,7 @@ def split_cpu() -> None:
 
 
 def compiler_options() -> dict[str, Any] | None:
-    """What XLA is told of a program that may be the first and last of its kind: on a CPU, not to try its hardest.
+    """What XLA is told of the programs of a study, most of which run for seconds: on a CPU, not to try its hardest.
 
     None, its own settings, on accelerators and where XLA_FLAGS says a level.
     """

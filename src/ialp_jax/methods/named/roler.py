@@ -188,9 +188,9 @@ class Roler:
     the distance in the end). Users are their tastes, folded in from the history that opened the session; the distance is
     (1 - cosine) / 2. lambda is .05 because sessions of one synthetic study were half as long with .5 (one seed each): perhaps a
     reward that the penalty makes negative speaks for ending the session. Where nobody met the item, the world's own reward
-    stands, at the largest distance. Of an item with very many records the first are looked through. Nothing is learnt of rewards or of their uncertainty. DORL's entropy
-    penalty, which the paper keeps, and its own tracker of states are left out: the policy has an entropy bonus, and the
-    shared encoder.
+    stands, at the largest distance. Of an item with very many records the first are looked through. Nothing is learnt of rewards or of their uncertainty. DORL's
+    entropy penalty, which the paper keeps, and its own tracker of states are left out: the policy has an entropy bonus, and
+    the shared encoder.
     """
 
     source: Literal["recorded", "logs"] = "recorded"

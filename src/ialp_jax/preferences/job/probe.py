@@ -1,6 +1,5 @@
 """Asks a few pairs before a job is paid for: does the model answer with the words that it is asked for?"""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,7 +10,7 @@ from rich.console import Console
 from ialp_jax.artifacts import InputError
 from ialp_jax.preferences.job.job import Job
 from ialp_jax.preferences.judges.base import Judge, Judgement, JudgeRequest
-from ialp_jax.preferences.quality.answers import ANSWER_LENGTH, COMMONEST, LEAST_MASS, in_words
+from ialp_jax.preferences.quality.answers import LEAST_MASS, commonest, in_words
 
 
 def probe(job: Job, judge: Judge, shards: Sequence[int], pairs: int, console: Console) -> None:
@@ -39,9 +38,8 @@ def probe(job: Job, judge: Judge, shards: Sequence[int], pairs: int, console: Co
     told = np.flatnonzero(~np.isnan(masses))
     if not told.size:
         return
-    counts = Counter(answers[place][:ANSWER_LENGTH] for place in told).most_common(COMMONEST)
     mean = float(np.mean(masses[told]))
-    answered = in_words(labels, [(answer, count / told.size) for answer, count in counts])
+    answered = in_words(labels, commonest([answers[place] for place in told]))
     said = f"The label mass of the first {told.size} pairs is {mean:.3g}. {answered}"
     if mean < LEAST_MASS and not judge.info.test_double:
         raise InputError(f"the model does not keep to the answers that it is asked for. {said.rstrip('.')}", column="labels",

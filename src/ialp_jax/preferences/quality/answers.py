@@ -1,5 +1,7 @@
 """What a judge answers that is asked for one of two words."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 
 LEAST_MASS = 0.5
@@ -7,6 +9,7 @@ LEAST_MASS = 0.5
 COMMONEST = 3
 ANSWER_LENGTH = 20
 """Answers that are shown, and their letters."""
+_QUOTED = re.compile(r"'([^']*)'")
 
 
 def in_words(labels: Sequence[str], answers: Sequence[tuple[str, float]]) -> str:
@@ -17,6 +20,19 @@ def in_words(labels: Sequence[str], answers: Sequence[tuple[str, float]]) -> str
         answers: beginnings of answers, with their shares.
     """
     asked = " or ".join(f'"{label}"' for label in labels)
-    bare = [(answer.strip("'"), share) for answer, share in answers]  # what a server said is kept in quotes
-    said = ", ".join(f'"{answer}" ({share:.0%})' for answer, share in bare)
+    said = ", ".join(f'"{answer}" ({share:.0%})' for answer, share in answers)
     return f"Asked for {asked}, it most often answered {said}."
+
+
+def commonest(raw: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """Beginnings of the commonest of raw answers, with their shares.
+
+    Of what a server said, which is kept in quotes with remarks behind it, the words in the quotes.
+    """
+    counts = Counter(_said(answer)[:ANSWER_LENGTH] for answer in raw)
+    return tuple((answer, count / len(raw)) for answer, count in counts.most_common(COMMONEST))
+
+
+def _said(raw: str) -> str:
+    quoted = _QUOTED.match(raw)
+    return raw if quoted is None else quoted[1]

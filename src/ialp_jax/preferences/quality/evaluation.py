@@ -15,7 +15,7 @@ from ialp_jax.artifacts import InputError, read_manifest
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.preferences.job.judged_pairs import content_scores, judged_pairs
 from ialp_jax.preferences.quality import per_state
-from ialp_jax.preferences.quality.answers import ANSWER_LENGTH, COMMONEST
+from ialp_jax.preferences.quality.answers import commonest
 from ialp_jax.preferences.quality.calibration import BINS, Calibration, calibration, equal_mass
 from ialp_jax.preferences.quality.per_state import StateMean, state_mean
 from ialp_jax.preferences.table import KIND, PreferenceTable
@@ -204,9 +204,7 @@ def _label_mass(pairs: pl.DataFrame, labels: tuple[str, ...]) -> LabelMass | Non
     known = answered["mass"].to_numpy()
     if not known.size:
         return None
-    begun = answered["raw"].str.slice(0, ANSWER_LENGTH) if labels else pl.Series("raw", [], dtype=pl.String)
-    counts = begun.value_counts(sort=True).head(COMMONEST)
-    answers = tuple((answer, count / known.size) for answer, count in counts.iter_rows())
+    answers = commonest(answered["raw"].to_list()) if labels else ()
     return LabelMass(float(known.mean()), float(np.quantile(known, 0.05)), known.size, labels, answers)
 
 
