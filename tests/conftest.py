@@ -64,9 +64,13 @@ def make_room():
 
 @pytest.fixture
 def batched_keys():
-    """For programs with a scan over keys under vmap, whose keys JAX's check takes for used twice (0.10.2)."""
-    with jax.debug_key_reuse(False):
-        yield
+    """For programs with a scan over keys under vmap, whose keys JAX's check takes for used twice (0.10.2).
+
+    For all threads, or nothing would be compiled ahead.
+    """
+    jax.config.update("jax_debug_key_reuse", False)
+    yield
+    jax.config.update("jax_debug_key_reuse", True)
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,11 @@ from ialp_jax.methods.learners.teaching import preferred_item, taught_actor
 from ialp_jax.policies.actor import policy_actor
 from ialp_jax.policies.fixed import OraclePolicy, oracle_actor
 from ialp_jax.serving.sessions import Actor, PrivilegedActor
-from ialp_jax.study.stages import Runs, product_like, program_of
+from ialp_jax.study.stages import Runs, product_shapes, program_of
 from ialp_jax.testing.trial import Trial, row
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
 
+pytestmark = pytest.mark.usefixtures("batched_keys")
 ITEMS = 14
 WORLD = random_world(users=6, items=ITEMS, history=4)
 NETWORK = tiny_network(ITEMS)
@@ -23,7 +24,9 @@ NETWORK = tiny_network(ITEMS)
 def program(trial, stage):
     """A stage that starts from products of the right shapes: nothing is trained."""
     inputs, config, runs = trial.inputs, trial.config, Runs(np.zeros(1, np.int32))
-    return program_of(stage, inputs, config, runs, lambda before: product_like(before, inputs, config, runs))
+    return program_of(
+        stage, inputs, config, runs, lambda before: product_shapes(before, inputs, config, runs)
+    )
 
 
 @pytest.mark.parametrize("name", names())
@@ -33,11 +36,11 @@ def test_the_oracle_alone_is_shown_the_truth(name):
     for stage in trial.stages:
         made, privileged = program(trial, stage), []
 
-        def kind(made=made, privileged=privileged):
-            actor = made.learner.actor(row(made.start(), 0), made.hyper, made.data.hidden())
+        def kind(runs, made=made, privileged=privileged):
+            actor = made.learner.actor(row(runs, 0), made.hyper, made.data.hidden())
             privileged.append(isinstance(actor, PrivilegedActor))
 
-        jax.eval_shape(kind)
+        jax.eval_shape(kind, made.start.shapes())
         assert privileged == [name == "oracle"], stage.name
 
 

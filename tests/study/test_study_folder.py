@@ -15,8 +15,9 @@ from ialp_jax.serving.stream import Stream
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.folder import RESULT_FILES, run_state_store
 from ialp_jax.study.inputs import Inputs
-from ialp_jax.study.run import Study, Training
+from ialp_jax.study.run import Study
 from ialp_jax.study.stages import check_chunks, stages_of
+from ialp_jax.study.training import Training
 from ialp_jax.training.loop import LoopConfig
 
 
@@ -37,7 +38,8 @@ def opened(one, dataset="these logs", table=None):
     """Opens a study's folder; what was said."""
     console = Console(file=io.StringIO(), width=200)
     given = None if table is None else SimpleNamespace(content=table)
-    training = Training(one, Inputs(Logs(dataset), one.config, one.out, console, given), console)
+    inputs = Inputs(Logs(dataset), one.config, one.out, console, given)
+    training = Training(one.methods, inputs, console, one.run_states, lambda budget: None)
     one._folder(training, one.methods).open(one.resume, console)
     return console.file.getvalue()
 

@@ -232,7 +232,7 @@ def test_a_process_is_crowded_by_its_share_of_the_mappings_it_may_have(monkeypat
     [
         ("", "cpu", {"xla_backend_optimization_level": 2}),
         ("--xla_cpu_max_isa=AVX2", "cpu", {"xla_backend_optimization_level": 2}),
-        ("--xla_backend_optimization_level=3", "cpu", None),
+        ("--xla_backend_optimization_level=3", "cpu", {"xla_backend_optimization_level": 3}),
         ("", "gpu", None),
         ("", "tpu", None),
     ],
@@ -252,7 +252,7 @@ def test_the_compiler_is_told(monkeypatch):
         program(guarded(start()), jnp.float32(1.0), DATA)[0].run.position for program in (quick, thorough)
     ]
     np.testing.assert_allclose(*ends, rtol=1e-5)
-    monkeypatch.setattr(device, "COMPILER_LEVEL", {"xla_no_such_option": 2})
+    monkeypatch.setattr(device, "COMPILER_LEVEL", "xla_no_such_option")
     with pytest.raises(
         jax.errors.JaxRuntimeError, match="xla_no_such_option"
     ):  # so what is told arrives there

@@ -1,11 +1,12 @@
 """From finished runs to numbers: metrics of every seed, learning curves, costs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -164,13 +165,23 @@ def fresh_sessions(program: Program, run: Any, config: StudyConfig, greedy: bool
         config: says how many sessions.
         greedy: whether the greedy versions of the policies play.
     """
-    played = _compiled_play(program.learner, config.evaluation.sessions, program.hyper_axis)
-    keys = seed_keys(program.seeds, EVALUATION_STREAM)
+    played, keys = _play_of(program, config), seed_keys(program.seeds, EVALUATION_STREAM)
     return jax.tree.map(np.asarray, played(keys, run, program.hyper, program.data, greedy))
 
 
+def compile_sessions(program: Program, config: StudyConfig) -> None:
+    """Has the program of `fresh_sessions` there before it is called."""
+    keys, greedy = seed_keys(program.seeds, EVALUATION_STREAM), jax.ShapeDtypeStruct((), jnp.bool_)
+    run, played = program.start.shapes(), _play_of(program, config)
+    played.lower(keys, run, program.hyper, program.data, greedy).compile()
+
+
+def _play_of(program: Program, config: StudyConfig) -> Any:
+    return _compiled_play(program.learner, config.evaluation.sessions, program.hyper_axis)
+
+
 @lru_cache(maxsize=16)
-def _compiled_play(learner: Learner, sessions: int, hyper_axis: int | None) -> Callable[..., PlayedSessions]:
+def _compiled_play(learner: Learner, sessions: int, hyper_axis: int | None) -> Any:
     """`play` over runs; sampled and greedy sessions of equal learners share the program."""
 
     def one_run(key: Any, run: Any, hyper: Any, data: Data, greedy: Any) -> PlayedSessions:

@@ -12,26 +12,23 @@ from rich.markup import escape
 
 from ialp_jax.artifacts import plain, write_arrays, write_json, writing
 from ialp_jax.data.dataset import Dataset
-from ialp_jax.divergence import Divergence
 from ialp_jax.environments import Environment
 from ialp_jax.folders import claimed, require_free
-from ialp_jax.health import Record, stage_health
+from ialp_jax.health import Record
 from ialp_jax.methods.base import Budget, Stage, rest_on_table
 from ialp_jax.methods.registry import Registered
 from ialp_jax.report import print_summary, write_report
 from ialp_jax.study.calibrated import told_of_users
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.export import export_policy, exported_method
-from ialp_jax.study.folder import CHECKPOINTS, StudyFolder, run_state_store
+from ialp_jax.study.folder import CHECKPOINTS, StudyFolder
 from ialp_jax.study.inputs import Inputs
-from ialp_jax.study.measure import PHASES, MethodResult, measure
-from ialp_jax.study.stages import Program, check_chunks, program_of, stage_key, stages_of, study_runs
+from ialp_jax.study.measure import PHASES, MethodResult
+from ialp_jax.study.stages import check_chunks, stages_of
 from ialp_jax.study.summaries import preference_summary, world_summary
 from ialp_jax.study.table import FinishedTable, finished_table
+from ialp_jax.study.training import Training
 from ialp_jax.training.distributed import barrier, is_primary
-from ialp_jax.training.loop import Trained, train
 from ialp_jax.training.mesh import Layout, MeshConfig, make_mesh
-from ialp_jax.training.progress import step_bar
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ class Study:
         """The stages of every method."""
         return {entry: stages_of(entry, self.config) for entry in self.config.entries}
 
-    def _prepared(self, console: Console) -> "Training":
+    def _prepared(self, console: Console) -> Training:
         """Reads the logs and the table that was given, before anything is written: neither may be fit for use."""
         needs_table = any(rest_on_table(stages) for stages in self.methods.values())
         if needs_table:
@@ -107,16 +104,19 @@ class Study:
         dataset = self.environment.dataset(self.data, self.config.data, self.name)
         _announce_dataset(self.name, dataset, self.data, console)
         finished = self._finished_table(dataset, console) if needs_table else None
-        return Training(self, Inputs(dataset, self.config, self.out, console, finished), console)
+        inputs = Inputs(dataset, self.config, self.out, console, finished)
+        return Training(
+            self.methods, inputs, console, self.run_states, lambda budget: self.layout(budget).mesh
+        )
 
-    def _run(self, training: "Training", started: float, console: Console) -> dict[str, Any]:
+    def _run(self, training: Training, started: float, console: Console) -> dict[str, Any]:
         methods = self.methods
         folder = self._folder(training, methods)
         if is_primary():
             folder.open(self.resume, console)
         barrier("the folder is this study's")
         self._announce(training, methods, console)
-        results = {entry: training.method(entry, stages) for entry, stages in methods.items()}
+        results = training.run(self.out)
         self._write_inputs(training.inputs)
         health = {entry: training.health(stages) for entry, stages in methods.items()}
         self._write_results(results, health)
@@ -132,7 +132,7 @@ class Study:
             return None
         return finished_table(self.prefs, dataset, self.config.preferences, console)
 
-    def _folder(self, training: "Training", methods: dict[Registered, tuple[Stage, ...]]) -> StudyFolder:
+    def _folder(self, training: Training, methods: dict[Registered, tuple[Stage, ...]]) -> StudyFolder:
         keys = {
             entry.name: {stage.name: training.key(stage) for stage in stages}
             for entry, stages in methods.items()
@@ -149,7 +149,7 @@ class Study:
         return Layout(self.config.seeds, make_mesh(self.mesh, self.config.seeds, stream.users, stream.pool))
 
     def _announce(
-        self, training: "Training", methods: dict[Registered, tuple[Stage, ...]], console: Console
+        self, training: Training, methods: dict[Registered, tuple[Stage, ...]], console: Console
     ) -> None:
         """Says what will be spent, and on which devices."""
         config = self.config
@@ -194,72 +194,6 @@ class Study:
         }
         edges = np.linspace(0.0, config.online.steps, config.online.bins + 1)
         write_arrays(self.out / "curves.npz", {"bins": edges, **arrays})
-
-
-class Training:
-    """Trains the stages of a study, each once, and reads finished ones back from their run states."""
-
-    def __init__(self, study: Study, inputs: Inputs, console: Console) -> None:
-        self.study, self.inputs, self._console = study, inputs, console
-        self._products: dict[str, Any] = {}
-        self._diverged: dict[str, tuple[Divergence | None, ...]] = {}
-        self._health: dict[str, Record] = {}
-
-    def key(self, stage: Stage) -> str:
-        """What the stage is known by."""
-        return stage_key(stage, self.study.config, self.inputs.sources)
-
-    def method(self, entry: Registered, stages: tuple[Stage, ...]) -> MethodResult:
-        """Trains what a method needs and measures it; exports its policy if it is the study's to export."""
-        *_, last = stages
-        program, trained = self._train(last)
-        diverged = self._diverged[self.key(last)]
-        result = measure(entry.card, stages, program, trained, self.inputs, self.study.config, diverged)
-        if entry == exported_method(self.study.config):
-            product = program.learner.product(trained.run)
-            export_policy(self.study.out, entry, stages, product, diverged[0], self.inputs, self._console)
-        return result
-
-    def product(self, stage: Stage) -> Any:
-        """What a stage leaves, every leaf [R]."""
-        key = self.key(stage)
-        if key not in self._products:
-            program, trained = self._train(stage)
-            self._products[key] = program.learner.product(trained.run)
-        return self._products[key]
-
-    def _train(self, stage: Stage) -> tuple[Program, Trained]:
-        config = self.study.config
-        program = program_of(stage, self.inputs, config, study_runs(config), self.product)
-        store = run_state_store(self.study.run_states, stage.name, self.key(stage))
-        with step_bar(stage.name, self._console) as watch:
-            trained = train(
-                program.learner, program.start, program.hyper, program.data, config.loop, store, watch,
-                program.hyper_axis, mesh=self.study.layout(stage.budget).mesh,
-            )  # fmt: skip
-        self._note_divergence(stage, trained)
-        self._health[self.key(stage)] = stage_health(stage.name, program.learner.updates, trained.metrics)
-        return program, trained
-
-    def health(self, stages: tuple[Stage, ...]) -> list[Record]:
-        """Of the stages of a method that was trained, those of which anything is watched."""
-        records = [self._health[self.key(stage)] for stage in stages]
-        return [record for record in records if record["watched"]]
-
-    def _note_divergence(self, stage: Stage, trained: Trained) -> None:
-        """Keeps and says which seeds diverged; one that did in a stage before is not what this stage says it is."""
-        key = self.key(stage)
-        if key in self._diverged:  # it was trained before, and is read back
-            return
-        own = [None if one is None else replace(one, stage=stage.name) for one in trained.diverged]
-        before = [self._diverged[self.key(start)] for start in stage.before]
-        self._diverged[key] = tuple(
-            next((one for one in seeds if one is not None), None) for seeds in zip(*before, own, strict=True)
-        )
-        for seed, one in enumerate(own):
-            if one is not None:
-                self._console.print(f"diverged: seed {seed} at {one}. It stays as it was before, and its numbers do not count.",
-                                    style="bold red", markup=False, highlight=False)  # fmt: skip
 
 
 def _diverged_record(result: MethodResult) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
+from jax.stages import Compiled
 from jaxtyping import Int
 
 from ialp_jax.artifacts import InputError, fingerprint, plain
@@ -21,7 +23,9 @@ from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.factors import reads_factors
 from ialp_jax.study.inputs import Inputs
 from ialp_jax.training.device import compiler_options
-from ialp_jax.training.loop import seed_keys
+from ialp_jax.training.guard import guarded
+from ialp_jax.training.loop import compile_chunk, seed_keys
+from ialp_jax.training.mesh import Layout
 from ialp_jax.worlds.simulator import Simulator
 
 # Purposes of the seeds' keys; all stages of a budget share one, so that users come from the same pools.
@@ -62,7 +66,34 @@ class Program:
     hyper_axis: int | None
     seeds: Int[np.ndarray, "R"]
     data: Data
-    start: Callable[[], Any]
+    start: "Start"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What makes the initial states of all runs when it is called.
+
+    Attributes:
+        init: `learner.init` over runs.
+        compiled: the same, compiled.
+        arguments: of both.
+    """
+
+    init: Callable[..., Any]
+    compiled: Any
+    arguments: tuple[Any, ...]
+
+    def __call__(self) -> Any:
+        """The states, every leaf [R]."""
+        return self.compiled(*self.arguments)
+
+    def shapes(self) -> Any:
+        """Their shapes; nothing is compiled."""
+        return jax.eval_shape(self.init, *self.arguments)
+
+    def compile(self) -> None:
+        """Has the program there before it is called; arguments of equal shapes share it."""
+        self.compiled.lower(*self.arguments).compile()
 
 
 def stages_of(entry: Registered, config: StudyConfig) -> tuple[Stage, ...]:
@@ -225,25 +256,35 @@ def program_of(
         untrained_params(inputs, config, runs.seeds) if isinstance(start, Untrained) else products(start)
         for start in stage.after
     )
-    init = _compiled_init(learner, axis)
-    keys = seed_keys(runs.seeds, STREAMS[stage.budget])
-    return Program(learner, hyper, axis, runs.seeds, data, lambda: init(keys, hyper, data, starts))
+    arguments = seed_keys(runs.seeds, STREAMS[stage.budget]), hyper, data, starts
+    start = Start(_init_of_runs(learner, axis), _compiled_init(learner, axis), arguments)
+    return Program(learner, hyper, axis, runs.seeds, data, start)
 
 
-def product_like(stage: Stage, inputs: Inputs, config: StudyConfig, runs: Runs) -> Any:
-    """Zeros in the shape of what a stage leaves, every leaf [R]: where only shapes count."""
+def compiled_training(program: Program, chunk: int, mesh: Mesh | None = None) -> Compiled:
+    """The program by which the training loop advances these runs, so many updates at a time; compiled if it is not there."""
+    layout, numbers = Layout(len(program.seeds), mesh), jax.tree.map(jnp.asarray, program.hyper)
+    now = layout.shapes(jax.eval_shape(guarded, program.start.shapes()))
+    hyper = numbers if program.hyper_axis is None else layout.shapes(numbers)
+    return compile_chunk(program.learner, chunk, program.hyper_axis, now, hyper, program.data, mesh)
 
-    def product() -> Any:
-        program = program_of(
-            stage, inputs, config, runs, lambda source: product_like(source, inputs, config, runs)
-        )
-        return jax.vmap(program.learner.product)(program.start())
 
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(product))
+def product_shapes(stage: Stage, inputs: Inputs, config: StudyConfig, runs: Runs) -> Any:
+    """Shapes of what a stage leaves, every leaf [R]: for programs that are only compiled, not run."""
+    program = program_of(
+        stage, inputs, config, runs, lambda source: product_shapes(source, inputs, config, runs)
+    )
+    product = jax.eval_shape(jax.vmap(program.learner.product), program.start.shapes())
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), product)
 
 
 @lru_cache(maxsize=32)
-def _compiled_init(learner: Learner, hyper_axis: int | None) -> Callable[..., Any]:
-    """`learner.init` over runs; equal learners share the program."""
-    starts = jax.vmap(learner.init, in_axes=(0, hyper_axis, None, 0))
-    return jax.jit(starts, compiler_options=compiler_options())
+def _init_of_runs(learner: Learner, hyper_axis: int | None) -> Callable[..., Any]:
+    """`learner.init` over runs."""
+    return jax.vmap(learner.init, in_axes=(0, hyper_axis, None, 0))
+
+
+@lru_cache(maxsize=32)
+def _compiled_init(learner: Learner, hyper_axis: int | None) -> Any:
+    """The same, compiled; equal learners share the program."""
+    return jax.jit(_init_of_runs(learner, hyper_axis), compiler_options=compiler_options())

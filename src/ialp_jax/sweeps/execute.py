@@ -28,7 +28,7 @@ from ialp_jax.sealed import require_intact, seal
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.inputs import Inputs
 from ialp_jax.study.measure import costs_of, measure, stream_metrics
-from ialp_jax.study.stages import Program, Runs, learner_of, own_numbers, product_like, program_of
+from ialp_jax.study.stages import Program, Runs, learner_of, own_numbers, product_shapes, program_of
 from ialp_jax.sweeps.definition import Sweep, load_sweep
 from ialp_jax.sweeps.units import UNITS, Place, Round, Unit, load_unit, updates_of
 from ialp_jax.sweeps.worlds import Worlds
@@ -166,7 +166,7 @@ def unit_program(sweep: Sweep, out: Path, planned: Round, unit: Unit, worlds: Wo
 
     def products(number: int) -> Any:
         runs = Runs(np.asarray(seeds, np.int32))
-        structure = jax.tree.structure(product_like(before[number], inputs, configs[0], runs))
+        structure = jax.tree.structure(product_shapes(before[number], inputs, configs[0], runs))
         return jax.tree.unflatten(
             structure, _leaves(out, [places[number] for places in unit.padded(unit.sources)])
         )

@@ -13,14 +13,12 @@ from ialp_jax.artifacts import InputError
 from ialp_jax.methods.base import Scene, Stage
 from ialp_jax.ranges import Count, Rate
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.stages import Runs, learner_of, product_like, stage_key
+from ialp_jax.study.stages import Runs, compiled_training, learner_of, product_shapes, stage_key
 from ialp_jax.sweeps.definition import Sweep
 from ialp_jax.sweeps.execute import runs_mesh, stacked_program, stage_of
 from ialp_jax.sweeps.units import Place, Round, Run, Unit, bucket_of, in_units, updates_of
 from ialp_jax.sweeps.worlds import Worlds
 from ialp_jax.training.device import USABLE, compile_seconds, free_memory, memory_of, sharing
-from ialp_jax.training.guard import guarded
-from ialp_jax.training.loop import compile_chunk
 from ialp_jax.values import checked
 
 # Wider programs are slower on CPUs: what they touch leaves the cache (docs/performance.md).
@@ -174,13 +172,11 @@ class Planner:
         before = stage_of(self._sweep, each[0], name).before
 
         def products(number: int) -> Any:
-            return product_like(before[number], inputs, each[0], Runs(np.asarray(seeds, np.int32)))
+            return product_shapes(before[number], inputs, each[0], Runs(np.asarray(seeds, np.int32)))
 
         stacked = stacked_program(self._sweep, name, each, seeds, inputs, products)
-        program = compile_chunk(
-            stacked.learner, each[0].loop.chunk, stacked.hyper_axis, jax.eval_shape(lambda: guarded(stacked.start())), stacked.hyper,
-            stacked.data, runs_mesh(stacked, width, self._limits.devices),
-        )  # fmt: skip
+        mesh = runs_mesh(stacked, width, self._limits.devices)
+        program = compiled_training(stacked, each[0].loop.chunk, mesh)
         return memory_of(program).total
 
 

@@ -3,18 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ialp_jax.methods.base import Stage
 from ialp_jax.study.measure import fresh_sessions
-from ialp_jax.study.stages import Program, own_numbers
+from ialp_jax.study.stages import Program, compiled_training, own_numbers
 from ialp_jax.testing.options import Change, conditions, moved_stage, moves, other_values, own_options
 from ialp_jax.testing.tiny import CHUNK
 from ialp_jax.testing.trial import Trial, apart, row
-from ialp_jax.training.guard import guarded
-from ialp_jax.training.loop import compile_chunk, programs_compiled
+from ialp_jax.training.loop import programs_compiled
 
 UNTIL = 2 * CHUNK
 SAME = 1e-6
@@ -118,8 +115,7 @@ def recompiling(trial: Trial, stage: Stage) -> list[str]:
 
 def _compile(trial: Trial, program: Program) -> None:
     """Asks for the program that the training loop would run."""
-    numbers, run = jax.tree.map(jnp.asarray, program.hyper), jax.eval_shape(lambda: guarded(program.start()))
-    compile_chunk(program.learner, trial.config.loop.chunk, program.hyper_axis, run, numbers, program.data)
+    compiled_training(program, trial.config.loop.chunk)
 
 
 def _unmoved(variants: Variants, same: Any) -> list[str]:

@@ -122,6 +122,10 @@ class Layout:
         pad = jax.jit(partial(_pad, idle=self.idle), out_shardings=shardings)
         return pad(self.place(state))
 
+    def shapes(self, state: Any) -> Any:
+        """Shapes of what `place_runs` makes of leaves [R, ...], which may be arrays or shapes."""
+        return jax.eval_shape(partial(_pad, idle=self.idle), state) if self.idle else state
+
     def real_runs(self, tree: Any) -> Any:
         """Leaves [R, ...] without the idle copies; if there are any, every device then holds all R."""
         if self.mesh is None or not self.idle:
