@@ -138,7 +138,7 @@ class Learner(Hashable, Protocol):
         """The policy as it stands; `data` may come without a world."""
 
     def product(self, run: RunState) -> Params:
-        """What a later stage may start from, and what is exported."""
+        """What a later stage may start from, and what is exported: of one run."""
 
 
 @dataclass(frozen=True)

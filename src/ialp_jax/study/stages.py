@@ -68,6 +68,10 @@ class Program:
     data: Data
     start: "Start"
 
+    def products(self, runs: Any) -> Any:
+        """What every one of these runs leaves: the learner's `product` of each, every leaf [R]."""
+        return jax.vmap(self.learner.product)(runs)
+
 
 @dataclass(frozen=True)
 class Start:
@@ -274,7 +278,7 @@ def product_shapes(stage: Stage, inputs: Inputs, config: StudyConfig, runs: Runs
     program = program_of(
         stage, inputs, config, runs, lambda source: product_shapes(source, inputs, config, runs)
     )
-    product = jax.eval_shape(jax.vmap(program.learner.product), program.start.shapes())
+    product = jax.eval_shape(program.products, program.start.shapes())
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), product)
 
 

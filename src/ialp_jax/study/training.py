@@ -76,7 +76,7 @@ class Training:
         ahead.wait(("sessions", key))
         result = measure(entry.card, stages, program, trained, self.inputs, config, self._diverged[key])
         if entry == exported_method(config):
-            product = program.learner.product(trained.run)
+            product = program.products(trained.run)
             export_policy(out, entry, stages, product, self._diverged[key][0], self.inputs, self._console)
         return result
 
@@ -85,7 +85,7 @@ class Training:
         key = self.key(stage)
         if key not in self._products:
             program, trained = self._train(stage, ahead)
-            self._products[key] = program.learner.product(trained.run)
+            self._products[key] = program.products(trained.run)
         return self._products[key]
 
     def _train(self, stage: Stage, ahead: Ahead) -> tuple[Program, Trained]:

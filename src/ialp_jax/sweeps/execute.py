@@ -97,7 +97,7 @@ def execute_unit(
     trained = _train(sweep, out, planned, unit, program, watch, devices)
     folder = unit_folder(out, name)
     if not unit.measured:
-        product = jax.tree.leaves(program.learner.product(trained.run))
+        product = jax.tree.leaves(program.products(trained.run))
         write_arrays(
             folder / PRODUCT, {f"{number:04d}": np.asarray(leaf) for number, leaf in enumerate(product)}
         )

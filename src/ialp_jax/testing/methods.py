@@ -107,12 +107,13 @@ class MethodTests:
         if jax.device_count() < 2:
             pytest.skip("there is one device: update JAX's jax_num_cpu_devices to 2 before it starts")
         for stage in self.trial.own_stages:
-            learner = self.trial.program(stage, [0]).learner
-            if stage in self._serving() and getattr(learner, "draws_by_row", False):
+            program = self.trial.program(stage, [0])
+            if stage in self._serving() and getattr(program.learner, "draws_by_row", False):
                 continue
-            product = jax.vmap(learner.product)
             runs = self.trial.alone(stage), self.trial.shared(stage, devices=2)
-            one, two = ({"product": product(trained.run), "metrics": trained.metrics} for trained in runs)
+            one, two = (
+                {"product": program.products(trained.run), "metrics": trained.metrics} for trained in runs
+            )
             assert not (names := apart(one, two, 1e-3, 1e-4)), (
                 f"{stage.name}: what two devices that share its users leave differs from what one leaves in {names}"
             )

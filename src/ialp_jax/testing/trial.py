@@ -144,13 +144,13 @@ class Trial:
 
     def _products(self, stage: Stage, seeds: Sequence[int]) -> Any:
         """What a stage leaves with each seed, every leaf [R]."""
-        product = jax.vmap(self.program(stage, seeds[:1]).learner.product)
-        products = [product(self.alone(stage, seed).run) for seed in seeds]
+        program = self.program(stage, seeds[:1])
+        products = [program.products(self.alone(stage, seed).run) for seed in seeds]
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *products)
 
     def _bare_product(self, stage: Stage) -> Any:
         program, run = self.bare(stage)
-        return jax.vmap(program.learner.product)(run)
+        return program.products(run)
 
 
 def row(run: Any, place: int) -> Any:

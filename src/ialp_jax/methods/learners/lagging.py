@@ -156,6 +156,11 @@ class ReplayLearner(ServingLearner, LaggingLoss):
         del transitions
         return {}
 
+    def noted(self, run: Any, transitions: Transition, data: Data) -> Any:
+        """The run with what else a method keeps of a rollout: here nothing."""
+        del transitions, data
+        return run
+
     def actor(self, run: LaggingState, hyper: Any, data: Data, greedy: Flag = False) -> Actor:
         """The policy that serves."""
         raise NotImplementedError
@@ -183,6 +188,7 @@ class ReplayLearner(ServingLearner, LaggingLoss):
         metrics["reward"] = average(jnp.mean(served.transitions.reward))
         metrics |= average(self.told(served.transitions))
         params, target, state = parts
+        run = self.noted(run, served.transitions, data)
         return run.replace(  # type: ignore[attr-defined]
             params=params, target=target, optimiser=state, serving=served.serving, replay=replay, learn_key=learn_key
         ), metrics  # fmt: skip

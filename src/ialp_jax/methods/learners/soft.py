@@ -201,6 +201,34 @@ def soft_losses(
     return sum(losses.values(), jnp.float32(0.0)), metrics
 
 
+CRITICS = ("first", "second")
+"""Names of two critics among the parameters."""
+
+
+def sac_loss(
+    params: dict, target: dict, network: Network, rows: Experience, hyper: SoftHyper
+) -> tuple[Float[Array, ""], dict[str, Array]]:
+    """Discrete SAC's (Christodoulou 2019, arXiv 1910.07207, eq. 10 to 12) `soft_losses` on rows [R]; (loss, metrics).
+
+    Q is the lower of the two critics, item by item, for the goal and for the policy.
+    """
+    now, later = ([params_of[name] for name in CRITICS] for params_of in (params, target))
+    after = soft_sums(network, params["actor"], later, rows.window_after(), rows.limits_after())
+    sums = soft_sums(network, params["actor"], now, rows.window, rows.limits)
+    return soft_losses(params, now, network, rows, hyper, sums, after)
+
+
+def soft_params(
+    key: PRNGKeyArray, network: Network, actor: dict, critics: Sequence[str], hyper: SoftHyper, width: int
+) -> dict:
+    """A policy and critics that start apart, but for the items' embeddings; windows have `width` slots."""
+    keys = jax.random.split(key, len(critics))
+    params = {"actor": actor, "log_temperature": jnp.log(jnp.float32(hyper.temperature))}
+    for name, one in zip(critics, keys, strict=True):
+        params[name] = {**network.init(one, width), "items": actor["items"]}
+    return params
+
+
 @dataclass(frozen=True)
 class SoftLearner(ReplayLearner):
     """Serves users by its policy. "actor" and "log_temperature" stand beside the critics among the parameters."""
@@ -214,10 +242,8 @@ class SoftLearner(ReplayLearner):
         """Opens B sessions with an empty memory; the critics start apart, but for the items' embeddings."""
         (actor,) = start
         width = data.users_world.initial_items.shape[1]
-        keys = jax.random.split(jax.random.fold_in(key, 2), len(self.critics))
-        params = {"actor": actor, "log_temperature": jnp.log(jnp.float32(hyper.temperature))}
-        for name, one in zip(self.critics, keys, strict=True):
-            params[name] = {**self.scene.network.init(one, width), "items": actor["items"]}
+        apart = jax.random.fold_in(key, 2)
+        params = soft_params(apart, self.scene.network, actor, self.critics, hyper, width)
         return self.begin(key, params, params, window_actor(self.scene.network, actor), data)
 
     def actor(self, run: LaggingState, hyper: Any, data: Data, greedy: Flag = False) -> Actor:

@@ -10,14 +10,11 @@ from ialp_jax.learning.experience import Experience
 from ialp_jax.methods.base import UNTRAINED, Card, Common, Rival, Stage
 from ialp_jax.methods.families import ACTOR_CRITIC
 from ialp_jax.methods.learners.lagging import MemoryConfig
-from ialp_jax.methods.learners.soft import SoftHyper, SoftLearner, soft_losses, soft_sums
+from ialp_jax.methods.learners.soft import CRITICS, SoftHyper, SoftLearner, sac_loss
 from ialp_jax.methods.options import Flat
 from ialp_jax.methods.registry import register
 from ialp_jax.policies.actor_critic import Network
 from ialp_jax.values import checked
-
-CRITICS = ("first", "second")
-"""Names of the critics among the parameters."""
 
 
 @struct.dataclass
@@ -29,19 +26,6 @@ class SACHyper(SoftHyper):
 @checked
 class SACConfig(MemoryConfig):
     """What decides the program."""
-
-
-def sac_loss(
-    params: dict, target: dict, network: Network, rows: Experience, hyper: SACHyper
-) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """Discrete SAC's (Christodoulou 2019, arXiv 1910.07207, eq. 10 to 12) `soft_losses` on rows [R]; (loss, metrics).
-
-    Q is the lower of the two critics, item by item, for the goal and for the policy.
-    """
-    now, later = ([params_of[name] for name in CRITICS] for params_of in (params, target))
-    after = soft_sums(network, params["actor"], later, rows.window_after(), rows.limits_after())
-    sums = soft_sums(network, params["actor"], now, rows.window, rows.limits)
-    return soft_losses(params, now, network, rows, hyper, sums, after)
 
 
 @dataclass(frozen=True)
