@@ -12,7 +12,9 @@ from jax.stages import Compiled
 
 _COMPILED: list[float] = []
 CROWDED = 0.5  # of the mappings a process may have: running what was compiled takes more of them
-COMPILER_LEVEL = "xla_backend_optimization_level"  # XLA's own is 3; at 2 programs are as fast, and there a fifth sooner
+COMPILER_LEVEL = (
+    "xla_backend_optimization_level"  # XLA's own is 3; at 2 programs are as fast, and there a fifth sooner
+)
 USABLE = 0.8  # of the memory that is free: allocators round up, and others live here too
 
 
