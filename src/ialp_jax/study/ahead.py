@@ -32,9 +32,13 @@ class Ahead:
     ) -> None:
         self._thread.shutdown(cancel_futures=True)
 
+    def wants(self, name: Hashable) -> bool:
+        """Whether work of this name would be taken on: nobody has asked for it, and there is one process."""
+        return name not in self._asked and jax.process_count() == 1
+
     def ask(self, name: Hashable, work: Callable[[], Any]) -> None:
         """Has `work` done soon, unless work of this name was asked for before."""
-        if name not in self._asked and jax.process_count() == 1:
+        if self.wants(name):
             self._asked[name] = self._thread.submit(_in_context, dict(jax.config.values), work)
 
     def wait(self, name: Hashable) -> None:

@@ -117,7 +117,7 @@ class Training:
         if key in measured and self._mesh_of(stage.budget) is None:
             ahead.ask(("sessions", key), lambda: compile_sessions(program, config))
         following = self._after(stage)
-        if following is None:
+        if following is None or not ahead.wants(name := ("training", self.key(following))):
             return
         coming, mesh = self._program(following, self._shapes), self._mesh_of(following.budget)
 
@@ -126,7 +126,7 @@ class Training:
                 coming.start.compile()
             compiled_training(coming, config.loop.chunk, mesh)
 
-        ahead.ask(("training", self.key(following)), compile_coming)
+        ahead.ask(name, compile_coming)
 
     def _shapes(self, stage: Stage) -> Any:
         """Of what a stage will leave."""
