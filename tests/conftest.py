@@ -19,6 +19,9 @@ if jax.__version_info__ < (0, 11):  # later ones abort: they do not know this fl
 GIVEN = os.environ.get("XLA_FLAGS", "").split()  # the workers of a run are given these already
 os.environ["XLA_FLAGS"] = " ".join([flag for flag in QUICK_COMPILER if flag not in GIVEN] + GIVEN)
 
+# Tracing makes millions of objects that live on: looking through them again and again took a twelfth of the time.
+gc.set_threshold(100_000, 50, 100)
+
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -43,20 +46,26 @@ def no_flushes():
 
 
 @pytest.fixture(autouse=True, scope="module")
-def room_for_programs():
-    """Lets go of what a file has compiled before a worker has so much that programs are compiled anew (or cannot be)."""
+def room_after_a_file():
+    """Lets go of what a file has compiled before a worker has so much that programs are compiled anew."""
     yield
-    make_room()
+    make_room(0.2)
+
+
+@pytest.fixture(autouse=True)
+def room_for_a_test():
+    """The same within a file of many tests: without room to compile a process ends (`device.crowded`)."""
+    make_room(0.5)
 
 
 @pytest.fixture
 def room_to_count():
     """For tests that count programs: a process that gets crowded in their middle would compile some twice."""
-    make_room()
+    make_room(0.2)
 
 
-def make_room():
-    if device.crowded(0.2):
+def make_room(share):
+    if device.crowded(share):
         loop._compiled.cache_clear()
         jax.clear_caches()
         gc.collect()

@@ -13,12 +13,17 @@ from ialp_jax.bench.run import with_short_chunks
 from ialp_jax.bench.settings import Effort, Point, Shape
 from ialp_jax.bench.subjects.workloads import WORKLOADS, updates_per_call
 from ialp_jax.bench.subjects.worlds import RandomWorld
+from ialp_jax.methods import get, names
 from ialp_jax.training.loop import LoopConfig
 from ialp_jax.worlds.simulator import Simulator, SimulatorConfig
 from ialp_jax.worlds.world import DenseRatings, FactorRatings
 
 TINY = Shape(rollout=3, embedding=4, hidden=6, history=2, turn_cap=3, population=8)
 ONE_UPDATE = Effort(repeats=2, repeat_seconds=0.0, steps_per_call=1.0, flops_per_chunk=0.0)
+
+
+OTHERS = [name for name in WORKLOADS if name in names() and not get(name).card.reference]
+"""Learners built and measured like the reference methods, which are compiled and run for all."""
 
 
 def embeddings(state):
@@ -28,7 +33,7 @@ def embeddings(state):
     return np.array(networks[0]["items"]) if networks else None
 
 
-@pytest.mark.parametrize("name", list(WORKLOADS))
+@pytest.mark.parametrize("name", [name for name in WORKLOADS if name not in OTHERS])
 def test_outputs_are_finite_and_move(name, batched_keys):
     ready = compile_program(WORKLOADS[name].build(Point(name, 5, 30), TINY, ONE_UPDATE))
     program = ready.program
@@ -49,6 +54,18 @@ def test_outputs_are_finite_and_move(name, batched_keys):
         np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True)
     )
     assert ready.memory.arguments > 0 and ready.compile_seconds > 0.0
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_random_world_has_all_that_the_other_learners_read(name, batched_keys):
+    """By shapes: that their updates are right is what their kit asks."""
+    program = WORKLOADS[name].build(Point(name, 5, 30), TINY, ONE_UPDATE)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    data = jax.eval_shape(program.make_data, key)
+    state = jax.eval_shape(program.start, key, data)
+    following, outputs = jax.eval_shape(program.step, state, data)
+    assert following == state and program.steps == 15 and jax.tree.leaves(outputs)
+    assert all(jnp.issubdtype(output.dtype, jnp.floating) for output in jax.tree.leaves(outputs))
 
 
 def test_problems_are_named():

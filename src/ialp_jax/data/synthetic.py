@@ -20,6 +20,7 @@ to people. Measured after the 5-core with the default settings (Steam logs in br
 .89 / .80 / .74 (.88 / .85 / .77); rank correlation of held-out grades with text similarity .32 (.24).
 """
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -32,10 +33,14 @@ from ialp_jax.data.build import DataConfig, RawLogs, build
 from ialp_jax.data.dataset import Dataset, Domain, Feedback
 from ialp_jax.data.reading import ROW
 from ialp_jax.data.words import ADJECTIVES, VOCABULARIES, Vocabulary
-from ialp_jax.ranges import Count, Weight, at_least
+from ialp_jax.ranges import Count, at_least, within
 from ialp_jax.values import checked
 
 RATINGS = (1.0, 5.0)
+LEAST_STRENGTH = 1e-6
+"""Values whose weights are all smaller are noise."""
+Strength = Annotated[float, within(-100, 100)]
+"""Far below where a power of it overflows, far above where it decides alone."""
 Matrix = Float[np.ndarray, "U N"]
 
 
@@ -50,19 +55,19 @@ class SyntheticConfig:
     """Items."""
     mean_interactions: Annotated[float, at_least(1)] = 19.0
     """Mean interactions of a user."""
-    popularity: float = 1.2
+    popularity: Strength = 1.2
     """a: exponent of the power law by which items are met; 0 makes all alike."""
-    choice_match: float = 1.4
+    choice_match: Strength = 1.4
     """c_m: how strongly genres that fit the user decide which items are met."""
-    choice_latent: float = 1.2
+    choice_latent: Strength = 1.2
     """c_z: how strongly what no text tells decides which items are met."""
-    value_match: float = 0.7
+    value_match: Strength = 0.7
     """v_m: weight of fitting genres in how much an item is used or liked."""
-    value_latent: float = 0.5
+    value_latent: Strength = 0.5
     """v_z: weight of what no text tells."""
-    value_item: float = 0.5
+    value_item: Strength = 0.5
     """v_0: weight of what all users agree on."""
-    noise: Weight = 1.5
+    noise: Annotated[float, within(0, 100)] = 1.5
     """Noise of single values, in standard deviations of the signal."""
     num_factors: Count = 4
     """K: hidden factors of users and items."""
@@ -75,10 +80,9 @@ class SyntheticConfig:
         if self.mean_interactions > self.num_items:
             raise InputError(f"{self.mean_interactions:g} are more than the {self.num_items} items", column="mean_interactions",
                              fix="use fewer, or more items")  # fmt: skip
-        if not self.value_match**2 + self.value_latent**2 + self.value_item**2 > 0:
-            raise InputError(
-                "all weights of values are 0", column="value_item", fix="make one of them another number"
-            )
+        if math.hypot(self.value_match, self.value_latent, self.value_item) < LEAST_STRENGTH:
+            raise InputError("all weights of values are 0, or as good as 0", column="value_item",
+                             fix=f"make one of them {LEAST_STRENGTH:g} or more")  # fmt: skip
 
 
 def generate(

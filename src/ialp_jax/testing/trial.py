@@ -1,6 +1,5 @@
 """A method in a small world: its stages trained for a few updates, by the same code that a study and a sweep run."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,9 +96,10 @@ class Trial:
         """Trains for `until` updates, or all (`updates_of`); goes on from what an earlier call has left in `folder`."""
         most = self.updates_of(program)
         until = most if until is None else min(until, most)
-        with tempfile.TemporaryDirectory() as fresh, step_bar("", Console(quiet=True)) as watch:
+        store = None if folder is None else CheckpointStore(folder, "trial")
+        with step_bar("", Console(quiet=True)) as watch:
             return train(program.learner, program.start, program.hyper, program.data, self.config.loop,
-                         CheckpointStore(folder or Path(fresh), "trial"), watch, program.hyper_axis, until, mesh)  # fmt: skip
+                         store, watch, program.hyper_axis, until, mesh)  # fmt: skip
 
     def alone(self, stage: Stage, seed: int = 0, until: int | None = None) -> Trained:
         """One run, by itself, with the stage's numbers; kept."""

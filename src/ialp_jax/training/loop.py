@@ -88,7 +88,7 @@ def train(
     hyper: Any,
     data: Any,
     loop: LoopConfig,
-    store: CheckpointStore,
+    store: CheckpointStore | None,
     watch: Watch,
     hyper_axis: int | None = None,
     until: int | None = None,
@@ -102,7 +102,7 @@ def train(
         hyper: numbers of the runs.
         data: what all runs read.
         loop: chunking.
-        store: where checkpoints are kept; what was reached stays there.
+        store: where checkpoints are kept; what was reached stays there. None keeps none.
         watch: told of the progress, and of checkpoints that are passed over.
         hyper_axis: 0 if every leaf of `hyper` has a leading axis R, None if the runs share it.
         until: stop after this many updates; all the learner has if None.
@@ -126,8 +126,8 @@ def train(
     hyper = layout.place(hyper) if hyper_axis is None else layout.place_runs(hyper)
     advance = compile_chunk(learner, chunk, hyper_axis, now, hyper, data, mesh)
     metrics = layout.place_runs(_empty_metrics(advance, updates // chunk))
-    finished = store.latest(watch.warn) or 0
-    if finished:
+    finished = 0 if store is None else store.latest(watch.warn) or 0
+    if store is not None and finished:
         now, metrics = map(
             layout.place_runs, _restored(store, finished, chunk, *layout.real_runs((now, metrics)))
         )
@@ -140,10 +140,10 @@ def train(
         finished += chunk
         jax.block_until_ready((now, metrics))
         watch.advance(steps * chunk, _on_host(layout, latest))
-        if agreed(time.monotonic() - last_save > loop.checkpoint_seconds):
+        if store is not None and agreed(time.monotonic() - last_save > loop.checkpoint_seconds):
             store.save(finished, layout.real_runs(_stored(now.run, metrics, now.guard)))
             saved, last_save = finished, time.monotonic()
-    if saved < finished:
+    if store is not None and saved < finished:
         store.save(finished, layout.real_runs(_stored(now.run, metrics, now.guard)))
     now, metrics = gathered(layout.real_runs(now)), _on_host(layout, metrics)
     guard = jax.tree.map(np.asarray, now.guard)
