@@ -9,6 +9,7 @@ import jax
 import pytest
 from hypothesis import HealthCheck, settings
 
+from ialp_jax.methods import names
 from ialp_jax.training import device, loop
 
 # Tests compile far more than they compute: without LLVM's optimisations XLA compiles six times as fast. What a caller
@@ -33,6 +34,40 @@ settings.load_profile("shared machine")
 
 # Twins and builders that several rooms share.
 sys.path.append(str(Path(__file__).parent / "reference"))
+
+def pytest_addoption(parser):
+    """Without it everything is tried."""
+    parser.addoption("--turn", help="K/N: of the tests marked in_turn those of the K-th of N parts of the methods, "
+                                    "and of the methods that follow: 2/3,a2c,ppo")  # fmt: skip
+
+
+def pytest_configure(config):
+    if config.getoption("--turn"):
+        turn_of(config.getoption("--turn"))
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--turn"):
+        place, parts, always = turn_of(config.getoption("--turn"))
+        in_turn = {name for number, name in enumerate(names()) if number % parts == place % parts} | always
+        tried = [not item.get_closest_marker("in_turn") or method_of(item) in in_turn for item in items]
+        config.hook.pytest_deselected(items=[item for item, kept in zip(items, tried, strict=True) if not kept])
+        items[:] = [item for item, kept in zip(items, tried, strict=True) if kept]
+
+
+def turn_of(text):
+    """(K, N, methods that are tried in any case)."""
+    turn, *always = text.split(",")
+    place, slash, parts = turn.partition("/")
+    if not (slash and place.isdigit() and parts.isdigit() and int(parts)) or not set(always) <= set(names()):
+        raise pytest.UsageError(f"--turn {text}: say K/N and names of methods, such as 2/3,a2c,ppo")
+    return int(place), int(parts), set(always)
+
+
+def method_of(item):
+    """The method that a test marked in_turn tries."""
+    return item.cls.method if item.cls else item.callspec.params["method"]
+
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

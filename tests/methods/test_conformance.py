@@ -5,7 +5,7 @@ import pytest
 from ialp_jax.methods import names
 from ialp_jax.testing import MethodTests
 
-pytestmark = pytest.mark.usefixtures("batched_keys")
+pytestmark = [pytest.mark.usefixtures("batched_keys"), pytest.mark.in_turn]
 
 for name in names():
     title = f"Test_{name}"

@@ -12,7 +12,7 @@ from ialp_jax.study.stages import check_chunks, static_key
 from ialp_jax.testing.options import conditions, other_values, own_options
 from ialp_jax.testing.trial import Trial, leaves_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("batched_keys")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("batched_keys"), pytest.mark.in_turn]
 
 
 def whole(trial):
