@@ -4,7 +4,7 @@
 #   make sweep ENV=steam SPACE=experiments/sweeps/FILE [DATA=folder] [PREFS=folder] [PRESET=quick|full] [OUT=folder] [RAY=1] [ARGS=...]
 #   make check ENV=steam | make report OUT=runs/steam | make test | make test-fast | make test-part | make lint | make clean
 #   PYTHON=python3.12 VENV=.venv-3.12 with any of them: another interpreter, in an environment of its own
-#   make prefs ENV=steam MODEL=folder-or-hub-name [SERVER=http://host:port/v1] [DATA=folder] [PREFS_OUT=folder] [DRY_RUN=1] [REPLICAS=n]
+#   make prefs ENV=steam MODEL=folder-or-hub-name [SERVER=http://host:port/v1 | JUDGE=likelihood|embedding] [DATA=folder] [PREFS_OUT=folder] [DRY_RUN=1] [REPLICAS=n]
 #              [PLAN_ARGS="--states 300"] [JUDGE_ARGS="--mode list"] [GATE=0]
 #   make train ENV=steam PREFS=folder | make train ENV=steam MODEL=... (judges first)
 #   make bench [QUICK=1] [DEVICE=cpu|gpu] [PEERS=1] [OUT=folder] [ARGS="--what a2c head --users 1024 --items 3000"]
@@ -23,7 +23,11 @@ ENV ?= synthetic
 VLLM_VENV := .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 VLLM ?= auto
-PREFS_OUT ?= prefs/$(basename $(notdir $(ENV)))-$(notdir $(MODEL:%/=%))
+PREFS_OUT ?= prefs/$(basename $(notdir $(ENV)))-$(notdir $(MODEL:%/=%))$(JUDGE:%=-%)
+# Who judges, and the environment it runs in: vLLM's own, or this one with what the judge needs beside JAX.
+JUDGED_BY := $(or $(JUDGE),$(if $(SERVER),openai,vllm))
+JUDGE_BIN := $(if $(filter vllm,$(JUDGED_BY)),$(VLLM_BIN),$(BIN))
+JUDGE_ENV := $(if $(filter vllm,$(JUDGED_BY)),$(VLLM_VENV)/installed,$(VENV)/installed-$(if $(filter openai,$(JUDGED_BY)),openai,transformers))
 
 .PHONY: train sweep check report envs bench test test-fast test-part lint format clean prefs model-given vllm-env test-vllm bench-prefs bench-sweep faults mutants coverage test-wheel constraints licences audit load FORCE
 
@@ -49,9 +53,9 @@ sweep: $(VENV)/installed $(if $(filter 1 true yes,$(RAY)),$(VENV)/installed-ray)
 	  $(if $(OUT),--out $(OUT)) $(if $(filter 0 false no,$(GATE)),--preferences.gate.enforce False) \
 	  $(if $(filter 1 true yes,$(RAY)),--engine ray) $(ARGS)
 
-prefs: model-given $(VENV)/installed $(if $(SERVER),$(VENV)/installed-openai,$(VLLM_VENV)/installed)
+prefs: model-given $(VENV)/installed $(JUDGE_ENV)
 	$(BIN)/ialp prefs plan $(ENV) --out $(PREFS_OUT) $(if $(DATA),--data $(DATA)) $(PLAN_ARGS)
-	$(if $(SERVER),$(BIN)/ialp prefs judge $(PREFS_OUT) openai --base-url $(SERVER),$(VLLM_BIN)/ialp prefs judge $(PREFS_OUT) vllm) \
+	$(JUDGE_BIN)/ialp prefs judge $(PREFS_OUT) $(JUDGED_BY) $(if $(SERVER),--base-url $(SERVER)) \
 	  --model $(MODEL) $(if $(filter 1 true yes,$(DRY_RUN)),--dry-run) \
 	  $(if $(filter 0 false no,$(GATE)),--probe 0) $(if $(REPLICAS),--replicas $(REPLICAS)) $(JUDGE_ARGS)
 	$(if $(filter 1 true yes,$(DRY_RUN)),,$(BIN)/ialp prefs evaluate $(PREFS_OUT) $(if $(DATA),--data $(DATA)) \
@@ -118,6 +122,11 @@ $(VENV)/installed-ray: $(VENV)/installed
 
 $(VENV)/installed-openai: $(VENV)/installed
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e ".[openai]"
+	touch $@
+
+# PyTorch and transformers, for the judges `likelihood` and `embedding`.
+$(VENV)/installed-transformers: $(VENV)/installed
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e ".[transformers]"
 	touch $@
 
 vllm-env: $(VLLM_VENV)/installed

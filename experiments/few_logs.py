@@ -12,7 +12,7 @@ only of the logged ones. Recorded sessions are two for each of them. Compared ar
     MF planner         a factorisation of the logs, kept apart by its own distances
     iALP, table        pre-trained in the table's world, with the texts alone
     iALP, logs         pre-trained in the logs' world
-    iALP, both         pre-trained with rewards from both (the default)
+    iALP, both         pre-trained with rewards from both
 
 by the mean reward of a session with online users, the same ones for all numbers of a split. Intervals are Student's t
 over splits, which also differ in who is logged. Finished runs in OUT are read, so that an interrupted experiment goes on.
@@ -42,6 +42,7 @@ AXES = {
     "items": "share of the catalogue that nobody has logged",
 }
 TEXTS = {"policy.item_start": "text", "likeness.source": "text"}
+LOGS = {"policy.item_start": "factors", "likeness.source": "logs"}
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,10 @@ def arms(settings: Settings) -> dict[str, Arm]:
         f"table-{settings.text_percentile:g}": Arm(
             {"table_planner": "table planner", "ialp": "iALP, table"}, texts
         ),
-        "logs": Arm({"mf_planner": "MF planner", "ialp": "iALP, logs"}, {"methods.ialp.world": "logs"}),
-        "both": Arm({"ialp": "iALP, both"}, {}),
+        "logs": Arm(
+            {"mf_planner": "MF planner", "ialp": "iALP, logs"}, LOGS | {"methods.ialp.world": "logs"}
+        ),
+        "both": Arm({"ialp": "iALP, both"}, LOGS | {"methods.ialp.world": "mixed"}),
     }
 
 

@@ -35,6 +35,7 @@ settings.load_profile("shared machine")
 # Twins and builders that several rooms share.
 sys.path.append(str(Path(__file__).parent / "reference"))
 
+
 def pytest_addoption(parser):
     """Without it everything is tried."""
     parser.addoption("--turn", help="K/N: of the tests marked in_turn those of the K-th of N parts of the methods, "
@@ -51,7 +52,9 @@ def pytest_collection_modifyitems(config, items):
         place, parts, always = turn_of(config.getoption("--turn"))
         in_turn = {name for number, name in enumerate(names()) if number % parts == place % parts} | always
         tried = [not item.get_closest_marker("in_turn") or method_of(item) in in_turn for item in items]
-        config.hook.pytest_deselected(items=[item for item, kept in zip(items, tried, strict=True) if not kept])
+        config.hook.pytest_deselected(
+            items=[item for item, kept in zip(items, tried, strict=True) if not kept]
+        )
         items[:] = [item for item, kept in zip(items, tried, strict=True) if kept]
 
 

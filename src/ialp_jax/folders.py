@@ -6,6 +6,7 @@ Host only.
 import fcntl
 import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ialp_jax.artifacts import InputError, writing
+from ialp_jax.artifacts import InputError, atomic_path, writing
 from ialp_jax.durable import free_name, remove_abandoned, workspace
 
 LOCK = ".lock"
@@ -190,3 +191,10 @@ def _described(stream: IO[str]) -> str:
         return f"{said['work']}, process {said['pid']} on {said['host']} since {said['since']}"
     except (ValueError, KeyError, TypeError):
         return "it has not said which yet"
+
+
+def copy_folders(made: Path, out: Path) -> None:
+    """Copies the folders of one folder into another, each whole or not at all, in the place of those of their names."""
+    for folder in sorted(path for path in made.iterdir() if path.is_dir()):
+        with atomic_path(out / folder.name) as temporary:
+            shutil.copytree(folder, temporary)

@@ -66,6 +66,21 @@ class Since:
     neutral: Any
 
 
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class ByEvidence:
+    """The value "auto" stands for one of two others: what logs say of it, or what the items' texts do.
+
+    A study decides which before anything is made (`study/deciding.py`); `question`, "likeness" or "start", names what it is decided with.
+    """
+
+    question: str
+    logs: Any
+    texts: Any
+
+
 @dataclass(frozen=True)
 class MayBeEmpty:
     """A list that may be empty, which the word `none` alone says; a command line has no other way to."""

@@ -12,6 +12,7 @@ from ialp_jax.evaluation.statistics import (
     estimate,
     interquartile_mean,
     interval_coverage,
+    mean_interval,
     mean_reward,
     paired_difference,
     phase_reward,
@@ -139,3 +140,12 @@ def test_phases_refuse_what_has_no_answer():
         phase_reward(ones, ones[:, :2], first=0.1)
     with pytest.raises(InputError, match="run 1 has no finished session"):
         phase_reward(np.array([[1.0], [0.0]]), np.array([[1.0], [0.0]]), first=0.1)
+
+
+def test_student_interval_of_three_values():
+    found = mean_interval(np.array([1.0, 2.0, 3.0]))
+    half = 4.302652729696142 / np.sqrt(3)  # the 97.5 % quantile with two degrees of freedom
+    np.testing.assert_allclose([found.mean, found.low, found.high], [2.0, 2.0 - half, 2.0 + half])
+    assert not found.excludes_zero and np.isnan(mean_interval(np.array([1.0])).low)
+    with pytest.raises(ValueError, match="finite values"):
+        mean_interval(np.array([]))

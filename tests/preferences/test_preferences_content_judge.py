@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from ialp_jax.artifacts import InputError
-from ialp_jax.preferences.judges import available_judges, build_judge, content, judge_module
+from ialp_jax.preferences.held_out_fit import FOLDS, log_popularity
+from ialp_jax.preferences.judges import available_judges, build_judge, judge_module
 from ialp_jax.preferences.judges.base import JudgeRequest
 from ialp_jax.preferences.judges.content import Config
 from ialp_jax.preferences.quality.ranking import state_auc
@@ -64,7 +65,7 @@ def test_a_users_own_held_out_items_do_not_reach_their_popularity(make_dataset):
     items = log["item"].to_numpy().copy()
     items[own] = np.setdiff1d(np.arange(30), items[:8])[: own.sum()]
     object.__setattr__(changed, "interactions", log.with_columns(item=pl.Series(items)))
-    before, after = (content._log_popularity(data, user_states(data)) for data in (dataset, changed))
+    before, after = (log_popularity(data, user_states(data)) for data in (dataset, changed))
     np.testing.assert_array_equal(before[0], after[0])
     assert not np.array_equal(before[1], after[1])
 
@@ -73,9 +74,9 @@ def test_popularity_known_answer(make_dataset):
     dataset = make_dataset()
     states = user_states(dataset)
     met = interaction_matrix(dataset, states.users)
-    others = np.arange(16) % content.FOLDS != 2
+    others = np.arange(16) % FOLDS != 2
     expected = np.log((met[others].sum(axis=0) + 0.5) / (others.sum() + 1))
-    np.testing.assert_allclose(content._log_popularity(dataset, states)[2], expected)
+    np.testing.assert_allclose(log_popularity(dataset, states)[2], expected)
 
 
 def test_without_text_only_the_prior_speaks(make_dataset):

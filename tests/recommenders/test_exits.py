@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ialp_jax.learning.logged import LoggedSessions, turns_of
-from ialp_jax.recommenders.exits import exit_threshold, exits_go_with_likeness, nearest_recent
+from ialp_jax.recommenders.exits import (
+    exit_ratio,
+    exit_threshold,
+    exits_go_with_likeness,
+    nearest_recent,
+)
 from ialp_jax.study.calibrated import kept_apart_within
 from ialp_jax.study.factors import LikenessConfig
 from ialp_jax.worlds.logs_world import LogsWorldConfig
@@ -126,3 +131,39 @@ def test_exits_go_with_likeness_where_near_turns_end_three_times_as_often():
     left[13] = True
     assert not exits_go_with_likeness(distance, left, 0.5)
     assert not exits_go_with_likeness(distance, left, 0.0) and not exits_go_with_likeness(distance, left, 2.0)
+
+
+def turns(near_left, near, far_left, far):
+    """Distances of 0 and 1, and which turns ended a session."""
+    left = np.concatenate([np.arange(near) < near_left, np.arange(far) < far_left])
+    return np.repeat([0.0, 1.0], [near, far]), left
+
+
+@pytest.mark.parametrize(
+    ("counts", "least", "most"),
+    [
+        ((0, 0, 19, 175), 0.0, np.inf),  # nothing is near
+        ((19, 175, 0, 0), 0.0, np.inf),
+        ((99, 199, 49, 199), 2.0, 2.0),  # shares of 99.5 / 199.5 and 49.5 / 199.5
+        ((0, 10, 0, 10), 1.0, 1.0),  # no exit at all
+    ],
+)
+def test_the_interval_of_a_ratio_of_exits(counts, least, most):
+    low, high = exit_ratio(*turns(*counts), 0.5)
+    near_left, near, far_left, far = (count + 0.5 for count in counts)
+    if near > 0.5 and far > 0.5:  # the delta method: variances of two logarithms of shares
+        middle = (near_left / near) / (far_left / far)
+        spread = 1.96 * np.sqrt(1 / near_left - 1 / near + 1 / far_left - 1 / far)
+        assert middle == pytest.approx(least, rel=0.02)
+        least, most = middle / np.exp(spread), middle * np.exp(spread)
+    assert (low, high) == pytest.approx((least, most))
+
+
+def test_more_turns_of_one_ratio_say_more():
+    """The logarithm's interval shrinks with the root of the turns."""
+    widths = []
+    for times in (100, 400):
+        low, high = exit_ratio(*turns(6 * times, 60 * times, 1 * times, 20 * times), 0.5)
+        assert low < 2.0 < high
+        widths.append(np.log(high / low))
+    assert widths[0] / widths[1] == pytest.approx(2.0, rel=0.02)

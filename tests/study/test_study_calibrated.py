@@ -15,6 +15,7 @@ from ialp_jax.recommenders.exits import nearest_recent
 from ialp_jax.recommenders.factors import FactorsConfig
 from ialp_jax.recommenders.fold_in import fit_fold_in
 from ialp_jax.study.config import StudyConfig
+from ialp_jax.study.decision import concrete
 from ialp_jax.study.factors import LikenessConfig, likeness_points
 from ialp_jax.study.fields import apply
 from ialp_jax.study.inputs import Inputs
@@ -39,7 +40,7 @@ CALIBRATED = {"methods.ialp.world": "logs", "logs_world.calibrated": True}
 
 
 def inputs(out, config=CONFIG):
-    return Inputs(tiny_dataset(), config, out, Console(file=io.StringIO()))
+    return Inputs(tiny_dataset(), concrete(config), out, Console(file=io.StringIO()))
 
 
 def stage(method, config):

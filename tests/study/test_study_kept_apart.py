@@ -24,7 +24,7 @@ CONFIG = StudyConfig(
     simulator=SimulatorConfig(turn_cap=4),
     policy=PolicyConfig(embedding=4, hidden=4, item_start="text"),
     factors=FactorsConfig(rank=3, iterations=4),
-    likeness=LikenessConfig(percentile=20.0, window=2),
+    likeness=LikenessConfig("logs", percentile=20.0, window=2),
 )
 
 

@@ -98,8 +98,8 @@ def test_the_statement_says_how_large_the_model_is_and_what_it_computes_in(qwen,
 def test_a_cpu_without_bfloat16_computes_in_float32_unless_told(monkeypatch, tmp_path, flags, expected):
     if flags is not None:
         (tmp_path / "cpuinfo").write_text(f"flags\t\t: {flags}\n")
-    known = vllm_engine._has_bfloat16(tmp_path / "cpuinfo")
-    monkeypatch.setattr(vllm_engine, "_has_bfloat16", lambda: known)
+    known = vllm_engine.has_bfloat16(tmp_path / "cpuinfo")
+    monkeypatch.setattr(vllm_engine, "has_bfloat16", lambda: known)
     monkeypatch.setattr(vllm_engine, "engine_version", lambda: ("1", True))
     assert vllm_engine.chosen_dtype("auto") == expected
     assert vllm_engine.chosen_dtype("bfloat16") == "bfloat16"

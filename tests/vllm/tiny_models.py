@@ -10,14 +10,18 @@ from typing import Literal
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
+    BertConfig,
+    BertModel,
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     PreTrainedTokenizerFast,
     Qwen3Config,
     Qwen3ForCausalLM,
 )
 
-Family = Literal["llama", "qwen"]
+Family = Literal["llama", "qwen", "mistral"]
 
 CONTEXT = 2048
 VOCABULARY = 800  # at most; 256 of them are bytes, so that every text can be read
@@ -76,8 +80,11 @@ LLAMA_TEMPLATE = """\
     {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}
 {%- endif %}"""
 
+WINDOW = 24  # of the family mistral: a title's tokens do not see all of a history
+
 SPECIAL = {
     "qwen": ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+    "mistral": ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
     "llama": ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
 }
 
@@ -97,15 +104,28 @@ def make_model(folder: Path, family: Family, seed: int = 0, single_labels: bool 
     ids |= {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = (
-            Qwen3ForCausalLM(Qwen3Config(**SHAPE, **ids))
-            if family == "qwen"
-            else LlamaForCausalLM(LlamaConfig(**SHAPE, **ids))
-        )
+        model = {
+            "qwen": lambda: Qwen3ForCausalLM(Qwen3Config(**SHAPE, **ids)),
+            "llama": lambda: LlamaForCausalLM(LlamaConfig(**SHAPE, **ids)),
+            "mistral": lambda: MistralForCausalLM(MistralConfig(**SHAPE, **ids, sliding_window=WINDOW)),
+        }[family]()
     model.float().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     note = {"kind": "test_double", "statement": "Made by a test."}
     (folder / "ialp_model.json").write_text(json.dumps(note), encoding="utf-8")
+    return folder
+
+
+def make_encoder(folder: Path, seed: int = 0) -> Path:
+    """Write a random sentence encoder with its tokenizer into `folder`."""
+    tokenizer = _tokenizer("qwen", True)
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=64, initializer_range=0.5, **shape)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        BertModel(config).float().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "ialp_model.json").write_text(json.dumps({"kind": "test_double"}), encoding="utf-8")
     return folder
 
 

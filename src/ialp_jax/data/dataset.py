@@ -3,7 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -209,3 +209,10 @@ def offline_popularity(dataset: Dataset) -> Float[np.ndarray, "N"]:
     """Interactions of each item in the offline users' logs."""
     seen = offline_interactions(dataset)["item"].to_numpy()
     return np.bincount(seen, minlength=dataset.num_items).astype(np.float32)
+
+
+def without_logs(dataset: Dataset, users: Int[np.ndarray, " M"]) -> Dataset:
+    """The dataset in which the logs of these offline users may not be read; a judge still knows their histories."""
+    withheld = pl.col("user").is_in(users.tolist()) & (pl.col("split") == "offline")
+    split = pl.when(withheld).then(pl.lit("profiled")).otherwise(pl.col("split")).alias("split")
+    return replace(dataset, users=dataset.users.with_columns(split))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import t as student
 
 from ialp_jax.artifacts import InputError
 
@@ -123,6 +124,22 @@ def paired_difference(
     if a.shape != b.shape:
         raise ValueError(f"paired runs need equal shapes, got {a.shape} and {b.shape}")
     return estimate(a - b, statistic, confidence, resamples, seed)
+
+
+def mean_interval(values: Float[np.ndarray, " R"], confidence: float = CONFIDENCE) -> Estimate:
+    """The mean and Student's t interval of it, for few values whose mean is about normal.
+
+    Raises:
+        ValueError: if there are no values, or one is not finite.
+    """
+    values = np.asarray(values, dtype=float)
+    if not values.size or not np.isfinite(values).all():
+        raise ValueError("an interval needs finite values, at least one")
+    mean = float(values.mean())
+    if values.size == 1:
+        return Estimate(mean, float("nan"), float("nan"))
+    half = student.ppf(0.5 + confidence / 2.0, values.size - 1) * values.std(ddof=1) / np.sqrt(values.size)
+    return Estimate(mean, mean - float(half), mean + float(half))
 
 
 def interval_coverage(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from ialp_jax.marks import Only, Since, Yardstick
+from ialp_jax.marks import ByEvidence, Only, Since, Yardstick
 from ialp_jax.policies.catalogue import Choice, Matmul
 from ialp_jax.policies.encoders import EncoderName
 from ialp_jax.ranges import Count, Rate
@@ -23,9 +23,12 @@ class PolicyConfig:
     """Width of the encoder."""
     session_slots: Annotated[Count, Since(20), Only("encoder", "session")] = 20
     """Interactions of a session that the session encoder remembers."""
-    item_start: Literal["text", "factors", "both", "random"] = "factors"
+    item_start: Annotated[
+        Literal["auto", "text", "factors", "both", "random"],
+        ByEvidence("start", logs="factors", texts="text"),
+    ] = "auto"
     """Where item embeddings start, the same for all methods: content vectors of the items' texts, factors of the offline
-    users' logs, half of either, or noise."""
+    users' logs, half of either, or noise. auto decides for factors or texts by recorded sessions of offline users."""
     sharpness: Annotated[Rate, Since(1.0)] = 1.0
     """Logits are this times the products of query and item; methods whose scores are fitted to the feedback have their own."""
     head: Choice = "auto"

@@ -30,6 +30,7 @@ def build_summary(run: RunFiles) -> dict[str, Any]:
     Every method has its "card" (`cards.Card`) and its costs besides its metrics. Every metric is {"mean", "low", "high",
     "per_seed"}. `low` and `high` are None for a single seed, which has no interval; all three numbers are None where a seed has no finite value (None in "per_seed").
     A method of which a seed diverged has "diverged" besides: {"seed", "stage", "update", "updates", "leaves"} of each such seed.
+    "decided" are sentences on what the run decided itself where its configuration said auto.
     "comparisons" are the rows of `comparisons.compare`, "health" says what left its range while methods learnt, "notes" say what a reader must know of logs and world first, and what is missing.
     """
     return {
@@ -50,6 +51,7 @@ def build_summary(run: RunFiles) -> dict[str, Any]:
         },
         "comparisons": compare(run.cards, run.per_seed),
         "health": health_statements(run.health),
+        "decided": run.config.get("decided", {}).get("statements", []),
         "notes": [*run.world.get("cautions", []), *run.notes],
     }
 

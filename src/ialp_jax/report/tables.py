@@ -176,6 +176,8 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     for sentence in headline(summary):
         console.print("• " + escape(sentence))
     console.print(f"[dim]{escape(footnote(summary))}[/dim]")
+    for sentence in summary["decided"]:
+        console.print(escape(sentence), highlight=False)
     if summary["health"]:
         console.print(
             escape(f"Left its range: {health_line(summary['health'])}"), style="yellow", highlight=False

@@ -1,6 +1,6 @@
 """What recorded sessions of offline users say of the recommender's own numbers, and which stages therefore read them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.learning.logged import LoggedSessions
-from ialp_jax.methods.base import Stage
+from ialp_jax.methods.base import Stage, Untrained
 from ialp_jax.methods.needs import Need
 from ialp_jax.recommenders.calibration import affinities, answers, calibrate
 from ialp_jax.recommenders.exits import exit_threshold, exits_go_with_likeness, nearest_recent
@@ -36,11 +36,22 @@ def reads_recorded(stage: Stage, config: StudyConfig) -> bool:
     return apart or imagined
 
 
-def told_of_users(stages: Iterable[Stage], config: StudyConfig) -> list[str]:
-    """What stages are told of the users' own rules by what they read, each once."""
+def follows(stage: Stage, questions: Collection[str]) -> bool:
+    """Whether a stage is made by what is decided with recorded sessions: what is kept apart, or where its network starts.
+
+    Args:
+        stage: of a method.
+        questions: those that were decided, of "likeness" and "start" (`marks.ByEvidence`).
+    """
+    starts = any(isinstance(start, Untrained) for start in stage.after)
+    return ("likeness" in questions and Need.LIKENESS in stage.needs) or ("start" in questions and starts)
+
+
+def told_of_users(stages: Iterable[Stage], config: StudyConfig, questions: Collection[str] = ()) -> list[str]:
+    """What stages are told of the users' own rules by what they read, and by what was decided for them, each once."""
     chosen = tuple(stages)
     needs = frozenset().union(*(stage.needs for stage in chosen))
-    if any(reads_recorded(stage, config) for stage in chosen):
+    if any(reads_recorded(stage, config) or follows(stage, questions) for stage in chosen):
         needs |= {Need.RECORDED}
     return list(dict.fromkeys(need.told for need in Need if need in needs and need.told))
 

@@ -50,7 +50,10 @@ def export_policy(
         return
     config = inputs.config
     params = jax.tree.map(_first, product)
-    statements = [f"Trained by {entry.name}, seed 0, on {inputs.dataset.source}."]
+    statements = [
+        f"Trained by {entry.name}, seed 0, on {inputs.dataset.source}.",
+        *inputs.decision.statements,
+    ]
     if rest_on_table(stages):
         said = judge_record(inputs.table) | {"statements": inputs.completed.statements}
         statements = [*preference_statements(said), *statements]

@@ -14,6 +14,7 @@ from ialp_jax.installed import versions
 from ialp_jax.report.inputs import KIND, MEND, READ, WRITTEN
 from ialp_jax.sealed import require_intact, seal, unseal
 from ialp_jax.study.config import StudyConfig
+from ialp_jax.study.decision import UNDECIDED, Decision
 from ialp_jax.study.fields import record_of
 from ialp_jax.training.checkpoint import CheckpointStore
 
@@ -45,6 +46,7 @@ class StudyFolder:
         data: folder of the logs, for a reader.
         config: the study.
         keys: of its stages. A folder is the set of them: a method may be added, and its stages alone are then run.
+        decision: by which the study has values where auto was asked for.
     """
 
     out: Path
@@ -54,6 +56,7 @@ class StudyFolder:
     data: Path | None
     config: StudyConfig
     keys: Keys
+    decision: Decision = UNDECIDED
 
     def open(self, resume: bool, console: Console) -> None:
         """Makes the folder this study's: checks what lies there when resuming, makes room when not.
@@ -116,7 +119,7 @@ class StudyFolder:
             "methods": references, "environment": self.environment, "dataset": self.dataset, "table": self.table, "study": study,
             "stages": keys, "run_states": "hashed", "versions": versions(), "data": None if self.data is None else str(self.data.resolve()),
             "devices": [device.device_kind for device in jax.devices()],
-        })  # fmt: skip
+        } | ({"decided": self.decision.record()} if self.decision.questions else {}))  # fmt: skip
 
     def _go_on(self, path: Path, console: Console) -> None:
         stored = read_json(path)

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from rich.console import Console
 
 from ialp_jax.data.dataset import Dataset, offline_interactions, offline_popularity, offline_users
+from ialp_jax.folders import copy_folders
 from ialp_jax.learning.logged import LoggedSessions
 from ialp_jax.methods.base import Data, OfflineFit, Stage, rest_on_table
 from ialp_jax.methods.needs import Need
@@ -21,9 +22,10 @@ from ialp_jax.preferences.content_vectors import text_vectors
 from ialp_jax.preferences.states import documents, of_users, user_states
 from ialp_jax.preferences.table import PreferenceTable
 from ialp_jax.serving.likeness import Likeness, LikenessRule
-from ialp_jax.study.calibrated import by_recorded, leaving_by_recorded, reads_recorded
+from ialp_jax.study.calibrated import by_recorded, follows, leaving_by_recorded, reads_recorded
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.factors import factor_vectors, said_factors
+from ialp_jax.study.decision import UNDECIDED, Decision, concrete
+from ialp_jax.study.factors import said_factors, start_vectors
 from ialp_jax.study.imagined import imagined, scores_of_all
 from ialp_jax.study.kept_apart import likeness_rule
 from ialp_jax.study.logged import history_sessions, kept, recorded_sessions
@@ -64,7 +66,17 @@ class Inputs:
         """
         self.dataset, self.config, self.finished = dataset, config, finished
         self._out, self._console = out, console
+        self.decision = UNDECIDED
         self._fits: dict[OfflineFit, Any] = {}
+
+    def decided(self, decision: Decision) -> None:
+        """Has the configuration hold what was decided for what it left open; nothing that is made by then depends on it."""
+        self.config, self.decision = concrete(self.config, decision), decision
+
+    def settle_in(self, out: Path) -> None:
+        """Has its files lie in another folder; those there are by now are copied there, in the place of others."""
+        copy_folders(self._out, out)
+        self._out = out
 
     @property
     def made(self) -> list[str]:
@@ -129,14 +141,7 @@ class Inputs:
 
     def item_vectors(self, policy: PolicyConfig) -> Float[np.ndarray, "N e"] | None:
         """Where item embeddings start; None for noise. Settings that share these inputs may differ in it."""
-        if policy.item_start == "random":
-            return None
-        if policy.item_start == "text":
-            return self.text_vectors
-        factors = factor_vectors(self.factors)[:, : policy.embedding]
-        if policy.item_start == "both":
-            factors = np.concatenate([factors, self.text_vectors], axis=1)[:, : policy.embedding]
-        return np.pad(factors, ((0, 0), (0, policy.embedding - factors.shape[1])))
+        return start_vectors(policy, lambda: self.text_vectors, lambda: self.factors)
 
     @cached_property
     def completed(self) -> CompletedPreferences:
@@ -249,8 +254,9 @@ class Inputs:
         return self.likeness_rule.table()
 
     def logged_steps(self, stages: Iterable[Stage]) -> int:
-        """Simulator steps that the recorded sessions took which these stages read."""
-        needed = any(reads_recorded(stage, self.config) for stage in stages)
+        """Simulator steps that the recorded sessions took which these stages read, or by which was decided what they are."""
+        asked = self.decision.questions
+        needed = any(reads_recorded(stage, self.config) or follows(stage, asked) for stage in stages)
         return int(jnp.sum(self.recorded.length)) if needed else 0
 
     def fitted(self, fit: OfflineFit) -> Any:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console
 
+from ialp_jax.marks import AUTO
 from ialp_jax.serving.likeness import LikenessRule
 from ialp_jax.study.calibrated import kept_apart_within
 from ialp_jax.study.factors import likeness_points
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 def likeness_rule(inputs: "Inputs", console: Console) -> LikenessRule:
     """The rule of a study; says so where recorded sessions leave it open."""
     rule = inputs.config.likeness
+    assert rule.source != AUTO, "it is decided before anything is kept apart"
     points = inputs.text_vectors if rule.source == "text" else likeness_points(inputs.factors)
     if rule.percentile is not None:
         distances = sampled_distances(points, inputs.config.fit.seed)

@@ -20,6 +20,8 @@ from ialp_jax.methods.registry import Registered
 from ialp_jax.report import print_summary, write_report
 from ialp_jax.study.calibrated import told_of_users
 from ialp_jax.study.config import StudyConfig
+from ialp_jax.study.deciding import decide
+from ialp_jax.study.decision import UNDECIDED, open_questions
 from ialp_jax.study.folder import CHECKPOINTS, StudyFolder
 from ialp_jax.study.inputs import Inputs
 from ialp_jax.study.measure import PHASES, MethodResult
@@ -75,12 +77,14 @@ class Study:
         if is_primary():
             work = f"ialp train {self.name}, {self.config.seeds} seeds of {', '.join(entry.name for entry in self.methods)}"
             require_free(self.out, work)
-            training = self._prepared(console)
-            with claimed(self.out, work):
-                return self._run(training, started, console)
-        with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory() as scratch:
+                study, training = self._prepared(Path(scratch), console)
+                with claimed(self.out, work):
+                    return study._run(training, started, console)
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as scratch:
             other, quiet = replace(self, out=Path(folder), checkpoints=self.run_states), Console(quiet=True)
-            return other._run(other._prepared(quiet), started, quiet)
+            study, training = other._prepared(Path(scratch), quiet)
+            return study._run(training, started, quiet)
 
     @property
     def run_states(self) -> Path:
@@ -92,8 +96,15 @@ class Study:
         """The stages of every method."""
         return {entry: stages_of(entry, self.config) for entry in self.config.entries}
 
-    def _prepared(self, console: Console) -> Training:
-        """Reads the logs and the table that was given, before anything is written: neither may be fit for use."""
+    def _prepared(self, scratch: Path, console: Console) -> tuple["Study", Training]:
+        """Reads the logs and the table that was given, before anything is written: neither may be fit for use.
+
+        Whose folder it is depends on the stages, and these on what is decided by what is made of the logs: until then that
+        lies in `scratch`.
+
+        Returns:
+            The study with what was decided in the place of auto, and what trains it.
+        """
         needs_table = any(rest_on_table(stages) for stages in self.methods.values())
         if needs_table:
             self.config.preferences.check_source(finished=self.prefs is not None)
@@ -104,9 +115,14 @@ class Study:
         dataset = self.environment.dataset(self.data, self.config.data, self.name)
         _announce_dataset(self.name, dataset, self.data, console)
         finished = self._finished_table(dataset, console) if needs_table else None
-        inputs = Inputs(dataset, self.config, self.out, console, finished)
-        return Training(
-            self.methods, inputs, console, self.run_states, lambda budget: self.layout(budget).mesh
+        inputs = Inputs(dataset, self.config, scratch, console, finished)
+        asked = open_questions(self.config, [stage for stages in self.methods.values() for stage in stages])
+        inputs.decided(decide(inputs) if asked else UNDECIDED)
+        for sentence in inputs.decision.statements:
+            console.print(sentence, markup=False, highlight=False)
+        study = replace(self, config=inputs.config)
+        return study, Training(
+            study.methods, inputs, console, study.run_states, lambda budget: study.layout(budget).mesh
         )
 
     def _run(self, training: Training, started: float, console: Console) -> dict[str, Any]:
@@ -114,12 +130,13 @@ class Study:
         folder = self._folder(training, methods)
         if is_primary():
             folder.open(self.resume, console)
+        training.inputs.settle_in(self.out)
         barrier("the folder is this study's")
         self._announce(training, methods, console)
         results = training.run(self.out)
         self._write_inputs(training.inputs)
         health = {entry: training.health(stages) for entry, stages in methods.items()}
-        self._write_results(results, health)
+        self._write_results(results, health, training.inputs.decision.questions)
         console.print(f"prepared for these methods: {', '.join(training.inputs.made)}", markup=False)
         summary = write_report(self.out)
         folder.seal()
@@ -139,8 +156,8 @@ class Study:
         }
         inputs = training.inputs
         return StudyFolder(
-            self.out, self.name, inputs.dataset.fingerprint, inputs.given_table, self.data, self.config, keys
-        )
+            self.out, self.name, inputs.dataset.fingerprint, inputs.given_table, self.data, self.config, keys, inputs.decision
+        )  # fmt: skip
 
     def layout(self, budget: Budget) -> Layout:
         """How the devices share one run per seed of a stage."""
@@ -174,7 +191,10 @@ class Study:
             (self.out / "preferences.json").unlink(missing_ok=True)
 
     def _write_results(
-        self, results: dict[Registered, MethodResult], health: dict[Registered, list[Record]]
+        self,
+        results: dict[Registered, MethodResult],
+        health: dict[Registered, list[Record]],
+        questions: tuple[str, ...],
     ) -> None:
         """Writes `results.json` and `curves.npz`."""
         config = self.config
@@ -184,7 +204,7 @@ class Study:
                        "pretrain_steps": max(result.costs.pretraining_steps for result in results.values())},
             "methods": {entry.name: {**asdict(result.costs), "per_seed": result.per_seed,
                                      "departures": result.departures, **_diverged_record(result), "health": health[entry],
-                                     "card": plain(entry.card) | {"told": told_of_users(stages_of(entry, config), config)}}
+                                     "card": plain(entry.card) | {"told": told_of_users(stages_of(entry, config), config, questions)}}
                         for entry, result in results.items()},
         })  # fmt: skip
         arrays = {

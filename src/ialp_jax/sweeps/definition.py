@@ -14,6 +14,7 @@ from ialp_jax.methods.base import Stage, rest_on_table
 from ialp_jax.methods.registry import Registered, get
 from ialp_jax.study.command import command
 from ialp_jax.study.config import Preset, StudyConfig, preset
+from ialp_jax.study.decision import UNDECIDED, Decision, concrete, decided_values
 from ialp_jax.study.fields import apply, fields_of, hashable, held, marks_of
 from ialp_jax.study.stages import stages_of
 from ialp_jax.sweeps.search import Setting
@@ -44,6 +45,7 @@ class Sweep:
         prefs: absolute path of a finished preference table, if any.
         changes: fields of every run that differ from the preset, by dotted name.
         space: what is searched; checked against the study.
+        decision: what auto stands for, the same for all settings.
     """
 
     env: str
@@ -52,6 +54,7 @@ class Sweep:
     prefs: Path | None
     changes: Mapping[str, Value]
     space: Space
+    decision: Decision = UNDECIDED
 
     @cached_property
     def environment(self) -> tuple[str, Environment]:
@@ -60,15 +63,23 @@ class Sweep:
 
     def config(self, setting: Setting) -> StudyConfig:
         """The study that a setting stands for."""
+        return concrete(self.asked(setting), self.decision)
+
+    def asked(self, setting: Setting) -> StudyConfig:
+        """The same as it was asked for: auto where it is to be decided."""
         changes = {**self.changes, **setting, "seeds": self.space.seeds}
         return apply(preset(self.environment[1], self.preset, (self.space.method,)), changes)
 
     def command(self, setting: Setting) -> str:
         """The shell command that trains a setting, all its seeds, and reports."""
         words = command(self.env, self.preset, self.data, self.prefs, self.space.method, self.space.seeds,
-                        {**self.changes, **setting})  # fmt: skip
+                        {**self.changes, **setting, **self._decided(setting)})  # fmt: skip
         # A folder of its own: the default one may hold another study.
         return f"{words} --out runs/{self.environment[0]}-{self.method.name}-{fingerprint(setting)[:6]}"
+
+    def _decided(self, setting: Setting) -> Mapping[str, Value]:
+        """Values of a setting that were decided for all of them, where anything was."""
+        return decided_values(self.asked(setting), self.decision) if self.decision.questions else {}
 
     @cached_property
     def method(self) -> Registered:
@@ -96,7 +107,8 @@ class Sweep:
         space = plain(self.space)
         search = {"search": space.pop("search"), "axes": space.pop("axes"), "fixed": space.pop("fixed")}
         return {"environment": self.environment[0], "env": self.env, "preset": self.preset, "data": plain(self.data),
-                "prefs": plain(self.prefs), "changes": plain(self.changes), **space, **search}  # fmt: skip
+                "prefs": plain(self.prefs), "changes": plain(self.changes), **space, **search,
+                **({"decided": self.decision.record()} if self.decision.questions else {})}  # fmt: skip
 
     @property
     def format(self) -> int:
@@ -107,6 +119,7 @@ class Sweep:
     def identity(self) -> str:
         """Equal for sweeps whose runs are the same."""
         record, idle = self.record(), "loop.checkpoint_seconds"  # of no effect on results
+        record.pop("decided", None)  # its values are those of the study
         record["changes"] = {name: value for name, value in self.changes.items() if name != idle}
         return fingerprint(
             self.format,
@@ -131,7 +144,10 @@ def load_sweep(out: Path) -> Sweep:
     try:
         space = Space(method=stored["method"], objective=stored["objective"], seeds=stored["seeds"], search=search,
                       fixed=hashable(stored["fixed"]), axes=axes)  # fmt: skip
-        return Sweep(stored["env"], stored["preset"], data, prefs, hashable(stored["changes"]), space)
+        decision = Decision.of_record(stored["decided"]) if "decided" in stored else UNDECIDED
+        return Sweep(
+            stored["env"], stored["preset"], data, prefs, hashable(stored["changes"]), space, decision
+        )
     except InputError as error:
         raise error.in_file(file) from None
 

@@ -22,6 +22,7 @@ from ialp_jax.study.fields import record_of
 from ialp_jax.study.measure import PHASES
 from ialp_jax.study.table import judge_record
 from ialp_jax.sweeps.adaptive import JOURNAL_NAME, importance
+from ialp_jax.sweeps.deciding import with_decision
 from ialp_jax.sweeps.definition import SWEEP_FILE, Sweep
 from ialp_jax.sweeps.execute import (
     CHECKPOINTS,
@@ -71,11 +72,17 @@ class SweepJob:
             InputError: if the folder holds another sweep, or another process is at work in it.
         """
         begun = time.monotonic()
-        sweep = self.sweep
-        work = f"ialp sweep {sweep.environment[0]}, {sweep.space.method}, {sweep.identity}"
-        require_free(self.out, work)
+        require_free(self.out, self._work)
+        return replace(self, sweep=with_decision(self.sweep, console))._run(begun, console)
+
+    @property
+    def _work(self) -> str:
+        """What this process does in its folder."""
+        return f"ialp sweep {self.sweep.environment[0]}, {self.sweep.space.method}, {self.sweep.identity}"
+
+    def _run(self, begun: float, console: Console) -> dict[str, Any]:
         worlds = self._worlds(console)
-        with claimed(self.out, work):
+        with claimed(self.out, self._work):
             with writing(self.out):
                 self._open(console)
             self._describe(worlds, console)
@@ -154,7 +161,7 @@ class SweepJob:
     def _describe(self, worlds: Worlds, console: Console) -> None:
         """Notes who judged and what the worlds are, once they are known; says what will be run."""
         prepared = worlds.of(self.sweep.config({}))
-        statements = [*prepared.dataset.statements, *prepared.fit.statements]
+        statements = [*prepared.dataset.statements, *prepared.fit.statements, *self.sweep.decision.statements]
         judge = judge_record(prepared.table) if self.sweep.rests_on_table else None
         inputs = {"dataset": prepared.dataset.fingerprint, "table": prepared.given_table}
         found = read_json(self.out / SWEEP_FILE)

@@ -32,7 +32,9 @@ class Worlds:
         if key not in self._inputs:
             dataset = self.dataset(config)
             folder = self._out / FOLDER / key
-            self._inputs[key] = Inputs(dataset, config, folder, self._console, self._table(dataset, config))
+            made = Inputs(dataset, config, folder, self._console, self.table(dataset, config))
+            made.decided(self._sweep.decision)
+            self._inputs[key] = made
         return self._inputs[key]
 
     def dataset(self, config: StudyConfig) -> Dataset:
@@ -43,7 +45,8 @@ class Worlds:
             self._datasets[key] = environment.dataset(self._sweep.data, config.data, name)
         return self._datasets[key]
 
-    def _table(self, dataset: Dataset, config: StudyConfig) -> FinishedTable | None:
+    def table(self, dataset: Dataset, config: StudyConfig) -> FinishedTable | None:
+        """The table that was given, where what is run rests on one."""
         if self._sweep.prefs is None or not self._sweep.rests_on_table:
             return None
         return finished_table(self._sweep.prefs, dataset, config.preferences, self._console)

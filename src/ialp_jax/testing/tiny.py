@@ -21,6 +21,7 @@ from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.recommenders.factors import FactorsConfig
 from ialp_jax.serving.stream import Stream
 from ialp_jax.study.config import EvaluationConfig, StudyConfig
+from ialp_jax.study.decision import concrete
 from ialp_jax.study.factors import LikenessConfig
 from ialp_jax.study.inputs import Inputs
 from ialp_jax.training.loop import LoopConfig
@@ -58,7 +59,7 @@ def tiny_config(methods: tuple[str, ...], environment: Environment, online: Stre
         likeness=LikenessConfig(percentile=TINY_LIKENESS),
         evaluation=EvaluationConfig(sessions=32, fixed_share=1.0), loop=LoopConfig(chunk=CHUNK, checkpoint_seconds=1e6),
     )  # fmt: skip
-    return _sized(config)
+    return concrete(_sized(config))  # nothing is decided here: what auto stands for is what the logs say
 
 
 def _sized(group: Any) -> Any:

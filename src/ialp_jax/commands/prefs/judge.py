@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -23,7 +23,7 @@ from ialp_jax.preferences.job.sharing import (
     this_command,
 )
 from ialp_jax.preferences.judges import available_judges, judge_module
-from ialp_jax.preferences.prompting.estimate import Assumptions, estimate_job
+from ialp_jax.preferences.prompting.estimate import Assumptions, estimate_counted, estimate_job
 from ialp_jax.ranges import Count, at_least
 from ialp_jax.values import checked
 
@@ -46,6 +46,8 @@ class Judging(Generic[Settings]):
     """For the estimate."""
     states_per_shard: Count = STATES_PER_SHARD
     """States judged between two writes: what an interruption can cost."""
+    data: Path | None = None
+    """Folder of the logs, if they lie elsewhere now; only for a judge that reads them (embedding)."""
     probe: Annotated[int, at_least(0)] = 16
     """Pairs asked about before the first shard of a process: a model that does not keep to its labels is told before it is paid
     for. 0 for none; actors of Ray never ask."""
@@ -73,12 +75,18 @@ def run(arguments: Sequence[str]) -> None:
     )
     console = Console(stderr=True)
     requests = Requests.load(out / FOLDER)
-    judge = module.build(requests.context, asked.settings)
+    context = requests.context
+    if getattr(module, "READS_LOGS", False):
+        from ialp_jax.commands.prefs.evaluate import dataset_of  # with JAX, which vLLM's environment has not
+
+        context = replace(context, dataset=dataset_of(out, asked.data, requests.source["dataset"]))
+    judge = module.build(context, asked.settings)
     if asked.dry_run:
         _print_estimate(requests, judge, asked)
         return
-    if hasattr(judge, "prompts"):  # what cannot be asked is refused before an engine starts
-        judge.prompts(requests.make(int(requests.pairs().argmax())))
+    # What cannot be asked is refused before an engine starts.
+    if (ask := getattr(judge, "prompts", None) or getattr(judge, "texts", None)) is not None:
+        ask(requests.make(int(requests.pairs().argmax())))
     if asked.world > 1 and (asked.replicas > 1 or asked.engine == "ray"):
         raise InputError(
             "replicas and world both share the job out", column="replicas", fix="give one of them"
@@ -117,13 +125,17 @@ def _judge(
 
 
 def _print_estimate(requests: Requests, judge: Any, asked: Judging) -> None:
+    settings = asked.settings
+    if hasattr(judge, "cost"):
+        counted = estimate_counted(requests, judge, judge.files, dtype=judge.info.settings["dtype"],
+                                   at_once=settings.titles_at_once, assumed=asked.assume)  # fmt: skip
+        Console().print(counted.table())
+        return
     if not hasattr(judge, "prompts"):
         pairs = int(requests.pairs().sum())
-        Console().print(
-            f"{requests.num_states:,} states, {pairs:,} pairs; this judge's tokens cannot be told beforehand"
-        )
+        known = "cannot be told beforehand" if judge.info.is_llm else "are none: it calls no language model"
+        Console().print(f"{requests.num_states:,} states, {pairs:,} pairs; this judge's tokens {known}")
         return
-    settings = asked.settings
     Console().print(
         estimate_job(requests, judge, judge.files, block=settings.block_size, dtype=settings.dtype,
                      states_per_shard=asked.states_per_shard, assumed=asked.assume).table()

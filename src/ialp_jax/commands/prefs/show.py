@@ -15,6 +15,7 @@ from ialp_jax.artifacts import InputError, read_json
 from ialp_jax.command_line import read
 from ialp_jax.preferences.job.requests import FOLDER, Requests
 from ialp_jax.preferences.prompting import prompts
+from ialp_jax.preferences.prompting.frames import continuation, frame, liked
 from ialp_jax.preferences.table import JOB_NAME, SHARD_PATTERN, read_shard
 from ialp_jax.ranges import Count
 from ialp_jax.values import checked
@@ -86,6 +87,9 @@ def _print_prompt(
     if job is not None and not judge["template_hash"]:
         console.print("\nThis judge reads no prompt; a language model would read:", style="dim")
     settings = judge.get("settings", {})
+    if "framing" in settings and requests.titles is not None:
+        _print_continuation(console, requests, state, items[0] if items else None, settings)
+        return
     texts = [requests.item_texts[item] for item in items]
     if settings.get("mode") == "list":
         size = min(settings["list_size"], len(texts), 26)
@@ -97,6 +101,17 @@ def _print_prompt(
     console.print(Text(prompts.system(requests.domain)), soft_wrap=True)
     console.print("\nuser", style="bold")
     console.print(Text(f"{requests.states['text'][state]}\n{question}{about}\n"), soft_wrap=True)
+
+
+def _print_continuation(
+    console: Console, requests: Requests, state: int, item: int | None, settings: dict[str, Any]
+) -> None:
+    """What a judge reads that asks nothing: what the user liked, and a title that goes on from there."""
+    titles, asked = requests.titles or (), requests.make(state)
+    told = liked(asked.history, asked.history_grades, settings["least_grade"], settings["most_liked"])
+    before = frame(requests.domain, settings["framing"], [titles[one] for one in told])
+    console.print("\nread on its own", style="bold")
+    console.print(Text(before + ("" if item is None else continuation(titles[item]))), soft_wrap=True)
 
 
 def _table(shown: pl.DataFrame, requests: Requests, rows: pl.DataFrame) -> Table:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from ialp_jax.marks import OnlyAboveZero, Since
+from ialp_jax.marks import ByEvidence, OnlyAboveZero, Since
 from ialp_jax.methods.base import UNTRAINED, Budget, Card, Common, Recipes, Rival, Stage, online_needs
 from ialp_jax.methods.families import PREFERENCES
 from ialp_jax.methods.learners.actor_critic import ActorCriticConfig, ActorCriticLearner
@@ -21,7 +21,13 @@ def _pretraining_hyper() -> TaughtHyper:
     return TaughtHyper(entropy=0.0, feedback_rate=1.5e-4)
 
 
-WORLDS = {"table": Need.TABLE_WORLD, "logs": Need.LOGS_WORLD, "mixed": Need.MIXED_WORLD}
+# While nothing is decided, auto asks for all that either decision may read.
+WORLDS = {
+    "auto": Need.MIXED_WORLD,
+    "table": Need.TABLE_WORLD,
+    "logs": Need.LOGS_WORLD,
+    "mixed": Need.MIXED_WORLD,
+}
 
 
 @register("ialp")
@@ -36,9 +42,13 @@ class IALP:
     """How its scores are fitted to the feedback of imagined users."""
     asked: Annotated[int, at_least(0), OnlyAboveZero("feedback_steps"), Since(0)] = 16
     """Items drawn at random that imagined users are asked about in every turn, for the steps on the feedback."""
-    world: Annotated[Literal["table", "logs", "mixed"], Since("table")] = "mixed"
+    world: Annotated[
+        Literal["auto", "table", "logs", "mixed"],
+        Since("table"),
+        ByEvidence("start", logs="mixed", texts="table"),
+    ] = "auto"
     """Whose users it is pre-trained on: the preference table's, those whom the offline logs suggest, or the table's with
-    rewards from both."""
+    rewards from both. auto decides for both or the table by recorded sessions of offline users."""
     teacher: Annotated[TeacherName, OnlyAboveZero("supervised"), Since("proportional")] = "proportional"
     """Which items the supervised term shows: drawn in proportion to their reward, or the best one that keeps the user."""
     look: Annotated[bool, Since(False)] = True

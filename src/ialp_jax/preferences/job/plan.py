@@ -81,6 +81,8 @@ def keep_requests(requests: Requests, directory: Path, console: Console) -> None
         except InputError:
             found = None
         if found is not None and found.fingerprint() == requests.fingerprint():
+            if found.titles != requests.titles:  # an earlier version planned it, and kept none
+                requests.save(folder)
             return
         reason = "unreadable requests" if found is None else difference(found.source, requests.source)
         set_aside(directory, reason, console)

@@ -17,7 +17,13 @@ from ialp_jax.artifacts import InputError, atomic_path, fingerprint, read_manife
 from ialp_jax.data.dataset import Dataset, Domain, Feedback
 from ialp_jax.data.frames import read_frame
 from ialp_jax.preferences.judges.base import JudgeContext, JudgeRequest
-from ialp_jax.preferences.prompting.prompts import ATTRIBUTES_LENGTH, item_text, state_text, template_hash
+from ialp_jax.preferences.prompting.prompts import (
+    ATTRIBUTES_LENGTH,
+    item_text,
+    state_text,
+    template_hash,
+    title_text,
+)
 from ialp_jax.preferences.states import UserStates
 from ialp_jax.values import checked
 
@@ -50,6 +56,7 @@ class Requests:
         statements: sentences a report must print.
         logs: where the dataset was read from (environment, folder, settings), so that it can be read again;
             no part of the job's identity.
+        titles: of the items, by id; None where an earlier version planned the job.
     """
 
     states: pl.DataFrame = field(repr=False)
@@ -59,6 +66,7 @@ class Requests:
     source: dict[str, Any]
     statements: tuple[str, ...]
     logs: dict[str, Any] = field(default_factory=dict, repr=False)
+    titles: tuple[str, ...] | None = field(default=None, repr=False)
 
     @property
     def num_states(self) -> int:
@@ -73,7 +81,7 @@ class Requests:
     @property
     def context(self) -> JudgeContext:
         """What a judge that reads nothing but these files is built for."""
-        return JudgeContext(self.domain, self.feedback)
+        return JudgeContext(self.domain, self.feedback, titles=self.titles)
 
     def pairs(self) -> Int[np.ndarray, " S"]:
         """Number of candidates of each state."""
@@ -93,6 +101,8 @@ class Requests:
     def save(self, directory: Path) -> None:
         """Writes the three files, all or nothing."""
         items = pl.DataFrame({"item": range(self.num_items), "text": self.item_texts})
+        if self.titles is not None:
+            items = items.with_columns(pl.Series("title", self.titles, pl.String))
         with atomic_path(directory) as temporary:
             temporary.mkdir()
             self.states.write_parquet(temporary / "states.parquet")
@@ -116,16 +126,18 @@ class Requests:
         if template_hash(config["domain"], config["feedback"]) != source["template_hash"]:
             raise InputError("these requests were written with other prompts than this version's",
                              file=directory, fix="plan the job again with this version (ialp prefs plan)")  # fmt: skip
-        texts = read_frame(directory / "items.parquet", {"text": pl.String})["text"].to_list()
+        items = read_frame(directory / "items.parquet", {"text": pl.String})
+        titles = tuple(items["title"].to_list()) if "title" in items.columns else None
         states = read_frame(directory / "states.parquet", STATES)
         return cls(
             states,
-            texts,
+            items["text"].to_list(),
             config["domain"],
             config["feedback"],
             source,
             tuple(manifest.statements),
             config["logs"],
+            titles,
         )
 
 
@@ -170,4 +182,5 @@ def make_requests(
         "attributes_length": attributes_length,
     }
     frame = pl.DataFrame(rows, schema=STATES, orient="row")
-    return Requests(frame, texts, dataset.domain, dataset.feedback, source, (statement,))
+    named = tuple(map(title_text, titles))
+    return Requests(frame, texts, dataset.domain, dataset.feedback, source, (statement,), titles=named)

@@ -13,6 +13,7 @@ from typing import Any
 from ialp_jax.artifacts import InputError
 from ialp_jax.data.dataset import Dataset
 from ialp_jax.preferences.judges.base import Judge, JudgeContext, JudgeInfo, Judgement, JudgeRequest, Usage
+from ialp_jax.preferences.prompting.prompts import title_text
 
 __all__ = [
     "Judge",
@@ -50,5 +51,6 @@ def judge_module(name: str) -> ModuleType:
 def build_judge(name: str, dataset: Dataset, config: Any = None) -> Judge:
     """Builds a judge for a dataset; `config` None means the defaults of its `Config`."""
     module = judge_module(name)
-    context = JudgeContext(dataset.domain, dataset.feedback, dataset)
+    titles = tuple(map(title_text, dataset.items["title"].to_list()))
+    context = JudgeContext(dataset.domain, dataset.feedback, dataset, titles)
     return module.build(context, module.Config() if config is None else config)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Float, Int
 
+from ialp_jax.artifacts import InputError
 from ialp_jax.data.dataset import Dataset, Domain, Feedback
 from ialp_jax.values import checked
 
@@ -23,11 +24,13 @@ class JudgeContext:
         domain: chooses the words of its prompts.
         feedback: what the grades in the histories come from.
         dataset: the logs; None where the job runs from its files alone.
+        titles: of all items, by id, cleaned (`prompts.title`); None where they are not known.
     """
 
     domain: Domain
     feedback: Feedback
     dataset: Dataset | None = None
+    titles: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -135,3 +138,24 @@ class Judge(Protocol):
 
         Equal calls give equal answers, whatever was judged before: the bytes of a resumed job rest on it.
         """
+
+
+def require_known(request: JudgeRequest, num_items: int, num_users: int | None = None) -> None:
+    """Refuses ids that no item or user of the logs has; a negative one would stand for another.
+
+    Args:
+        request: what is asked.
+        num_items: items of the logs, whose ids begin at 0.
+        num_users: users of the logs; None where any user may be asked about.
+
+    Raises:
+        InputError: naming the id.
+    """
+    ids = [("items", request.items, num_items), ("history", request.history, num_items)]
+    if num_users is not None:
+        ids.append(("user", (request.user,), num_users))
+    for column, asked, number in ids:
+        unknown = [one for one in asked if not 0 <= one < number]
+        if unknown:
+            raise InputError(f"state {request.state}: {unknown[0]} is none of the ids 0 to {number - 1} of the judge's logs",
+                             column=column, fix="ask about requests made from the logs that the judge is fitted to")  # fmt: skip

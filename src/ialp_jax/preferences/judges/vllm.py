@@ -28,7 +28,7 @@ from ialp_jax.preferences.prompting.layout import (
     make_layout,
     single_labels,
 )
-from ialp_jax.preferences.prompting.model_files import ModelFiles, find_model, size_in_words
+from ialp_jax.preferences.prompting.model_files import ModelFiles, find_model
 from ialp_jax.preferences.prompting.vllm_engine import (
     Dtype,
     chosen_dtype,
@@ -268,13 +268,7 @@ def _info(context: JudgeContext, config: Config, files: ModelFiles) -> JudgeInfo
         if config.mode == "pointwise":
             settings |= {"spellings": "all"}
         how = f"P({config.labels[0]} | {config.labels[0]} or {config.labels[1]}) for one candidate at a time"
-    dtype = "its own precision" if config.dtype == "auto" else config.dtype
-    named = f"{files.name} ({', '.join(filter(None, (size_in_words(files), dtype)))})"
-    who = {
-        "general": f"The language model {named} judged",
-        "trained_on_logs": f"{named}, a small model trained on logs and not a general LLM, judged",
-        "test_double": f"TEST DOUBLE: {files.name}, a model of random weights, stood in for a language model",
-    }["test_double" if test_double else files.kind]
+    who = files.who_judged(config.dtype, test_double)
     statement = f"{who} through vLLM ({how}). {files.statement}".strip()
     return JudgeInfo(
         name="vllm", is_llm=files.kind == "general" and not test_double, model=files.name,

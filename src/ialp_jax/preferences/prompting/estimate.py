@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from rich.table import Table
 
 from ialp_jax.preferences.job.requests import Requests
-from ialp_jax.preferences.judges.base import JudgeRequest
+from ialp_jax.preferences.judges.base import JudgeRequest, Usage
 from ialp_jax.preferences.prompting.model_files import ModelFiles, parameters
 from ialp_jax.ranges import Rate
 from ialp_jax.values import checked
@@ -34,6 +34,16 @@ class Prompting(Protocol):
         """Token ids of every prompt of a request."""
 
 
+class Costing(Protocol):
+    """A judge that can tell what its answers cost without asking for them."""
+
+    def cost(self, request: JudgeRequest) -> Usage:
+        """Of all answers to a request."""
+
+    def texts(self, request: JudgeRequest) -> tuple[list[int], list[list[int]]]:
+        """Token ids of the text that all candidates share, and of what follows for each."""
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A job's size.
@@ -47,7 +57,7 @@ class Estimate:
         longest: tokens of the longest prompt seen.
         sampled: states whose prompts were counted; the rest is scaled by pairs.
         weights: bytes.
-        kv_cache: bytes of the prompts of one state, the shared part once.
+        kv_cache: bytes of the prompts of one state, the shared part once; with copies of it for each, of one batch.
         seconds: on one engine of one GPU under the assumptions.
     """
 
@@ -119,6 +129,40 @@ def estimate_job(
         weights=size * BYTES[dtype], kv_cache=largest * kv_bytes(files.language_config, BYTES[dtype]),
         # The engine takes prompts in while the GPU computes: the slower of the two decides.
         seconds=max(arithmetic, calls / assumed.prompts_per_second),
+    )  # fmt: skip
+
+
+def estimate_counted(
+    requests: Requests, judge: Costing, files: ModelFiles, *, dtype: str, at_once: int, assumed: Assumptions
+) -> Estimate:
+    """Counts what a judge that tells its costs will be asked for, of all states.
+
+    Computing a token is taken as in `estimate_job`.
+
+    Args:
+        requests: what is asked.
+        judge: knows its costs.
+        files: the model.
+        dtype: of the weights and the cache.
+        at_once: continuations in one forward pass, each with a copy of the text before it.
+        assumed: speeds.
+    """
+    calls, total, computed, longest = 0, 0, 0, 0
+    for state in range(requests.num_states):
+        request = requests.make(state)
+        usage = judge.cost(request)
+        calls, total, computed = (
+            count + int(more.sum())
+            for count, more in zip((calls, total, computed), vars(usage).values(), strict=True)
+        )
+        before, titles = judge.texts(request)
+        longest = max(longest, len(before) + max(map(len, titles), default=0))
+    size = parameters(files)
+    return Estimate(
+        states=requests.num_states, pairs=int(requests.pairs().sum()), calls=calls, prompt_tokens=total,
+        computed_tokens=computed, longest=longest, sampled=requests.num_states, weights=size * BYTES[dtype],
+        kv_cache=at_once * longest * kv_bytes(files.language_config, BYTES[dtype]),
+        seconds=2 * size * computed / (assumed.tflops * 1e12),
     )  # fmt: skip
 
 

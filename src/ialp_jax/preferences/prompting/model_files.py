@@ -61,6 +61,19 @@ class ModelFiles:
         settings: dict[str, Any] = config.get_text_config().to_dict()
         return settings
 
+    def named(self, dtype: str) -> str:
+        """Name, size and precision, as a statement says them; `dtype` "auto" is the model's own."""
+        precision = "its own precision" if dtype == "auto" else dtype
+        return f"{self.name} ({', '.join(filter(None, (size_in_words(self), precision)))})"
+
+    def who_judged(self, dtype: str, test_double: bool) -> str:
+        """The beginning of a judge's statement: what kind of model judged."""
+        if test_double:
+            return f"TEST DOUBLE: {self.name}, a model of random weights, stood in for a language model"
+        if self.kind == "trained_on_logs":
+            return f"{self.named(dtype)}, a small model trained on logs and not a general LLM, judged"
+        return f"The language model {self.named(dtype)} judged"
+
 
 def find_model(model: str, revision: str | None) -> ModelFiles:
     """Looks at a model's folder, or asks the hub for the exact commit of a name.

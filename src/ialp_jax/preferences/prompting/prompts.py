@@ -108,7 +108,7 @@ def state_text(
     if not titles:
         return "\n".join([*person, f"Nothing is known about what this user {words.verb} so far."])
     lines = [
-        f"{number}. {clean(title, TITLE_LENGTH) or UNTITLED} ({describe_grade(domain, feedback, grade)})"
+        f"{number}. {title_text(title)} ({describe_grade(domain, feedback, grade)})"
         for number, (title, grade) in enumerate(zip(titles, grades, strict=True), start=1)
     ]
     return "\n".join([*person, f"What this user {words.verb}, oldest first, most recent last:", *lines])
@@ -117,8 +117,13 @@ def state_text(
 def item_text(title: str, text: str, attributes_length: int = ATTRIBUTES_LENGTH) -> str:
     """One candidate in words, one line: its title and, where known, the first of its attributes."""
     attributes = clean(text, attributes_length) if attributes_length else ""
-    name = clean(title, TITLE_LENGTH) or UNTITLED
+    name = title_text(title)
     return f"{name}. {attributes}" if attributes else name
+
+
+def title_text(title: str) -> str:
+    """An item's title alone, one line."""
+    return clean(title, TITLE_LENGTH) or UNTITLED
 
 
 def system(domain: str) -> str:

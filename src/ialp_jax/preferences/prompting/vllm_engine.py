@@ -49,10 +49,10 @@ def chosen_dtype(dtype: Dtype) -> Dtype:
     Most models are stored in bfloat16; without such instructions a CPU takes some ten times as long for it.
     """
     _, on_cpu = engine_version()
-    return "float32" if dtype == "auto" and on_cpu and not _has_bfloat16() else dtype
+    return "float32" if dtype == "auto" and on_cpu and not has_bfloat16() else dtype
 
 
-def _has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether this machine's processors say that they compute in bfloat16; what says nothing is taken to."""
     words = set(cpuinfo.read_text(encoding="utf-8").split()) if cpuinfo.exists() else BFLOAT16
     return bool(words & BFLOAT16)
