@@ -31,10 +31,10 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from scipy.stats import t as student
 
 import ialp_jax
 from ialp_jax.artifacts import InputError, read_json, write_json
+from ialp_jax.evaluation.statistics import mean_interval
 
 SESSIONS_PER_USER = 2
 AXES = {
@@ -122,12 +122,6 @@ def rewards(settings: Settings, split: int, point: float, name: str, arm: Arm) -
     return {label: summary["methods"][method]["mean_reward"]["mean"] for method, label in arm.methods.items()}
 
 
-def interval(values: Float[np.ndarray, " R"]) -> tuple[float, float, float]:
-    """Mean over splits and its 95 % interval."""
-    half = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
-
-
 def show(rewards_of: dict[str, Float[np.ndarray, "R K"]], settings: Settings) -> Table:
     """Mean rewards with their intervals, and the gain of both worlds over the logs' alone."""
     table = Table(
@@ -138,7 +132,9 @@ def show(rewards_of: dict[str, Float[np.ndarray, "R K"]], settings: Settings) ->
     gain = {"iALP, both - logs": rewards_of["iALP, both"] - rewards_of["iALP, logs"],
             "iALP, both - MF planner": rewards_of["iALP, both"] - rewards_of["MF planner"]}  # fmt: skip
     for label, values in (rewards_of | gain).items():
-        table.add_row(label, *("{:.2f} [{:.2f}, {:.2f}]".format(*interval(column)) for column in values.T))
+        table.add_row(
+            label, *("{:.2f} [{:.2f}, {:.2f}]".format(*mean_interval(column)) for column in values.T)
+        )
     return table
 
 
@@ -148,7 +144,7 @@ def draw(rewards_of: dict[str, Float[np.ndarray, "R K"]], settings: Settings, pa
         figure = Figure(figsize=(6.5, 4), layout="constrained")
         axes = figure.subplots()
         for label, values in rewards_of.items():
-            mean, low, high = (np.array(part) for part in zip(*map(interval, values.T), strict=True))
+            mean, low, high = (np.array(part) for part in zip(*map(mean_interval, values.T), strict=True))
             (line,) = axes.plot(
                 settings.points,
                 mean,

@@ -194,7 +194,8 @@ def _described(stream: IO[str]) -> str:
 
 
 def copy_folders(made: Path, out: Path) -> None:
-    """Copies the folders of one folder into another, each whole or not at all, in the place of those of their names."""
-    for folder in sorted(path for path in made.iterdir() if path.is_dir()):
+    """Copies the folders of one folder, which need not exist, into another, each whole or not at all, in the place of those of
+    their names."""
+    for folder in sorted(path for path in made.glob("*") if path.is_dir()):
         with atomic_path(out / folder.name) as temporary:
             shutil.copytree(folder, temporary)

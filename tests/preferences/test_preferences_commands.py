@@ -2,14 +2,13 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from typed_prefs import plan, type_
 
-from ialp_jax import cli
 from ialp_jax.artifacts import read_manifest, write_manifest
 from ialp_jax.environments.logs import Logs
 from ialp_jax.preferences.job.job import finish_job, judge_shard, open_job
@@ -42,10 +41,7 @@ class FakeModel:
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
     """A planned job about 40 users of the invented environment."""
-    out = tmp_path_factory.mktemp("planned") / "job"
-    counts = ["--candidates.similar", "6", "--candidates.popular", "4", "--candidates.random", "4"]
-    _type("prefs", "plan", "synthetic", "--out", out, "--states", "40", *counts)
-    return out
+    return plan(tmp_path_factory.mktemp("planned") / "job", 40)
 
 
 @pytest.fixture(scope="module")
@@ -68,25 +64,13 @@ def _judged(planned, directory, judge):
     return directory
 
 
-def _type(*words) -> int:
-    """Types a command; its exit status."""
-    before, sys.argv = sys.argv, ["ialp", *map(str, words)]
-    try:
-        cli.main()
-        return 0
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    finally:
-        sys.argv = before
-
-
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch):
     monkeypatch.setenv("COLUMNS", "250")
 
 
 def test_show_before_anything_is_judged(planned, capsys):
-    assert _type("prefs", "show", planned, "--state", 3, "--items", 2) == 0
+    assert type_("prefs", "show", planned, "--state", 3, "--items", 2) == 0
     shown, request = capsys.readouterr().out, Requests.load(planned / FOLDER).make(3)
     assert "Nobody has judged yet" in shown and "0 of 14 items have a score" in shown
     assert request.state_text in shown and "You know video games" in shown
@@ -95,7 +79,7 @@ def test_show_before_anything_is_judged(planned, capsys):
 
 
 def test_show_puts_the_best_first_and_what_was_rejected_last(table, capsys):
-    assert _type("prefs", "show", table, "--state", 5) == 0
+    assert type_("prefs", "show", table, "--state", 5) == 0
     shown, loaded = capsys.readouterr().out, PreferenceTable.load(table)
     requests = Requests.load(table / FOLDER)
     own = loaded.state == 5
@@ -108,13 +92,13 @@ def test_show_puts_the_best_first_and_what_was_rejected_last(table, capsys):
     # Raw answers are text from outside: one line, and no markup.
     assert "Yes[/bold] and more" in shown
     state = next(s for s in range(40) if 0 in requests.make(s).items)
-    assert _type("prefs", "show", table, "--state", state) == 0
+    assert type_("prefs", "show", table, "--state", state) == 0
     assert "rejected: [bold]too long" in capsys.readouterr().out.splitlines()[-2]
 
 
 def test_show_of_a_list_judge_shows_lists(planned, dataset, tmp_path, capsys):
     table = _judged(planned, tmp_path / "list", FakeModel(dataset, mode="list"))
-    assert _type("prefs", "show", table, "--state", 0) == 0
+    assert type_("prefs", "show", table, "--state", 0) == 0
     shown = capsys.readouterr().out
     assert (
         "which one of the following" in shown
@@ -129,7 +113,7 @@ def test_show_shows_what_there_is_of_an_unfinished_job(planned, dataset, tmp_pat
     (table / "manifest.json").unlink()
     (table / "shard-000000.parquet").unlink()
     for state, told in ((0, "0 of 14"), (39, "14 of 14")):
-        assert _type("prefs", "show", table, "--state", state) == 0
+        assert type_("prefs", "show", table, "--state", state) == 0
         assert told in capsys.readouterr().out
 
 
@@ -137,13 +121,13 @@ def test_show_shows_what_there_is_of_an_unfinished_job(planned, dataset, tmp_pat
     ("words", "told"), [(("--state", "40"), "from 0 to 39"), (("--items", "0"), "1 or more")]
 )
 def test_show_refuses_what_is_not_there(planned, capsys, words, told):
-    assert _type("prefs", "show", planned, *words) == 2
+    assert type_("prefs", "show", planned, *words) == 2
     assert told in capsys.readouterr().err
 
 
 def test_evaluate_prints_writes_and_passes(table, capsys):
     before = {path.name for path in table.iterdir()}
-    assert _type("prefs", "evaluate", table, "--gate.rejected", "0.2") == 0
+    assert type_("prefs", "evaluate", table, "--gate.rejected", "0.2") == 0
     shown = capsys.readouterr().out
     assert "passes the gate" in shown and "content judge" in shown and "A fake model judged" in shown
     assert {path.name for path in table.iterdir()} - before == {"evaluation.json", "evaluation.svg"}
@@ -159,17 +143,17 @@ def test_evaluate_prints_writes_and_passes(table, capsys):
 
 def test_evaluate_fails_the_gate_with_status_1_unless_it_is_not_enforced(table, capsys):
     flags = ["--gate.rejected", "0.2", "--gate.auc", "0.999", "--gate.label-mass", "0.95", "--no-content"]
-    assert _type("prefs", "evaluate", table, *flags) == 1
+    assert type_("prefs", "evaluate", table, *flags) == 1
     shown = capsys.readouterr().out
     assert "below 0.999 (--gate.auc)" in shown and "0.9, below 0.95" in shown and "passes" not in shown
     assert json.loads((table / "evaluation.json").read_text())["content"] is None
-    assert _type("prefs", "evaluate", table, *flags, "--gate.enforce", "False") == 0
+    assert type_("prefs", "evaluate", table, *flags, "--gate.enforce", "False") == 0
     assert "not enforced" in capsys.readouterr().out
 
 
 def test_evaluate_against_another_table(planned, dataset, table, tmp_path, capsys):
     other = _judged(planned, tmp_path / "other", FakeModel(dataset, mass=0.8))
-    _type("prefs", "evaluate", table, "--no-content", "--against", other)
+    type_("prefs", "evaluate", table, "--no-content", "--against", other)
     shown, pairs = capsys.readouterr().out, PreferenceTable.load(table).num_judgements
     assert f"{pairs} pairs of 40 users in both; Spearman 1.000" in shown and "100% of the top" in shown
     assert json.loads((table / "agreement.json").read_text())["agreement"]["pairs"] == pairs
@@ -189,10 +173,10 @@ def planned_with(table, change):
 
 def test_evaluate_refuses_other_logs_and_unfinished_tables(table, capsys):
     planned_with(table, lambda logs: logs | {"config": logs["config"] | {"seed": 1}})
-    assert _type("prefs", "evaluate", table) == 2
+    assert type_("prefs", "evaluate", table) == 2
     assert "not those the table was made from" in capsys.readouterr().err
     (table / "manifest.json").unlink()
-    assert _type("prefs", "evaluate", table) == 2
+    assert type_("prefs", "evaluate", table) == 2
     assert "has not finished" in capsys.readouterr().err
 
 
@@ -203,11 +187,11 @@ def test_merge_as_typed(table, tmp_path, capsys):
         (part / "manifest.json").unlink()
         for shard in sorted(part.glob("shard-*"))[number::2]:
             shard.unlink()
-    assert _type("prefs", "merge", *parts, "--out", tmp_path / "merged") == 0
+    assert type_("prefs", "merge", *parts, "--out", tmp_path / "merged") == 0
     assert "40 users" in capsys.readouterr().out
     for path in table.rglob("[!.]*.*"):
         assert (tmp_path / "merged" / path.relative_to(table)).read_bytes() == path.read_bytes()
-    assert _type("prefs", "merge", *parts, "--out", table) == 2
+    assert type_("prefs", "merge", *parts, "--out", table) == 2
     assert "not empty" in capsys.readouterr().err
 
 
@@ -218,7 +202,7 @@ READERS = {".csv": lambda path: pl.read_csv(path, schema_overrides={"user": pl.S
 @pytest.mark.parametrize("suffix", READERS)
 def test_export_has_every_pair_with_raw_ids(table, dataset, tmp_path, suffix):
     file = tmp_path / "folder" / f"pairs{suffix}"
-    assert _type("prefs", "export", table, file) == 0
+    assert type_("prefs", "export", table, file) == 0
     rows, loaded = READERS[suffix](file), PreferenceTable.load(table)
     assert rows.columns == ["user", "item", "text", "score", "label_mass", "raw"]
     assert rows.height == 40 * 14 and rows["score"].null_count() == loaded.rejected > 0
@@ -236,22 +220,22 @@ def test_export_has_every_pair_with_raw_ids(table, dataset, tmp_path, suffix):
 
 def test_export_without_logs_has_numbers(table, tmp_path):
     planned_with(table, lambda logs: {})
-    assert _type("prefs", "export", table, tmp_path / "pairs.parquet") == 0
+    assert type_("prefs", "export", table, tmp_path / "pairs.parquet") == 0
     rows, loaded = pl.read_parquet(tmp_path / "pairs.parquet"), PreferenceTable.load(table)
     assert set(rows["user"]) == {str(user) for user in loaded.users}
 
 
 def test_export_refuses_other_formats_and_leaves_no_half_of_a_file(table, tmp_path, capsys):
-    assert _type("prefs", "export", table, tmp_path / "pairs.xlsx") == 2
+    assert type_("prefs", "export", table, tmp_path / "pairs.xlsx") == 2
     assert ".csv, .parquet, .jsonl" in capsys.readouterr().err
     file = Path(tmp_path / "pairs.csv")
     file.write_text("mine")
     (table / "manifest.json").unlink()
-    assert _type("prefs", "export", table, file) == 2
+    assert type_("prefs", "export", table, file) == 2
     assert file.read_text() == "mine"
 
 
 def test_all_commands_have_a_short_summary(capsys):
-    assert _type("prefs", "--help") == 0
+    assert type_("prefs", "--help") == 0
     shown = capsys.readouterr().err
     assert all(f"\n  {name} " in shown for name in ("plan", "show", "evaluate", "merge", "export"))

@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 import pytest
+from typed_prefs import plan, type_
 
-from ialp_jax import cli
 from ialp_jax.artifacts import read_json
 from ialp_jax.preferences.job.requests import FOLDER, Requests
 from ialp_jax.preferences.judges import content, embedding, likelihood
@@ -19,18 +19,9 @@ from ialp_jax.preferences.table import PreferenceTable
 FILES = ModelFiles("encoder", "nowhere", "r1", "general", "", {"hidden_size": 4})
 
 
-def _type(*words):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["ialp", *map(str, words)])
-        cli.main()
-
-
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
-    out = tmp_path_factory.mktemp("planned") / "job"
-    counts = ["--candidates.similar", "6", "--candidates.popular", "4", "--candidates.random", "4"]
-    _type("prefs", "plan", "synthetic", "--out", out, "--states", "30", *counts)
-    return out
+    return plan(tmp_path_factory.mktemp("planned") / "job", 30)
 
 
 @pytest.fixture
@@ -53,11 +44,11 @@ def encoded(monkeypatch):
 
 
 def test_the_embedding_judge_reads_the_logs_that_the_job_was_planned_with(encoded, job, capsys):
-    _type("prefs", "judge", job, "embedding", "--model", "m", "--dry-run")
+    type_("prefs", "judge", job, "embedding", "--model", "m", "--dry-run")
     assert "420 pairs; this judge's tokens are none: it calls no language model" in " ".join(
         capsys.readouterr().out.split()
     )
-    _type("prefs", "judge", job, "embedding", "--model", "m")
+    type_("prefs", "judge", job, "embedding", "--model", "m")
     table = PreferenceTable.load(job)
     assert table.info.name == "embedding" and not table.info.is_llm and table.num_judgements == 420
     assert table.info.statement.startswith("No language model judged") and table.costs["calls"] == 0
@@ -69,8 +60,7 @@ def test_logs_that_are_others_are_refused(encoded, job, capsys):
     requests.logs["config"]["k_core"] = 6
     shutil.rmtree(job / FOLDER)
     requests.save(job / FOLDER)
-    with pytest.raises(SystemExit):
-        _type("prefs", "judge", job, "embedding", "--model", "m")
+    assert type_("prefs", "judge", job, "embedding", "--model", "m") == 2
     assert "the logs are not those the table was made from" in " ".join(capsys.readouterr().err.split())
     assert not list(job.glob("shard-*"))
 
@@ -94,7 +84,7 @@ def test_what_a_judge_will_compute_is_told_of_all_states(job, monkeypatch, capsy
     monkeypatch.setattr(estimate, "parameters", lambda files: 1000)
     monkeypatch.setattr(estimate, "kv_bytes", lambda config, width: width)
     monkeypatch.setattr(ModelFiles, "language_config", property(lambda self: {}))
-    _type("prefs", "judge", job, "likelihood", "--model", "m", "--dry-run")
+    type_("prefs", "judge", job, "likelihood", "--model", "m", "--dry-run")
     told = capsys.readouterr().out
     assert "60 (all counted); the longest has 6 tokens" in told
     assert "360" in told and "150: 0.4 per pair, 2.4 x fewer" in told

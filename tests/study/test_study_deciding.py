@@ -2,13 +2,16 @@
 
 import dataclasses
 import io
+from contextlib import suppress
 
+import jax
 import numpy as np
 import polars as pl
 import pytest
 from made_tables import tiny_dataset
 from rich.console import Console
 
+from ialp_jax.artifacts import InputError, write_json
 from ialp_jax.data.build import DataConfig
 from ialp_jax.data.dataset import offline_users, without_logs
 from ialp_jax.data.synthetic import SyntheticConfig
@@ -16,14 +19,26 @@ from ialp_jax.environments import Environment
 from ialp_jax.methods import get
 from ialp_jax.policies.config import PolicyConfig
 from ialp_jax.recommenders.factors import FactorsConfig
+from ialp_jax.study import deciding
 from ialp_jax.study.calibrated import told_of_users
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.deciding import decide
-from ialp_jax.study.decision import LOGS, TEXTS, UNDECIDED, Decision, concrete, decided_values, open_questions
+from ialp_jax.study.decision import (
+    LOGS,
+    TEXTS,
+    UNDECIDED,
+    Decision,
+    concrete,
+    decided_values,
+    open_questions,
+    recorded,
+)
 from ialp_jax.study.fields import apply
 from ialp_jax.study.held_out import affinities_of_others, turns_by_user
 from ialp_jax.study.inputs import Inputs
+from ialp_jax.study.run import Study
 from ialp_jax.study.stages import stages_of, static_key
+from ialp_jax.testing.tiny import SMALL, tiny_config
 from ialp_jax.worlds.simulator import SimulatorConfig
 
 BOTH = ("likeness", "start")
@@ -96,9 +111,16 @@ def test_stages_are_those_of_the_values_it_stands_for():
     assert keys[0] == keys[1] and not set(keys[0]) & set(keys[2])
 
 
-def test_a_decision_is_read_back_as_it_was_written():
-    decision = Decision(TEXTS, LOGS, ("policy.item_start",), ("start",), ("So it is.",))
-    assert Decision.of_record(decision.record()) == decision
+def test_a_decision_is_read_back_as_it_was_written(tmp_path):
+    decision = Decision(TEXTS, LOGS, ("policy.item_start",), ("start",), ("So it is.",), "made of this")
+    file = tmp_path / "config.json"
+    assert recorded(file) is None
+    for record, expected in ((decision.record(), decision), (UNDECIDED.record(), None)):
+        write_json(file, record)
+        assert recorded(file) == expected
+    write_json(file, {"decided": decision.record()["decided"] | {"start": "dice"}})
+    with pytest.raises(InputError, match=r"config\.json.*dice"):
+        recorded(file)
 
 
 def test_turns_go_with_the_user_whose_history_opened_them(few):
@@ -204,3 +226,24 @@ def test_what_a_decision_read_is_counted_and_said():
     assert told_of_users(stages, config) == [] and told_of_users(stages, config, ["likeness"]) == []
     (said,) = told_of_users(stages, config, ["start"])
     assert "recorded sessions" in said
+
+
+def test_a_run_that_is_gone_on_with_has_decided_already(tmp_path, monkeypatch):
+    """Unless it is asked to decide from something else, or to start anew."""
+    config = apply(tiny_config(("mf_planner",), SMALL), {"likeness.source": "auto"})
+    decide, calls = deciding._likeness, []
+    monkeypatch.setattr(deciding, "_likeness", lambda inputs: calls.append(1) or decide(inputs))
+    for resume, times in ((False, 1), (True, 1), (False, 2)):
+        said = run_study(config, tmp_path / "out", resume)
+        assert "say what is kept apart" in said and len(calls) == times
+    with suppress(InputError):  # another study by its keys
+        run_study(apply(config, {"logged.sessions": 9}), tmp_path / "out", True)
+    assert len(calls) == 3
+
+
+def run_study(config, out, resume):
+    """Runs it; returns what was said."""
+    console = Console(file=io.StringIO(), width=1000)
+    with jax.debug_key_reuse(False):
+        Study("small", SMALL, None, config, out, resume).run(console)
+    return console.file.getvalue()

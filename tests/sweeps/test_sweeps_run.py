@@ -23,6 +23,8 @@ from ialp_jax.artifacts import InputError, read_json, write_json
 from ialp_jax.folders import claimed
 from ialp_jax.report.sweep.inputs import read_sweep
 from ialp_jax.sealed import unseal
+from ialp_jax.study import deciding
+from ialp_jax.study import inputs as inputs_module
 from ialp_jax.study.run import Study
 from ialp_jax.sweeps import run as sweep_run
 from ialp_jax.sweeps.definition import load_sweep
@@ -379,3 +381,19 @@ def test_what_a_folder_holds_is_not_mixed_up(whole, tmp_path):
     before = (whole[0] / "results.parquet").read_bytes()
     run_sweep(load_sweep(whole[0]), whole[0])  # finished: nothing is run, the page is written again
     assert (whole[0] / "results.parquet").read_bytes() == before
+
+
+def test_a_sweep_decides_once_and_its_settings_share_what_it_decided_from(tmp_path, monkeypatch):
+    """Recorded sessions are made once; going on decides nothing anew."""
+    sweep = tiny_sweep(tmp_path, RATES, **{"logged.sessions": 40, "methods.a2c.look": True})
+    record, decide, calls = inputs_module.recorded_sessions, deciding._likeness, []
+    monkeypatch.setattr(
+        inputs_module, "recorded_sessions", lambda *given: calls.append("record") or record(*given)
+    )
+    monkeypatch.setattr(deciding, "_likeness", lambda *given: calls.append("decide") or decide(*given))
+    _, first = run_sweep(sweep, tmp_path / "out")
+    decision = load_sweep(tmp_path / "out").decision
+    _, second = run_sweep(sweep, tmp_path / "out")
+    assert decision.questions == ("likeness",) and sorted(calls) == ["decide", "record"]
+    assert all(decision.statements[0][:60] in said for said in (first, second))
+    assert load_sweep(tmp_path / "out").decision == decision

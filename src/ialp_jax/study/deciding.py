@@ -6,30 +6,41 @@ the logs wherever these say what is kept apart, even where the table ranks answe
 factors earned more.
 """
 
+from dataclasses import fields, replace
+
 import numpy as np
 
+from ialp_jax.artifacts import fingerprint
 from ialp_jax.data.dataset import offline_users
 from ialp_jax.evaluation.statistics import mean_interval
 from ialp_jax.recommenders.agreement import above_own_mean, auc_by_user
 from ialp_jax.recommenders.exits import CLEARLY, exit_ratio, exits_go_with_likeness, nearest_recent
 from ialp_jax.study.calibrated import MOST_APART, kept_apart_within
-from ialp_jax.study.decision import LOGS, TEXTS, Decision, asked_by
+from ialp_jax.study.decision import LOGS, TEXTS, Decision, Side, asked_by, concrete
 from ialp_jax.study.factors import likeness_points
 from ialp_jax.study.held_out import affinities_of_others, turns_by_user
 from ialp_jax.study.inputs import Inputs
+from ialp_jax.study.stages import APART, identity
 from ialp_jax.worlds.fit.points import sampled_distances
 
 
-def decide(inputs: Inputs) -> Decision:
+def decide(inputs: Inputs, before: Decision | None = None) -> Decision:
     """What auto stands for in a study.
 
     Args:
         inputs: of the study as it was asked for; recorded sessions and what they are compared with are made.
+        before: what was decided when the study that is gone on with began; it stays if it was decided from the same.
     """
     config, statements = inputs.config, []
-    fields = dict(asked_by(config))
-    questions = sorted({mark.question for mark in fields.values()})
-    likeness = start = LOGS
+    asked = dict(asked_by(config))
+    questions = sorted({mark.question for mark in asked.values()})
+    groups = [field.name for field in fields(config) if field.name not in APART]
+    read = {name: identity(getattr(config, name)) for name in groups}
+    basis = fingerprint(read, questions, inputs.dataset.fingerprint, inputs.given_table)
+    if before is not None and before.basis == basis:
+        return replace(before, asked=tuple(asked))
+    likeness: Side = LOGS
+    start: Side = LOGS
     if "likeness" in questions:
         likeness, said = _likeness(inputs)
         statements.append(said)
@@ -40,10 +51,10 @@ def decide(inputs: Inputs) -> Decision:
         statements.append(said)
     elif "start" in questions:
         statements.append("Policies start from the logs too, as wherever these say what is kept apart.")
-    return Decision(likeness, start, tuple(fields), tuple(questions), tuple(statements))
+    return Decision(likeness, start, tuple(asked), tuple(questions), tuple(statements), basis)
 
 
-def _likeness(inputs: Inputs) -> tuple[str, str]:
+def _likeness(inputs: Inputs) -> tuple[Side, str]:
     """Whose distances say what is kept apart: the texts' where recorded exits do not go with the logs', but yet may.
 
     They go with them where the rule of the logs keeps anything apart, and that near turns end more often is no chance; they may
@@ -65,13 +76,10 @@ def _likeness(inputs: Inputs) -> tuple[str, str]:
     if most < CLEARLY:
         return LOGS, ("The logs' distances say what is kept apart, which is nothing: recorded sessions of offline users are many "
                       f"enough to show that they do not end by likeness ({counts}).")  # fmt: skip
-    apart = inputs.config.likeness.percentile
-    apart = inputs.config.preferences.distance_percentile if apart is None else apart
-    users = (
-        f"{len(offline_users(inputs.dataset)):,} offline user{'s' * (len(offline_users(inputs.dataset)) > 1)}"
-    )
-    return TEXTS, (f"The items' texts say what is kept apart, the nearest {apart:g} % of pairs: recorded sessions of {users} are "
-                   f"too few to tell whether they end by the logs' distances ({counts}).")  # fmt: skip
+    apart, users = concrete(inputs.config, Decision(TEXTS)).likeness, len(offline_users(inputs.dataset))
+    return TEXTS, (f"The items' texts say what is kept apart, the nearest {apart.percentile:g} % of pairs: recorded sessions of "
+                   f"{users:,} offline user{'s' * (users > 1)} are too few to tell whether they end by the logs' distances "
+                   f"({counts}).")  # fmt: skip
 
 
 def _ended(left: np.ndarray, where: str) -> str:
@@ -81,7 +89,7 @@ def _ended(left: np.ndarray, where: str) -> str:
     return f"{left.sum():,} of {left.size:,} {where} turns ended with an exit"
 
 
-def _start(inputs: Inputs) -> tuple[str, str]:
+def _start(inputs: Inputs) -> tuple[Side, str]:
     """What policies start from: the texts and the table where they clearly rank recorded answers better than others' logs."""
     turns = turns_by_user(inputs.dataset, inputs.recorded)
     if turns.users < 2:

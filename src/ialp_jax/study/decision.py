@@ -1,20 +1,27 @@
 """What a study has decided where its configuration says auto, and the configuration with the values that it stands for."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
-from ialp_jax.artifacts import Value, plain
+from ialp_jax.artifacts import Value, plain, read_json
 from ialp_jax.marks import AUTO, ByEvidence, leaves, marks_on
 from ialp_jax.methods.base import Stage
 from ialp_jax.study.calibrated import follows
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.fields import apply
+from ialp_jax.values import checked, made_from
 
-LOGS, TEXTS = "logs", "texts"
+ENTRY = "decided"  # of a record
+
+Side = Literal["logs", "texts"]
+LOGS: Side = "logs"
+TEXTS: Side = "texts"
 
 
 @dataclass(frozen=True)
+@checked
 class Decision:
     """Made once for a study, or a sweep, before its stages.
 
@@ -24,27 +31,34 @@ class Decision:
         asked: dotted names of the fields that were auto.
         questions: what they asked for, of "likeness" and "start".
         statements: what was decided and on what numbers, a sentence each.
+        basis: fingerprint of all that it was decided from.
     """
 
-    likeness: str = LOGS
-    start: str = LOGS
+    likeness: Side = LOGS
+    start: Side = LOGS
     asked: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
     statements: tuple[str, ...] = ()
+    basis: str = ""
 
     def record(self) -> dict[str, Any]:
-        """As JSON; `of_record` reads it."""
-        return dict(plain(self))
-
-    @classmethod
-    def of_record(cls, stored: Mapping[str, Any]) -> "Decision":
-        """The decision that was written."""
-        listed = {name: tuple(stored[name]) for name in ("asked", "questions", "statements")}
-        return cls(stored["likeness"], stored["start"], **listed)
+        """The entry of a study's or a sweep's record; none where nothing was decided."""
+        return {ENTRY: plain(self)} if self.questions else {}
 
 
 UNDECIDED = Decision()
 """Where nothing that runs reads what auto stands for: the logs' values."""
+
+
+def recorded(file: Path) -> Decision | None:
+    """What a study or sweep had decided whose record is this file; None if there is none, or nothing was decided.
+
+    Raises:
+        InputError: if the entry is damaged.
+    """
+    stored = read_json(file) if file.exists() else None
+    entry = stored.get(ENTRY) if isinstance(stored, dict) else None
+    return None if entry is None else made_from(Decision, entry, file)
 
 
 def asked_by(config: StudyConfig) -> Iterator[tuple[str, ByEvidence]]:

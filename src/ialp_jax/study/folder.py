@@ -14,7 +14,7 @@ from ialp_jax.installed import versions
 from ialp_jax.report.inputs import KIND, MEND, READ, WRITTEN
 from ialp_jax.sealed import require_intact, seal, unseal
 from ialp_jax.study.config import StudyConfig
-from ialp_jax.study.decision import UNDECIDED, Decision
+from ialp_jax.study.decision import ENTRY, UNDECIDED, Decision
 from ialp_jax.study.fields import record_of
 from ialp_jax.training.checkpoint import CheckpointStore
 
@@ -119,7 +119,7 @@ class StudyFolder:
             "methods": references, "environment": self.environment, "dataset": self.dataset, "table": self.table, "study": study,
             "stages": keys, "run_states": "hashed", "versions": versions(), "data": None if self.data is None else str(self.data.resolve()),
             "devices": [device.device_kind for device in jax.devices()],
-        } | ({"decided": self.decision.record()} if self.decision.questions else {}))  # fmt: skip
+        } | self.decision.record())  # fmt: skip
 
     def _go_on(self, path: Path, console: Console) -> None:
         stored = read_json(path)
@@ -146,7 +146,7 @@ class StudyFolder:
         if added:
             console.print(f"added to the run in this folder: {', '.join(added)}")
         unseal(self.out)
-        if stored["study"] != record["study"] or added or unhashed:
+        if any(stored.get(name) != record.get(name) for name in ("study", ENTRY)) or added or unhashed:
             write_json(path, self._record(before | self.keys))
 
     def _adopt(self, keys: Keys, console: Console) -> None:

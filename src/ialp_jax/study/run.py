@@ -21,8 +21,8 @@ from ialp_jax.report import print_summary, write_report
 from ialp_jax.study.calibrated import told_of_users
 from ialp_jax.study.config import StudyConfig
 from ialp_jax.study.deciding import decide
-from ialp_jax.study.decision import UNDECIDED, open_questions
-from ialp_jax.study.folder import CHECKPOINTS, StudyFolder
+from ialp_jax.study.decision import UNDECIDED, open_questions, recorded
+from ialp_jax.study.folder import CHECKPOINTS, CONFIG, StudyFolder
 from ialp_jax.study.inputs import Inputs
 from ialp_jax.study.measure import PHASES, MethodResult
 from ialp_jax.study.stages import check_chunks, stages_of
@@ -78,12 +78,12 @@ class Study:
             work = f"ialp train {self.name}, {self.config.seeds} seeds of {', '.join(entry.name for entry in self.methods)}"
             require_free(self.out, work)
             with tempfile.TemporaryDirectory() as scratch:
-                study, training = self._prepared(Path(scratch), console)
+                study, training = self._prepared(Path(scratch), self.out, console)
                 with claimed(self.out, work):
                     return study._run(training, started, console)
         with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as scratch:
             other, quiet = replace(self, out=Path(folder), checkpoints=self.run_states), Console(quiet=True)
-            study, training = other._prepared(Path(scratch), quiet)
+            study, training = other._prepared(Path(scratch), self.out, quiet)
             return study._run(training, started, quiet)
 
     @property
@@ -96,11 +96,11 @@ class Study:
         """The stages of every method."""
         return {entry: stages_of(entry, self.config) for entry in self.config.entries}
 
-    def _prepared(self, scratch: Path, console: Console) -> tuple["Study", Training]:
+    def _prepared(self, scratch: Path, before: Path, console: Console) -> tuple["Study", Training]:
         """Reads the logs and the table that was given, before anything is written: neither may be fit for use.
 
         Whose folder it is depends on the stages, and these on what is decided by what is made of the logs: until then that
-        lies in `scratch`.
+        lies in `scratch`. A study that is gone on with, in the folder `before`, has decided already.
 
         Returns:
             The study with what was decided in the place of auto, and what trains it.
@@ -117,7 +117,8 @@ class Study:
         finished = self._finished_table(dataset, console) if needs_table else None
         inputs = Inputs(dataset, self.config, scratch, console, finished)
         asked = open_questions(self.config, [stage for stages in self.methods.values() for stage in stages])
-        inputs.decided(decide(inputs) if asked else UNDECIDED)
+        earlier = recorded(before / CONFIG) if self.resume and asked else None
+        inputs.decided(decide(inputs, earlier) if asked else UNDECIDED)
         for sentence in inputs.decision.statements:
             console.print(sentence, markup=False, highlight=False)
         study = replace(self, config=inputs.config)

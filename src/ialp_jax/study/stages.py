@@ -32,7 +32,7 @@ from ialp_jax.worlds.simulator import Simulator
 PARAMS_STREAM = 0
 STREAMS = {Budget.PRETRAIN: 1, Budget.ONLINE: 2, Budget.MEASURE: 2, Budget.NONE: 4}  # 3: evaluation
 # Groups of the study's configuration that no stage is made from as a whole: its own stream and options are in its key.
-_APART = ("seeds", "methods", "options", "pretrain", "online", "evaluation", "loop")
+APART = ("seeds", "methods", "options", "pretrain", "online", "evaluation", "loop")
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def settings_of(stage: Stage, config: StudyConfig) -> list[str]:
     if reads_recorded(stage, config):
         asked |= set(Need.RECORDED.settings)
     others = {name for need in Need for name in need.settings} - asked
-    return [field.name for field in fields(config) if field.name not in (*_APART, *others)]
+    return [field.name for field in fields(config) if field.name not in (*APART, *others)]
 
 
 def identity(value: Any) -> Any:

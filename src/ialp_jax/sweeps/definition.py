@@ -14,7 +14,7 @@ from ialp_jax.methods.base import Stage, rest_on_table
 from ialp_jax.methods.registry import Registered, get
 from ialp_jax.study.command import command
 from ialp_jax.study.config import Preset, StudyConfig, preset
-from ialp_jax.study.decision import UNDECIDED, Decision, concrete, decided_values
+from ialp_jax.study.decision import ENTRY, UNDECIDED, Decision, concrete, decided_values, recorded
 from ialp_jax.study.fields import apply, fields_of, hashable, held, marks_of
 from ialp_jax.study.stages import stages_of
 from ialp_jax.sweeps.search import Setting
@@ -108,7 +108,7 @@ class Sweep:
         search = {"search": space.pop("search"), "axes": space.pop("axes"), "fixed": space.pop("fixed")}
         return {"environment": self.environment[0], "env": self.env, "preset": self.preset, "data": plain(self.data),
                 "prefs": plain(self.prefs), "changes": plain(self.changes), **space, **search,
-                **({"decided": self.decision.record()} if self.decision.questions else {})}  # fmt: skip
+                **self.decision.record()}  # fmt: skip
 
     @property
     def format(self) -> int:
@@ -119,7 +119,7 @@ class Sweep:
     def identity(self) -> str:
         """Equal for sweeps whose runs are the same."""
         record, idle = self.record(), "loop.checkpoint_seconds"  # of no effect on results
-        record.pop("decided", None)  # its values are those of the study
+        record.pop(ENTRY, None)  # its values are those of the study
         record["changes"] = {name: value for name, value in self.changes.items() if name != idle}
         return fingerprint(
             self.format,
@@ -144,10 +144,8 @@ def load_sweep(out: Path) -> Sweep:
     try:
         space = Space(method=stored["method"], objective=stored["objective"], seeds=stored["seeds"], search=search,
                       fixed=hashable(stored["fixed"]), axes=axes)  # fmt: skip
-        decision = Decision.of_record(stored["decided"]) if "decided" in stored else UNDECIDED
-        return Sweep(
-            stored["env"], stored["preset"], data, prefs, hashable(stored["changes"]), space, decision
-        )
+        return Sweep(stored["env"], stored["preset"], data, prefs, hashable(stored["changes"]), space,
+                     recorded(file) or UNDECIDED)  # fmt: skip
     except InputError as error:
         raise error.in_file(file) from None
 

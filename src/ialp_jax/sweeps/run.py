@@ -1,6 +1,7 @@
 """The job: round after round of settings, unit after unit of runs; then the tables and the page."""
 
 import math
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from ialp_jax.study.fields import record_of
 from ialp_jax.study.measure import PHASES
 from ialp_jax.study.table import judge_record
 from ialp_jax.sweeps.adaptive import JOURNAL_NAME, importance
-from ialp_jax.sweeps.deciding import with_decision
+from ialp_jax.sweeps.deciding import decision_of
 from ialp_jax.sweeps.definition import SWEEP_FILE, Sweep
 from ialp_jax.sweeps.execute import (
     CHECKPOINTS,
@@ -73,18 +74,23 @@ class SweepJob:
         """
         begun = time.monotonic()
         require_free(self.out, self._work)
-        return replace(self, sweep=with_decision(self.sweep, console))._run(begun, console)
+        with tempfile.TemporaryDirectory() as scratch:  # until it is known whose the folder is
+            worlds = Worlds(self.sweep, Path(scratch), console)
+            decision = decision_of(self.sweep, worlds, self.out, self.fresh, console)
+            worlds.decided(decision)
+            return replace(self, sweep=replace(self.sweep, decision=decision))._run(worlds, begun, console)
 
     @property
     def _work(self) -> str:
         """What this process does in its folder."""
         return f"ialp sweep {self.sweep.environment[0]}, {self.sweep.space.method}, {self.sweep.identity}"
 
-    def _run(self, begun: float, console: Console) -> dict[str, Any]:
-        worlds = self._worlds(console)
+    def _run(self, worlds: Worlds, begun: float, console: Console) -> dict[str, Any]:
+        self._read(worlds)
         with claimed(self.out, self._work):
             with writing(self.out):
                 self._open(console)
+                worlds.settle_in(self.out)
             self._describe(worlds, console)
             self._execute(worlds, console)
             with writing(self.out):
@@ -99,14 +105,12 @@ class SweepJob:
         )
         return summary
 
-    def _worlds(self, console: Console) -> Worlds:
+    def _read(self, worlds: Worlds) -> None:
         """Reads the logs and the table that was given, before anything is written: neither may be fit for use."""
         base = self.sweep.config({})
         if self.sweep.rests_on_table:
             base.preferences.check_source(finished=self.sweep.prefs is not None)
-        worlds = Worlds(self.sweep, self.out, console)
         worlds.of(base)
-        return worlds
 
     def _open(self, console: Console) -> None:
         """Makes the folder this sweep's, or goes on with what lies there."""

@@ -135,7 +135,9 @@ class LikelihoodJudge:
 
     def cost(self, request: JudgeRequest) -> Usage:
         """What the answers to a request cost, without asking for them: one call per pair."""
-        before, titles = self.texts(request)
+        return self._cost(request, *self.texts(request))
+
+    def _cost(self, request: JudgeRequest, before: list[int], titles: list[list[int]]) -> Usage:
         usage = _usage(before, titles, self._fitting(before, titles))
         if request.state == 0 and titles and self._config.score == "personal":
             about_nobody = self._catalogue_cost()
@@ -156,7 +158,7 @@ class LikelihoodJudge:
             found = self.model.log_p(before, [titles[place] for place in fitting])
             for place, log_p in zip(fitting, found, strict=True):
                 scores[place], raw[place] = self._score(request.items[place], log_p)
-        return Judgement(scores, raw, usage=self.cost(request))
+        return Judgement(scores, raw, usage=self._cost(request, before, titles))
 
     def _score(self, item: int, log_p: Float[np.ndarray, " T"]) -> tuple[float, str]:
         """A pair's score and raw answer."""

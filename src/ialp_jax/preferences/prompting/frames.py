@@ -35,9 +35,7 @@ def continuation(title: str) -> str:
     return f" {title}"
 
 
-def liked(
-    items: Sequence[int], grades: Sequence[float], least_grade: float, most: int
-) -> list[int]:  # fmt: skip
+def liked(items: Sequence[int], grades: Sequence[float], least_grade: float, most: int) -> list[int]:
     """The items of a history that are told as liked: the highest grades, the best liked last; of equal grades the latest.
 
     Args:
