@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -83,6 +84,10 @@ def no_flushes():
         yield
 
 
+SECONDS_BETWEEN = 2.0  # in which a process gets some hundreds of mappings
+LOOKED = [0.0]
+
+
 @pytest.fixture(autouse=True, scope="module")
 def room_after_a_file():
     """Lets go of what a file has compiled before a worker has so much that programs are compiled anew."""
@@ -92,8 +97,13 @@ def room_after_a_file():
 
 @pytest.fixture(autouse=True)
 def room_for_a_test():
-    """The same within a file of many tests: without room to compile a process ends (`device.crowded`)."""
-    make_room(0.5)
+    """The same within a file of many tests: without room to compile a process ends (`device.crowded`).
+
+    Not between all of them: to count tens of thousands of mappings takes longer than many a test.
+    """
+    if time.monotonic() - LOOKED[0] > SECONDS_BETWEEN:
+        make_room(0.5)
+        LOOKED[0] = time.monotonic()
 
 
 @pytest.fixture
