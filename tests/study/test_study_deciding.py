@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-from contextlib import suppress
 
 import jax
 import numpy as np
@@ -236,7 +235,7 @@ def test_a_run_that_is_gone_on_with_has_decided_already(tmp_path, monkeypatch):
     for resume, times in ((False, 1), (True, 1), (False, 2)):
         said = run_study(config, tmp_path / "out", resume)
         assert "say what is kept apart" in said and len(calls) == times
-    with suppress(InputError):  # another study by its keys
+    with pytest.raises(InputError, match="another configuration"):
         run_study(apply(config, {"logged.sessions": 9}), tmp_path / "out", True)
     assert len(calls) == 3
 
